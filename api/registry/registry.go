@@ -1,0 +1,149 @@
+// Package registry defines what an app declares: entries, each with an ID, a kind and the configuration of its
+// kind, and the listeners that turn entries into running services.
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/wippy-cdc/runtime/api/supervisor"
+)
+
+// ID identifies an entry: namespace:name.
+type ID struct {
+	Namespace string
+	Name      string
+}
+
+// ParseID reads "namespace:name" or, relative to namespace, "name".
+func ParseID(s, namespace string) (ID, error) {
+	ns, name, qualified := strings.Cut(s, ":")
+	if !qualified {
+		ns, name = namespace, s
+	}
+	if ns == "" || name == "" || strings.ContainsAny(name, ": \t\n") || strings.ContainsAny(ns, " \t\n") {
+		return ID{}, fmt.Errorf("%q is not an entry ID: write namespace:name", s)
+	}
+	return ID{Namespace: ns, Name: name}, nil
+}
+
+// String returns namespace:name.
+func (id ID) String() string {
+	if id.IsZero() {
+		return ""
+	}
+	return id.Namespace + ":" + id.Name
+}
+
+// IsZero reports whether no ID was given.
+func (id ID) IsZero() bool { return id == ID{} }
+
+// UnmarshalText implements encoding.TextUnmarshaler. A relative name keeps an empty namespace; whoever decodes
+// the entry completes it.
+func (id *ID) UnmarshalText(text []byte) error {
+	s := string(text)
+	if !strings.Contains(s, ":") {
+		if s == "" || strings.ContainsAny(s, " \t\n") {
+			return fmt.Errorf("%q is not an entry ID: write namespace:name", s)
+		}
+		*id = ID{Name: s}
+		return nil
+	}
+	parsed, err := ParseID(s, "")
+	if err != nil {
+		return err
+	}
+	*id = parsed
+	return nil
+}
+
+// Kind says what an entry is, for instance db.sql.sqlite.
+type Kind string
+
+// Position is where an entry or a field stands in the registry's files.
+type Position struct {
+	File string
+	Line int
+}
+
+// String returns file:line.
+func (p Position) String() string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
+
+// Entry is one declaration, decoded and validated.
+type Entry struct {
+	ID   ID
+	Kind Kind
+	Meta map[string]any
+	// Config points to the configuration type of Kind, for instance *sql.SQLiteConfig. It is not changed after
+	// decoding and may be read by anybody.
+	Config    Config
+	Lifecycle supervisor.Lifecycle
+	// Requires lists the entries that must run before this one: those of lifecycle.requires and those that
+	// Config refers to, without duplicates.
+	Requires []ID
+	// Position is where the entry begins; Dir is the directory of its file, which relative paths in Config
+	// start from.
+	Position Position
+	Dir      string
+}
+
+// Config is what every configuration type offers. Field types follow package unit and ID; a field of type ID or
+// []ID or map[string]ID is a reference to another entry, and its struct tag ref:"kind1,kind2" names the kinds
+// it accepts.
+type Config interface {
+	// SetDefaults fills the fields that the user left out. It is called before the user's fields are decoded.
+	SetDefaults()
+	// Validate returns every problem at once, as FieldErrors joined by errors.Join. It is called after decoding
+	// and touches nothing outside the value.
+	Validate() error
+}
+
+// FieldError is a problem of one field of a configuration.
+type FieldError struct {
+	// Field is the path of the field as the user writes it, for instance pool.max_lifetime.
+	Field string
+	// Problem says what is wrong and what to write instead.
+	Problem string
+}
+
+// Error implements error.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
+
+// Problems collects the field errors of one configuration.
+type Problems struct{ errs []error }
+
+// Addf adds a problem of field.
+func (p *Problems) Addf(field, format string, args ...any) {
+	p.errs = append(p.errs, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
+}
+
+// Err returns all problems joined, nil if there is none.
+func (p *Problems) Err() error { return errors.Join(p.errs...) }
+
+// Listener turns the entries of its kinds into running things. All methods are called from one goroutine, in
+// dependency order, and are idempotent: adding an entry twice unchanged, or deleting one that is not there, does
+// nothing.
+type Listener interface {
+	// Add makes the entry available, and starts it if its lifecycle says so. A failed Add leaves no trace.
+	Add(ctx context.Context, entry *Entry) error
+	// Update replaces the running entry of the same ID. What is exclusive is stopped and waited for before its
+	// successor starts.
+	Update(ctx context.Context, entry *Entry) error
+	// Delete stops the entry, waits for it, and takes back what Add has made.
+	Delete(ctx context.Context, id ID) error
+}
+
+// ChangeSet is the difference between two states of the registry. Deleted is in stopping order, dependents first;
+// Added and Updated together are in starting order, dependencies first.
+type ChangeSet struct {
+	Deleted []*Entry
+	Applied []Applied
+}
+
+// Applied is an entry to add or, if Update is set, to replace.
+type Applied struct {
+	Entry  *Entry
+	Update bool
+}

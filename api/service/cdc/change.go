@@ -1,0 +1,86 @@
+package cdc
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/service/sql"
+)
+
+// Op is what a change says happened.
+type Op string
+
+// The operations.
+const (
+	OpInsert Op = "insert"
+	OpUpdate Op = "update"
+	OpDelete Op = "delete"
+	// OpSnapshot is a row as of the beginning of the stream.
+	OpSnapshot Op = "snapshot"
+	// OpTruncate says that all rows of the table are gone.
+	OpTruncate Op = "truncate"
+	// OpSchema says that a table was created, altered or dropped.
+	OpSchema Op = "schema"
+)
+
+// Ops returns the operations that a stream can select by StreamOptions.Ops.
+func Ops() []Op { return []Op{OpInsert, OpUpdate, OpDelete, OpTruncate} }
+
+// Change is one change of one row. It belongs to the receiver and is not changed after delivery; what it points
+// to is shared between streams and must not be changed.
+type Change struct {
+	Op    Op
+	Table *sql.Table
+	// Transaction is the transaction that made the change.
+	Transaction *Transaction
+	// Index counts the changes of the transaction from 0, those that the stream filters out included.
+	Index int
+	// Last is true on the last change of its transaction that this stream delivers.
+	Last bool
+	// Before and After are the old and the new row, parallel to Table.Columns; nil if there is none.
+	Before, After []sql.Value
+	// OldRowID and NewRowID are the SQLite rowids before and after.
+	OldRowID, NewRowID int64
+}
+
+// Transaction describes a committed transaction. It is shared by all its changes.
+type Transaction struct {
+	// Source is the entry ID of the source.
+	Source registry.ID
+	// Generation changes when the source was rebuilt; it is the same for all streams of one run of a source.
+	Generation string
+	// Sequence is the position of the transaction in the log of its source.
+	Sequence uint64
+	// LSN is the position as users see it: a decimal sequence number for SQLite, X/Y for Postgres.
+	LSN string
+	// CommittedAt is the time of the commit.
+	CommittedAt time.Time
+}
+
+// ID identifies the transaction among all of its source, restarts included.
+func (t *Transaction) ID() string { return t.Generation + ":" + t.LSN }
+
+// Cursor returns the opaque position of the change. Cursors of one generation compare as strings in the order of
+// delivery.
+func (c *Change) Cursor() string {
+	return fmt.Sprintf("%s-%016x-%08x", c.Transaction.Generation, c.Transaction.Sequence, c.Index)
+}
+
+// Key returns the names and values of the primary key, of the old row on update and delete. A table without a
+// declared key is identified by its rowid.
+func (c *Change) Key() ([]string, []sql.Value) {
+	row, rowid := c.After, c.NewRowID
+	if c.Before != nil {
+		row, rowid = c.Before, c.OldRowID
+	}
+	if len(c.Table.Key) == 0 {
+		return []string{"rowid"}, []sql.Value{sql.IntegerValue(rowid)}
+	}
+	names := make([]string, len(c.Table.Key))
+	values := make([]sql.Value, len(c.Table.Key))
+	for i, column := range c.Table.Key {
+		names[i], values[i] = c.Table.Columns[column].Name, row[column]
+	}
+	return names, values
+}

@@ -1,0 +1,234 @@
+package cdc
+
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/unit"
+)
+
+// SubscriptionsConfig bounds the streams of one source. 0 means the default.
+type SubscriptionsConfig struct {
+	// MaxSubscriptions is how many streams may be open. Default 1024.
+	MaxSubscriptions int `yaml:"max_subscriptions"`
+	// MaxSnapshotSubscriptions is how many of them may be reading a snapshot. Default 4.
+	MaxSnapshotSubscriptions int `yaml:"max_snapshot_subscriptions"`
+	// MaxBytes bounds the sum of max_bytes over the open streams. Default 256MiB.
+	MaxBytes unit.Size `yaml:"max_bytes"`
+}
+
+const (
+	defaultMaxSubscriptions         = 1024
+	defaultMaxSnapshotSubscriptions = 4
+	defaultSubscriptionBytes        = 256 * unit.MiB
+	defaultStatusInterval           = 30 * time.Second
+	// DefaultLogBytes is the default of log_bytes.
+	DefaultLogBytes = 64 * unit.MiB
+)
+
+// Resolved returns the limits with 0 replaced by the defaults.
+func (c SubscriptionsConfig) Resolved() SubscriptionsConfig {
+	if c.MaxSubscriptions == 0 {
+		c.MaxSubscriptions = defaultMaxSubscriptions
+	}
+	if c.MaxSnapshotSubscriptions == 0 {
+		c.MaxSnapshotSubscriptions = defaultMaxSnapshotSubscriptions
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = defaultSubscriptionBytes
+	}
+	return c
+}
+
+func (c SubscriptionsConfig) validate(p *registry.Problems) {
+	if c.MaxSubscriptions < 0 {
+		p.Addf("subscriptions.max_subscriptions", "must not be negative; 0 means %d", defaultMaxSubscriptions)
+	}
+	if c.MaxSnapshotSubscriptions < 0 {
+		p.Addf("subscriptions.max_snapshot_subscriptions", "must not be negative; 0 means %d", defaultMaxSnapshotSubscriptions)
+	}
+	if c.MaxBytes < 0 {
+		p.Addf("subscriptions.max_bytes", "must not be negative; 0 means %s", defaultSubscriptionBytes)
+	}
+}
+
+// SQLiteConfig configures a db.cdc.sqlite entry.
+type SQLiteConfig struct {
+	// DBResource is the db.sql.sqlite entry whose writer is captured.
+	DBResource registry.ID `yaml:"db_resource" ref:"db.sql.sqlite"`
+	// Tables names the tables to capture, in any case, bare or qualified with main. Empty means all.
+	Tables []string `yaml:"tables"`
+	// Snapshot is whether streams that do not say begin with a snapshot.
+	Snapshot bool `yaml:"snapshot"`
+	// StatusInterval is how often the checkpoint is written. Default 30s.
+	StatusInterval unit.Duration `yaml:"status_interval"`
+	// LogBytes bounds the log of committed transactions that streams read from. Default 64MiB.
+	LogBytes      unit.Size           `yaml:"log_bytes"`
+	Subscriptions SubscriptionsConfig `yaml:"subscriptions"`
+}
+
+// SetDefaults implements registry.Config.
+func (c *SQLiteConfig) SetDefaults() {
+	c.StatusInterval = unit.Duration(defaultStatusInterval)
+	c.LogBytes = DefaultLogBytes
+}
+
+// Validate implements registry.Config.
+func (c *SQLiteConfig) Validate() error {
+	var p registry.Problems
+	if c.DBResource.IsZero() {
+		p.Addf("db_resource", "is required: name the db.sql.sqlite entry to capture")
+	}
+	validateTables(&p, c.Tables)
+	for _, name := range c.Tables {
+		if schema, _, ok := strings.Cut(name, "."); ok && !strings.EqualFold(schema, "main") {
+			p.Addf("tables", "%q: only tables of the main database are captured", name)
+		}
+	}
+	validateTiming(&p, "status_interval", c.StatusInterval)
+	validateLogBytes(&p, c.LogBytes)
+	c.Subscriptions.validate(&p)
+	return p.Err()
+}
+
+// PostgresConfig configures a db.cdc.postgres entry. The connection is given either by DBResource or by its own
+// fields.
+type PostgresConfig struct {
+	// DBResource is a db.sql.postgres entry whose connection settings are used.
+	DBResource registry.ID `yaml:"db_resource" ref:"db.sql.postgres"`
+	Host       string      `yaml:"host"`
+	// Port defaults to 5432.
+	Port     int    `yaml:"port"`
+	Database string `yaml:"database"`
+	Username string `yaml:"username"`
+	Password string `yaml:"password"`
+	// HostEnv and its siblings name environment variables that give the fields of the same name.
+	HostEnv     string `yaml:"host_env"`
+	PortEnv     string `yaml:"port_env"`
+	DatabaseEnv string `yaml:"database_env"`
+	UsernameEnv string `yaml:"username_env"`
+	PasswordEnv string `yaml:"password_env"`
+	// Options are further connection parameters, for instance sslmode.
+	Options map[string]string `yaml:"options"`
+	// SlotName is the replication slot, created if it does not exist.
+	SlotName string `yaml:"slot_name"`
+	// Publication is an existing publication; Tables makes one named after the slot. One of them is required.
+	Publication string   `yaml:"publication"`
+	Tables      []string `yaml:"tables"`
+	// Snapshot is whether streams that do not say begin with a snapshot.
+	Snapshot bool `yaml:"snapshot"`
+	// SnapshotFetchSize is how many rows a snapshot fetches at a time. Default 1000.
+	SnapshotFetchSize int `yaml:"snapshot_fetch_size"`
+	// Streaming asks for large transactions before they commit (protocol version 2).
+	Streaming bool `yaml:"streaming"`
+	// Temporary makes a slot that ends with the connection.
+	Temporary bool `yaml:"temporary"`
+	// Failover marks the slot for synchronisation to standbys (server 17 or newer).
+	Failover bool `yaml:"failover"`
+	// StandbyInterval is how often positions are confirmed to the server. Default 10s.
+	StandbyInterval unit.Duration `yaml:"standby_interval"`
+	// StatusInterval is how often the checkpoint is written. Default 30s.
+	StatusInterval unit.Duration `yaml:"status_interval"`
+	// OnIdle says what happens while no stream is open: hold or discard. Default hold.
+	OnIdle        string              `yaml:"on_idle"`
+	LogBytes      unit.Size           `yaml:"log_bytes"`
+	Subscriptions SubscriptionsConfig `yaml:"subscriptions"`
+}
+
+// SetDefaults implements registry.Config.
+func (c *PostgresConfig) SetDefaults() {
+	c.SnapshotFetchSize = 1000
+	c.StandbyInterval = unit.Duration(10 * time.Second)
+	c.StatusInterval = unit.Duration(defaultStatusInterval)
+	c.OnIdle = "hold"
+	c.LogBytes = DefaultLogBytes
+}
+
+// Slot names are restricted by the server:
+// https://www.postgresql.org/docs/current/warm-standby.html#STREAMING-REPLICATION-SLOTS-MANIPULATION
+var slotName = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
+
+// Validate implements registry.Config.
+func (c *PostgresConfig) Validate() error {
+	var p registry.Problems
+	c.validateConnection(&p)
+	switch {
+	case c.SlotName == "":
+		p.Addf("slot_name", "is required: name the replication slot of this source")
+	case !slotName.MatchString(c.SlotName):
+		p.Addf("slot_name", "%q: only a-z, 0-9 and _ are allowed, 63 characters at most", c.SlotName)
+	}
+	switch {
+	case c.Publication == "" && len(c.Tables) == 0:
+		p.Addf("publication", "is required, or tables: say what to capture")
+	case c.Publication != "" && len(c.Tables) > 0:
+		p.Addf("tables", "give either publication or tables, not both")
+	}
+	if c.Failover && c.Temporary {
+		p.Addf("failover", "a temporary slot cannot fail over: remove one of failover and temporary")
+	}
+	if c.SnapshotFetchSize < 1 {
+		p.Addf("snapshot_fetch_size", "must be at least 1")
+	}
+	if c.OnIdle != "hold" && c.OnIdle != "discard" {
+		p.Addf("on_idle", "%q is not known: use hold or discard", c.OnIdle)
+	}
+	validateTables(&p, c.Tables)
+	validateTiming(&p, "standby_interval", c.StandbyInterval)
+	validateTiming(&p, "status_interval", c.StatusInterval)
+	validateLogBytes(&p, c.LogBytes)
+	c.Subscriptions.validate(&p)
+	return p.Err()
+}
+
+func (c *PostgresConfig) validateConnection(p *registry.Problems) {
+	own := c.Host != "" || c.HostEnv != "" || c.Database != "" || c.DatabaseEnv != ""
+	switch {
+	case c.DBResource.IsZero() && !own:
+		p.Addf("db_resource", "is required, or host and database: say where the server is")
+	case !c.DBResource.IsZero() && own:
+		p.Addf("db_resource", "give either db_resource or the connection fields, not both")
+	}
+	if c.Port < 0 || c.Port > 65535 {
+		p.Addf("port", "%d is not a port", c.Port)
+	}
+	for _, twin := range []struct{ field, value, env string }{
+		{"host", c.Host, c.HostEnv}, {"database", c.Database, c.DatabaseEnv},
+		{"username", c.Username, c.UsernameEnv}, {"password", c.Password, c.PasswordEnv},
+	} {
+		if twin.value != "" && twin.env != "" {
+			p.Addf(twin.field+"_env", "give either %s or %s_env, not both", twin.field, twin.field)
+		}
+	}
+	if c.Port != 0 && c.PortEnv != "" {
+		p.Addf("port_env", "give either port or port_env, not both")
+	}
+}
+
+func validateTables(p *registry.Problems, tables []string) {
+	seen := make(map[string]bool, len(tables))
+	for _, name := range tables {
+		folded := strings.ToLower(name)
+		switch {
+		case strings.TrimSpace(name) == "":
+			p.Addf("tables", "has an empty name")
+		case seen[folded]:
+			p.Addf("tables", "names %q twice", name)
+		}
+		seen[folded] = true
+	}
+}
+
+func validateTiming(p *registry.Problems, field string, d unit.Duration) {
+	if d < unit.Duration(100*time.Millisecond) {
+		p.Addf(field, "is %s, must be at least 100ms", d)
+	}
+}
+
+func validateLogBytes(p *registry.Problems, size unit.Size) {
+	if size < 64*unit.KiB {
+		p.Addf("log_bytes", "is %s, must be at least 64KiB", size)
+	}
+}

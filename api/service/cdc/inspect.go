@@ -1,0 +1,135 @@
+package cdc
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+)
+
+// State is where a source is in its life.
+type State string
+
+// The states of a source.
+const (
+	StateUnknown  State = "unknown"
+	StateStarting State = "starting"
+	StateRunning  State = "running"
+	StateFaulted  State = "faulted"
+	StateStopped  State = "stopped"
+)
+
+// SourceInfo describes a source at one moment. Fields of the other engine are zero.
+type SourceInfo struct {
+	ID     registry.ID
+	Kind   registry.Kind
+	State  State
+	Engine string
+	// Generation names this run of the source; Epoch counts the runs since the program started.
+	Generation string
+	Epoch      int
+	DBResource registry.ID
+	// Tables is what the entry selects; nil means all.
+	Tables   []string
+	Snapshot bool
+	// Slot, Publication, Streaming, Failover and Temporary are those of a Postgres source.
+	Slot, Publication              string
+	Streaming, Failover, Temporary bool
+	// Err is why the source is faulted, nil if it is not.
+	Err error
+	// LSN is the position of the newest transaction in the log, "" if there is none yet.
+	LSN          string
+	Admission    Admission
+	Capabilities Capabilities
+}
+
+// Admission tells how much of its limits a source uses.
+type Admission struct {
+	// Active is the number of open streams, Snapshots of those reading a snapshot.
+	Active, Snapshots int
+	// ReservedBytes is the sum of max_bytes over the open streams.
+	ReservedBytes int64
+	// Rejected counts the subscriptions refused since the source started.
+	Rejected int64
+}
+
+// Capabilities tells what a source's engine can do.
+type Capabilities struct {
+	Snapshot               bool
+	CaptureResume          bool
+	Replayable             bool
+	CapturesExternalWrites bool
+	BeforeImages           bool
+	Coalesced              bool
+}
+
+// Inspector tells about sources. Methods may be called from any goroutine.
+type Inspector interface {
+	// Sources describes all sources, ordered by ID.
+	Sources() []SourceInfo
+	// Source describes one source; false if there is none of that ID.
+	Source(id registry.ID) (SourceInfo, bool)
+}
+
+// Engine is one kind of source: all sources of that kind.
+type Engine interface {
+	Inspector
+	Streamer
+}
+
+// Composite is one inspector and streamer over several engines. It is immutable.
+type Composite struct{ engines []Engine }
+
+// NewComposite returns a Composite over engines.
+func NewComposite(engines ...Engine) *Composite {
+	return &Composite{engines: slices.Clone(engines)}
+}
+
+// Sources implements Inspector.
+func (c *Composite) Sources() []SourceInfo {
+	var all []SourceInfo
+	for _, e := range c.engines {
+		all = append(all, e.Sources()...)
+	}
+	slices.SortFunc(all, func(a, b SourceInfo) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
+	return all
+}
+
+// Source implements Inspector.
+func (c *Composite) Source(id registry.ID) (SourceInfo, bool) {
+	for _, e := range c.engines {
+		if info, ok := e.Source(id); ok {
+			return info, true
+		}
+	}
+	return SourceInfo{}, false
+}
+
+// Check implements Streamer.
+func (c *Composite) Check(id registry.ID, opts StreamOptions) error {
+	e, err := c.engineOf(id)
+	if err != nil {
+		return err
+	}
+	return e.Check(id, opts)
+}
+
+// Subscribe implements Streamer.
+func (c *Composite) Subscribe(ctx context.Context, id registry.ID, opts StreamOptions) (Stream, error) {
+	e, err := c.engineOf(id)
+	if err != nil {
+		return nil, err
+	}
+	return e.Subscribe(ctx, id, opts)
+}
+
+func (c *Composite) engineOf(id registry.ID) (Engine, error) {
+	for _, e := range c.engines {
+		if _, ok := e.Source(id); ok {
+			return e, nil
+		}
+	}
+	return nil, errs.New(errs.NotFound, "cdc: source %q: no entry of kind %s or %s has this ID", id, KindSQLite, KindPostgres)
+}

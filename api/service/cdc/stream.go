@@ -1,0 +1,91 @@
+package cdc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/unit"
+)
+
+// Streamer opens streams. Methods may be called from any goroutine.
+type Streamer interface {
+	// Check reports what is wrong with a subscription before it is made: NotFound for an unknown source,
+	// Invalid for options that the source does not accept.
+	Check(id registry.ID, opts StreamOptions) error
+	// Subscribe opens a stream. It delivers every transaction that commits after Subscribe has returned. Besides
+	// the errors of Check it is Unavailable when the source is not running or has no room for another stream.
+	Subscribe(ctx context.Context, id registry.ID, opts StreamOptions) (Stream, error)
+}
+
+// Stream delivers the changes of one source to one reader. Next, Poll and Ready are for one goroutine at a time;
+// Close and Err may be called from any. A reader that falls too far behind is cut off with an error; the
+// writer and other streams never wait for it.
+type Stream interface {
+	// Next waits for the next change. It returns io.EOF after Close, the cause if the stream has ended for
+	// another reason, and ctx's error if ctx is done first, which does not end the stream.
+	Next(ctx context.Context) (*Change, error)
+	// Poll returns the next change if there is one by now, else nil, nil; its errors are those of Next.
+	Poll() (*Change, error)
+	// Ready returns a channel that receives a value when Poll may have something new.
+	Ready() <-chan struct{}
+	// Err returns why the stream has ended, nil while it is open and after Close.
+	Err() error
+	// Close ends the stream and waits for its goroutine. It is idempotent.
+	Close()
+}
+
+// The bounds of StreamOptions.
+const (
+	DefaultBuffer   = 64
+	MaxBuffer       = 65536
+	DefaultMaxBytes = 16 * unit.MiB
+)
+
+// StreamOptions says what a stream delivers and how far it may fall behind. The zero value means: all changes,
+// default limits.
+type StreamOptions struct {
+	// Tables selects tables, bare or qualified, in any case; nil means all that the source captures.
+	Tables []string
+	// Ops selects operations among Ops(); nil means all.
+	Ops []Op
+	// Buffer is how many changes are decoded ahead of the reader, 1 to MaxBuffer; 0 means DefaultBuffer.
+	Buffer int
+	// MaxBytes is how much of the log may be unread before the stream is ended, at most the source's log_bytes;
+	// 0 means DefaultMaxBytes, or log_bytes if that is less.
+	MaxBytes unit.Size
+}
+
+// Resolved returns the options with defaults filled in for a source of logBytes, or an Invalid error.
+func (o StreamOptions) Resolved(logBytes unit.Size) (StreamOptions, error) {
+	if o.Buffer == 0 {
+		o.Buffer = DefaultBuffer
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = min(DefaultMaxBytes, logBytes)
+	}
+	switch {
+	case o.Buffer < 1 || o.Buffer > MaxBuffer:
+		return o, invalid("buffer is %d, must be 1 to %d", o.Buffer, MaxBuffer)
+	case o.MaxBytes < 1 || o.MaxBytes > logBytes:
+		return o, invalid("max_bytes is %d, must be 1 to the source's log_bytes (%d)", int64(o.MaxBytes), int64(logBytes))
+	case o.Tables != nil && len(o.Tables) == 0:
+		return o, invalid("tables is empty: name a table, or leave it out for all")
+	case o.Ops != nil && len(o.Ops) == 0:
+		return o, invalid("ops is empty: name an operation, or leave it out for all")
+	case slices.Contains(o.Tables, ""):
+		return o, invalid("tables has an empty name")
+	}
+	for _, op := range o.Ops {
+		if !slices.Contains(Ops(), op) {
+			return o, invalid("ops has %q: use %v", op, Ops())
+		}
+	}
+	return o, nil
+}
+
+func invalid(format string, args ...any) error {
+	return errs.Wrap(errs.Invalid, fmt.Errorf("cdc: stream options: "+format, args...))
+}

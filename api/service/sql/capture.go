@@ -1,0 +1,110 @@
+package sql
+
+import (
+	"context"
+	"time"
+)
+
+// Capturer is a DB whose writer connection captures committed changes.
+type Capturer interface {
+	DB
+	// Attach hands every transaction to sink that begins after Attach has returned, until the function returned
+	// is called. It waits for a transaction that is open now, until ctx is done. The error is of kind Invalid if
+	// the program was built without capture. Several sinks may be attached; each gets the changes of all tables
+	// that any of them asked for.
+	Attach(ctx context.Context, sink Sink) (detach func(), err error)
+}
+
+// Sink receives what a writer commits. All methods are called one at a time, on the goroutine that runs the
+// writer's statement: they must return at once, take no lock that is held for long, and not use the database.
+type Sink interface {
+	// Tables names the tables to capture, bare or qualified with main, in any case; nil means all. It is called
+	// once, by Attach.
+	Tables() []string
+	// Committed is called after the commit of each transaction that changed rows, in commit order.
+	Committed(tx Transaction)
+	// Lost is called when changes of a committed transaction could not be captured; err says why.
+	Lost(err error)
+	// Closed is called once, when the database closes; nothing is called after it, nor after detach.
+	Closed()
+}
+
+// Transaction is the changes of one committed transaction. It is immutable and may be read from any goroutine,
+// by any number of readers at once.
+type Transaction interface {
+	// CommittedAt is when the commit was seen.
+	CommittedAt() time.Time
+	// Size is the memory that the transaction holds, in bytes.
+	Size() int64
+	// Rows returns a reader at the first change, of those changes that filter accepts; nil accepts all.
+	Rows(filter RowFilter) RowReader
+}
+
+// RowFilter decides by table and operation. A reader asks it once for each table and operation and remembers
+// the answer.
+type RowFilter func(table *Table, op Op) bool
+
+// RowReader reads the changes of a transaction in execution order. It is used by one goroutine at a time.
+type RowReader interface {
+	// Next reads the next change into row, appending its values to row.Before[:0] and row.After[:0], so that
+	// the caller decides about their memory. It returns io.EOF after the last change.
+	Next(row *RowChange) error
+	// Close releases the reader. It does not affect the transaction.
+	Close()
+}
+
+// Op is what happened to a row.
+type Op uint8
+
+// The operations on rows.
+const (
+	Insert Op = iota + 1
+	Update
+	Delete
+)
+
+// String returns insert, update or delete.
+func (o Op) String() string {
+	switch o {
+	case Insert:
+		return "insert"
+	case Update:
+		return "update"
+	case Delete:
+		return "delete"
+	default:
+		return "unknown"
+	}
+}
+
+// RowChange is one change of one row.
+type RowChange struct {
+	Op    Op
+	Table *Table
+	// OldRowID and NewRowID are the rowids before and after; both are 0 on WITHOUT ROWID tables.
+	OldRowID, NewRowID int64
+	// Before and After are the values parallel to Table.Columns; empty on insert and delete respectively.
+	Before, After []Value
+}
+
+// Table is the shape of a table at the time of a change. It is immutable and shared by all changes made while
+// the shape was the same, so that pointers can be compared.
+type Table struct {
+	// Schema is the database name, always main on SQLite.
+	Schema string
+	Name   string
+	// Columns lists the stored columns in order; virtual generated columns are left out.
+	Columns []Column
+	// Key lists indexes into Columns of the declared primary key, in key order. It is empty for a table without
+	// one: such a row is identified by its rowid.
+	Key []int
+	// HasRowID is false for WITHOUT ROWID tables.
+	HasRowID bool
+}
+
+// Column is one column of a Table.
+type Column struct {
+	Name string
+	// Type is the declared type as written, "" if none.
+	Type string
+}

@@ -1,0 +1,90 @@
+package sql
+
+import (
+	"time"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/unit"
+)
+
+// SQLiteConfig configures a db.sql.sqlite entry.
+type SQLiteConfig struct {
+	// File is the path of the database file, relative to the app directory, or ":memory:". Missing directories
+	// are created.
+	File string `yaml:"file"`
+	// ForeignKeys turns on enforcement, see https://www.sqlite.org/foreignkeys.html.
+	ForeignKeys bool `yaml:"foreign_keys"`
+	// BusyTimeout is how long a statement waits for a lock that another connection or process holds. Default 5s.
+	BusyTimeout unit.Duration `yaml:"busy_timeout"`
+	// Synchronous is off, normal, full or extra, see https://www.sqlite.org/pragma.html#pragma_synchronous.
+	Synchronous string `yaml:"synchronous"`
+	// CaptureMemory is how much of a transaction is captured in memory before it spills to a temporary file.
+	// Default 64MiB.
+	CaptureMemory unit.Size `yaml:"capture_memory"`
+	// MaxTransactionBytes bounds what is captured of one transaction. A larger one commits, but ends all streams
+	// with an error. Default 8GiB.
+	MaxTransactionBytes unit.Size `yaml:"max_transaction_bytes"`
+	// Pool configures the one writer connection.
+	Pool SQLitePoolConfig `yaml:"pool"`
+	// Options are further pragmas that are set on the connection when it opens, for instance cache_size: "-8000".
+	Options map[string]string `yaml:"options"`
+}
+
+// SQLitePoolConfig configures the writer connection of a SQLite database.
+type SQLitePoolConfig struct {
+	// MaxLifetime is the age at which the connection is replaced by a new one. Default 1h; a :memory: database
+	// keeps its connection for ever.
+	MaxLifetime unit.Duration `yaml:"max_lifetime"`
+}
+
+// InMemory is the File of a database that lives in memory.
+const InMemory = ":memory:"
+
+// SetDefaults implements registry.Config.
+func (c *SQLiteConfig) SetDefaults() {
+	c.BusyTimeout = unit.Duration(5 * time.Second)
+	c.Synchronous = "normal"
+	c.CaptureMemory = 64 * unit.MiB
+	c.MaxTransactionBytes = 8 * unit.GiB
+	c.Pool.MaxLifetime = unit.Duration(time.Hour)
+}
+
+// Validate implements registry.Config.
+func (c *SQLiteConfig) Validate() error {
+	var p registry.Problems
+	if c.File == "" {
+		p.Addf("file", "is required: give the path of the database file, or \":memory:\"")
+	}
+	switch c.Synchronous {
+	case "off", "normal", "full", "extra":
+	default:
+		p.Addf("synchronous", "%q is not known: use off, normal, full or extra", c.Synchronous)
+	}
+	if c.BusyTimeout < 0 {
+		p.Addf("busy_timeout", "must not be negative")
+	}
+	if c.CaptureMemory < unit.MiB {
+		p.Addf("capture_memory", "is %s, must be at least 1MiB", c.CaptureMemory)
+	}
+	if c.MaxTransactionBytes < c.CaptureMemory {
+		p.Addf("max_transaction_bytes", "is %s, must be at least capture_memory (%s)", c.MaxTransactionBytes, c.CaptureMemory)
+	}
+	if c.Pool.MaxLifetime < 0 {
+		p.Addf("pool.max_lifetime", "must not be negative; 0 keeps the connection for ever")
+	}
+	for name := range c.Options {
+		if !isPragmaName(name) {
+			p.Addf("options."+name, "is not the name of a pragma")
+		}
+	}
+	return p.Err()
+}
+
+func isPragmaName(s string) bool {
+	for _, r := range s {
+		if r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
