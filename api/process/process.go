@@ -129,10 +129,10 @@ func (c *LibraryConfig) Validate() error {
 }
 
 func (c *Code) validate(p *registry.Problems) {
-	switch {
-	case c.Source == "":
+	switch c.Source {
+	case "":
 		p.Addf("source", "is required: give file://name.lua or the script itself")
-	case c.Source == "file://":
+	case "file://":
 		p.Addf("source", "names no file: write file://name.lua")
 	}
 }

@@ -195,8 +195,10 @@ func (c *PostgresConfig) validateConnection(p *registry.Problems) {
 		p.Addf("port", "%d is not a port", c.Port)
 	}
 	for _, twin := range []struct{ field, value, env string }{
-		{"host", c.Host, c.HostEnv}, {"database", c.Database, c.DatabaseEnv},
-		{"username", c.Username, c.UsernameEnv}, {"password", c.Password, c.PasswordEnv},
+		{"host", c.Host, c.HostEnv},
+		{"database", c.Database, c.DatabaseEnv},
+		{"username", c.Username, c.UsernameEnv},
+		{"password", c.Password, c.PasswordEnv},
 	} {
 		if twin.value != "" && twin.env != "" {
 			p.Addf(twin.field+"_env", "give either %s or %s_env, not both", twin.field, twin.field)

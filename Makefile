@@ -1,0 +1,68 @@
+# Targets for working on wippy. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# The one place that says which build tags there are: capture needs SQLite's preupdate hook.
+TAGS := sqlite_preupdate_hook
+
+GO      ?= go
+GOOS    := $(shell $(GO) env GOOS)
+GOARCH  := $(shell $(GO) env GOARCH)
+BINARY  := dist/wippy-$(GOOS)-$(GOARCH)
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+# The date of the commit, so that the same source gives the same binary.
+DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+
+# The one place that pins the linter.
+LINT_VERSION := 2.15.0
+TOOLS        := $(CURDIR)/.tools
+# A golangci-lint in PATH is used if it is the pinned version, else one is installed below .tools.
+LINT := $(shell p=$$(command -v golangci-lint); \
+	if [ -n "$$p" ] && "$$p" version 2>/dev/null | grep -q 'version v\?$(LINT_VERSION) '; then echo "$$p"; \
+	else echo '$(TOOLS)/golangci-lint-$(LINT_VERSION)'; fi)
+
+export CGO_ENABLED := 1
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
+
+.PHONY: build-wippy-local
+build-wippy-local: ## Build dist/wippy-<os>-<arch> and link dist/wippy to it
+	@mkdir -p dist
+	$(GO) build -tags '$(TAGS)' -trimpath -ldflags '$(LDFLAGS)' -o $(BINARY) ./cmd/wippy
+	@ln -sf $(notdir $(BINARY)) dist/wippy
+
+.PHONY: run
+run: build-wippy-local ## Build, then run the quickstart example
+	dist/wippy run examples/quickstart
+
+.PHONY: test
+test: ## Run all tests with the race detector
+	$(GO) test -race -tags '$(TAGS)' ./...
+
+.PHONY: lint
+lint: $(LINT) ## Check style and import rules; installs the pinned linter if it is missing
+	$(LINT) run ./...
+
+# Only the binary below .tools is ever built: one in PATH exists already.
+$(TOOLS)/golangci-lint-$(LINT_VERSION):
+	GOBIN='$(TOOLS)' $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(LINT_VERSION)
+	@mv '$(TOOLS)/golangci-lint' '$@'
+
+.PHONY: bench
+bench: ## Measure what capture and streams cost; OUT=file also writes the figures as JSON
+	$(GO) run -tags '$(TAGS)' ./tests/bench $(if $(OUT),-out '$(OUT)')
+
+.PHONY: tidy
+tidy: $(LINT) ## Tidy go.mod and format all code
+	$(GO) mod tidy
+	$(LINT) fmt ./...
+
+.PHONY: clean
+clean: ## Remove what the other targets have made
+	rm -rf dist .tools
