@@ -1,0 +1,59 @@
+// Package value turns database values into Lua values, so that one stored value looks the same in every module.
+package value
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"github.com/wippy-cdc/runtime/api/service/sql"
+)
+
+// MaxExact is the largest magnitude up to which every integer has a number of its own in Lua, 2^53.
+const MaxExact = 1 << 53
+
+// Integer returns v as a number or, beyond ±2^53, as a decimal string, so that no digit is lost.
+func Integer(v int64) lua.LValue {
+	if v > MaxExact || v < -MaxExact {
+		return lua.LString(strconv.FormatInt(v, 10))
+	}
+	return lua.LNumber(v)
+}
+
+// Text returns s as a string, or nil if it is empty.
+func Text(s string) lua.LValue {
+	if s == "" {
+		return lua.LNil
+	}
+	return lua.LString(s)
+}
+
+// Whole returns n as an integer if it is one within ±2^53. Minus zero is not: an integer has no sign for it.
+func Whole(n lua.LNumber) (int64, bool) {
+	f := float64(n)
+	if f != math.Trunc(f) || math.Abs(f) > MaxExact || f == 0 && math.Signbit(f) {
+		return 0, false
+	}
+	return int64(f), true
+}
+
+// Of returns a column value. Texts and blobs are copied: a string that a script keeps must not keep the whole
+// transaction that it came with.
+func Of(v sql.Value) lua.LValue {
+	switch v.Type() {
+	case sql.Integer:
+		return Integer(v.Int64())
+	case sql.Real:
+		return lua.LNumber(v.Float64())
+	case sql.Text, sql.Blob:
+		return lua.LString(strings.Clone(v.Bytes()))
+	case sql.Bool:
+		return lua.LBool(v.Bool())
+	case sql.Null:
+		return lua.LNil
+	default:
+		return lua.LNil
+	}
+}
