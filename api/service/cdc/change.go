@@ -1,7 +1,6 @@
 package cdc
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -63,8 +62,20 @@ func (t *Transaction) ID() string { return t.Generation + ":" + t.LSN }
 
 // Cursor returns the opaque position of the change. Cursors of one generation compare as strings in the order of
 // delivery.
-func (c *Change) Cursor() string {
-	return fmt.Sprintf("%s-%016x-%08x", c.Transaction.Generation, c.Transaction.Sequence, c.Index)
+func (c *Change) Cursor() string { return string(c.AppendCursor(nil)) }
+
+// AppendCursor appends the cursor to dst.
+func (c *Change) AppendCursor(dst []byte) []byte {
+	dst = append(append(dst, c.Transaction.Generation...), '-')
+	dst = append(appendHex(dst, c.Transaction.Sequence, 16), '-')
+	return appendHex(dst, uint64(c.Index), 8) //nolint:gosec // an index is never negative
+}
+
+func appendHex(dst []byte, v uint64, digits int) []byte {
+	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
+		dst = append(dst, "0123456789abcdef"[v>>shift&0xf])
+	}
+	return dst
 }
 
 // Key returns the names and values of the primary key, of the old row on update and delete. A table without a

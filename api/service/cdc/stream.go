@@ -29,7 +29,8 @@ type Stream interface {
 	Next(ctx context.Context) (*Change, error)
 	// Poll returns the next change if there is one by now, else nil, nil; its errors are those of Next.
 	Poll() (*Change, error)
-	// Ready returns a channel that receives a value when Poll may have something new.
+	// Ready returns a channel that receives a value when Poll may have something new: a change, or the end of the
+	// stream, by Close too.
 	Ready() <-chan struct{}
 	// Err returns why the stream has ended, nil while it is open and after Close.
 	Err() error

@@ -24,3 +24,13 @@ type DB interface {
 	// pool has one connection: a transaction or open rows hold up everybody else until they end.
 	Pool() *sql.DB
 }
+
+// Classifier is a DB that tells the kinds of its engine's errors.
+type Classifier interface {
+	DB
+	// Classify gives an error that Pool, or what came from it, returned the kind that a caller can branch on, and
+	// keeps its text. AlreadyExists is a violated UNIQUE or PRIMARY KEY constraint, Invalid any other constraint or
+	// a wrong statement, PermissionDenied a write where only reading is allowed, Unavailable (retryable) a lock that
+	// somebody else holds or a database that is closed. An error it does not know comes back as it is.
+	Classify(err error) error
+}
