@@ -81,6 +81,8 @@ func (o Op) String() string {
 type RowChange struct {
 	Op    Op
 	Table *Table
+	// Index counts the changes of the transaction from 0, those that the filter refused included.
+	Index int
 	// OldRowID and NewRowID are the rowids before and after; both are 0 on WITHOUT ROWID tables.
 	OldRowID, NewRowID int64
 	// Before and After are the values parallel to Table.Columns; empty on insert and delete respectively.
