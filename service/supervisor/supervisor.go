@@ -1,0 +1,154 @@
+// Package supervisor keeps services running: it starts them, restarts those that fail after a growing delay, and
+// stops them in good order.
+//
+// One suture supervisor owns the goroutines. Each service is one child of it, and the child owns the restart
+// policy, because policies differ from service to service and suture's is shared by all its children. A child
+// always returns suture.ErrDoNotRestart. Stopping cancels the child's own context and waits for the child:
+// suture's RemoveAndWait blocks its whole supervisor when a service that has ended is removed with a time limit
+// that runs out (v4.0.6).
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/thejerf/suture/v4"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/supervisor"
+)
+
+// errStopped is the cause of the contexts of services that are told to stop.
+var errStopped = errors.New("the service is stopped")
+
+// rootTimeout is how long the root waits for abandoned services when it closes. All others have ended by then.
+const rootTimeout = time.Second
+
+// Supervisor implements supervisor.Supervisor. Close must be called when it is no longer used.
+type Supervisor struct {
+	root     *suture.Supervisor
+	logger   *slog.Logger
+	observer supervisor.Observer
+	cancel   context.CancelFunc
+	done     <-chan error
+	closing  sync.Once
+
+	// mu is taken before the lock of a child, never while one is held, and not while a child is waited for.
+	mu       sync.Mutex
+	children map[string]*child
+	order    []*child
+	closed   bool
+}
+
+var _ supervisor.Supervisor = (*Supervisor)(nil)
+
+// New returns a running supervisor without services. The observer may be nil.
+func New(logger *slog.Logger, observer supervisor.Observer) *Supervisor {
+	s := &Supervisor{logger: logger, observer: observer, children: make(map[string]*child)}
+	s.root = suture.New("services", suture.Spec{EventHook: s.unexpected, Timeout: rootTimeout})
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.done = s.root.ServeBackground(ctx)
+	return s
+}
+
+// Start implements supervisor.Supervisor. Zero timeouts, delays and factors in lifecycle mean the defaults.
+func (s *Supervisor) Start(ctx context.Context, name string, service supervisor.Service, lifecycle supervisor.Lifecycle) error {
+	c := newChild(name, service, withDefaults(lifecycle), s.logger, s.observer)
+	if err := s.adopt(c); err != nil {
+		return err
+	}
+	timer := time.NewTimer(c.lifecycle.StartTimeout.Std())
+	defer timer.Stop()
+	select {
+	case <-c.settled:
+		return wrap("start", name, c.firstErr)
+	case <-timer.C:
+		return errs.New(errs.Timeout, "supervisor: start %q: not ready after %s (start_timeout); it goes on in the background",
+			name, c.lifecycle.StartTimeout)
+	case <-ctx.Done():
+		return wrap("start", name, context.Cause(ctx))
+	}
+}
+
+func (s *Supervisor) adopt(c *child) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errs.New(errs.Unavailable, "supervisor: start %q: the supervisor is closed", c.name)
+	}
+	if s.children[c.name] != nil {
+		return errs.New(errs.AlreadyExists, "supervisor: start %q: a service of this name is supervised already; stop it first", c.name)
+	}
+	s.children[c.name] = c
+	s.order = append(s.order, c)
+	s.root.Add(c)
+	return nil
+}
+
+// Stop implements supervisor.Supervisor.
+func (s *Supervisor) Stop(ctx context.Context, name string) error {
+	s.mu.Lock()
+	c := s.children[name]
+	s.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	err := c.stop(ctx)
+	s.forget(c)
+	return wrap("stop", name, err)
+}
+
+func (s *Supervisor) forget(c *child) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.children[c.name] == c {
+		delete(s.children, c.name)
+	}
+	if i := slices.Index(s.order, c); i >= 0 {
+		s.order = slices.Delete(s.order, i, i+1)
+	}
+}
+
+// Status implements supervisor.Supervisor.
+func (s *Supervisor) Status(name string) supervisor.Status {
+	s.mu.Lock()
+	c := s.children[name]
+	s.mu.Unlock()
+	if c == nil {
+		return supervisor.Status{State: supervisor.Unknown}
+	}
+	return c.snapshot()
+}
+
+// Close stops the services that are left, the youngest first, and then the supervisor itself. Nothing can be
+// started afterwards. The error tells which services did not end in time.
+func (s *Supervisor) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	left := slices.Clone(s.order)
+	s.mu.Unlock()
+
+	var failed []error
+	for _, c := range slices.Backward(left) {
+		failed = append(failed, s.Stop(ctx, c.name))
+	}
+	s.closing.Do(func() {
+		s.cancel()
+		if err := <-s.done; !errors.Is(err, context.Canceled) {
+			failed = append(failed, err)
+		}
+	})
+	return errors.Join(failed...)
+}
+
+// unexpected logs what suture reports of a child that panicked itself; everything else children log themselves.
+func (s *Supervisor) unexpected(event suture.Event) {
+	if e, ok := event.(suture.EventServicePanic); ok {
+		s.logger.Error("supervision failed", "service", e.ServiceName, "panic", e.PanicMsg, "stack", e.Stacktrace)
+	}
+}

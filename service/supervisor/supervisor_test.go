@@ -1,0 +1,319 @@
+package supervisor_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/supervisor"
+	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/service/supervisor"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// service is a service made of a function; its password must never be seen.
+type service struct {
+	password string
+	serve    func(ctx context.Context, ready func()) error
+}
+
+func (s *service) Serve(ctx context.Context, ready func()) error { return s.serve(ctx, ready) }
+func (s *service) String() string                                { return "a test service" }
+
+func does(serve func(ctx context.Context, ready func()) error) *service {
+	return &service{password: "hunter2", serve: serve}
+}
+
+// runs is a service that is ready at once and runs until it is stopped.
+func runs() *service {
+	return does(func(ctx context.Context, ready func()) error {
+		ready()
+		<-ctx.Done()
+		return ctx.Err()
+	})
+}
+
+// lifecycle has no jitter, so that delays are exact.
+func lifecycle() api.Lifecycle {
+	l := api.DefaultLifecycle()
+	l.Restart.Jitter = 0
+	return l
+}
+
+// watch records the states that an observer is told of.
+type watch struct {
+	mu     sync.Mutex
+	states map[string][]api.State
+}
+
+func (w *watch) observe(name string, status api.Status) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.states == nil {
+		w.states = make(map[string][]api.State)
+	}
+	w.states[name] = append(w.states[name], status.State)
+}
+
+func (w *watch) of(name string) []api.State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.states[name]
+}
+
+type world struct {
+	*supervisor.Supervisor
+	watch watch
+	log   bytes.Buffer
+}
+
+func start(t *testing.T) *world {
+	t.Helper()
+	w := &world{}
+	logger := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.Supervisor = supervisor.New(logger, w.watch.observe)
+	return w
+}
+
+func (w *world) close(t *testing.T) {
+	t.Helper()
+	require.NoError(t, w.Close(context.WithoutCancel(t.Context())))
+	require.NotContains(t, w.log.String(), "hunter2")
+}
+
+func TestServiceRunsUntilItIsStopped(t *testing.T) {
+	w := start(t)
+	defer w.close(t)
+	var cause error
+	svc := does(func(ctx context.Context, ready func()) error {
+		ready()
+		<-ctx.Done()
+		cause = context.Cause(ctx)
+		return ctx.Err()
+	})
+	require.NoError(t, w.Start(t.Context(), "app:db", svc, lifecycle()))
+	status := w.Status("app:db")
+	require.Equal(t, api.Running, status.State)
+	require.Equal(t, 1, status.Attempts)
+	require.False(t, status.Since.IsZero())
+
+	require.NoError(t, w.Stop(t.Context(), "app:db"))
+	require.EqualError(t, cause, "the service is stopped")
+	require.Equal(t, api.Unknown, w.Status("app:db").State)
+	require.Equal(t, []api.State{api.Starting, api.Running, api.Stopped}, w.watch.of("app:db"))
+	require.NoError(t, w.Stop(t.Context(), "app:db"))
+}
+
+func TestCompletedServiceIsNotStartedAgain(t *testing.T) {
+	w := start(t)
+	defer w.close(t)
+	svc := does(func(context.Context, func()) error { return nil })
+	require.NoError(t, w.Start(t.Context(), "app:job", svc, lifecycle()))
+	require.NoError(t, w.Stop(t.Context(), "app:job"))
+	require.Equal(t, []api.State{api.Starting, api.Completed}, w.watch.of("app:job"))
+}
+
+func TestNameInUse(t *testing.T) {
+	w := start(t)
+	defer w.close(t)
+	require.NoError(t, w.Start(t.Context(), "app:db", runs(), lifecycle()))
+	err := w.Start(t.Context(), "app:db", runs(), lifecycle())
+	require.Equal(t, errs.AlreadyExists, errs.KindOf(err))
+	require.ErrorContains(t, err, `start "app:db"`)
+	require.NoError(t, w.Stop(t.Context(), "app:db"))
+	require.NoError(t, w.Start(t.Context(), "app:db", runs(), lifecycle()))
+}
+
+func TestIncurableErrorsFailAtOnce(t *testing.T) {
+	for _, kind := range []errs.Kind{errs.Invalid, errs.PermissionDenied, errs.NotFound} {
+		t.Run(string(kind), func(t *testing.T) {
+			w := start(t)
+			defer w.close(t)
+			calls := 0
+			svc := does(func(context.Context, func()) error {
+				calls++
+				return errs.New(kind, "no such thing")
+			})
+			err := w.Start(t.Context(), "app:db", svc, lifecycle())
+			require.Equal(t, kind, errs.KindOf(err))
+			require.EqualError(t, err, `supervisor: start "app:db": no such thing`)
+			require.Equal(t, api.Failed, w.Status("app:db").State)
+			require.EqualError(t, w.Status("app:db").Err, "no such thing")
+			require.NoError(t, w.Stop(t.Context(), "app:db"))
+			require.Equal(t, 1, calls)
+		})
+	}
+}
+
+func TestRetryableErrorOfAnIncurableKindIsTriedAgain(t *testing.T) {
+	w := start(t)
+	defer w.close(t)
+	svc := does(func(context.Context, func()) error {
+		return &errs.Error{Kind: errs.NotFound, Again: true, Err: errors.New("not yet")}
+	})
+	require.Error(t, w.Start(t.Context(), "app:db", svc, lifecycle()))
+	require.Equal(t, api.Backoff, w.Status("app:db").State)
+}
+
+func TestPanicIsAFailureWithItsStack(t *testing.T) {
+	w := start(t)
+	boom := errors.New("boom")
+	l := lifecycle()
+	l.Restart.MaxAttempts = 1
+	err := w.Start(t.Context(), "app:db", does(func(context.Context, func()) error { panic(boom) }), l)
+	require.ErrorIs(t, err, boom)
+	require.ErrorContains(t, err, "panic: boom")
+	p, ok := errors.AsType[*supervisor.PanicError](err)
+	require.True(t, ok)
+	require.Contains(t, string(p.Stack), "supervisor_test.go")
+	require.Equal(t, api.Failed, w.Status("app:db").State)
+	w.close(t)
+	require.Contains(t, w.log.String(), "supervisor_test.go")
+}
+
+func TestObserverMayAskForTheStatus(t *testing.T) {
+	var s *supervisor.Supervisor
+	seen := make(chan api.State, 8)
+	s = supervisor.New(slog.New(slog.DiscardHandler), func(name string, _ api.Status) {
+		select {
+		case seen <- s.Status(name).State:
+		default:
+		}
+	})
+	require.NoError(t, s.Start(t.Context(), "app:db", runs(), lifecycle()))
+	require.NoError(t, s.Close(t.Context()))
+	require.Equal(t, api.Starting, <-seen)
+	require.Equal(t, api.Running, <-seen)
+}
+
+func TestErrorWhileStoppingIsReported(t *testing.T) {
+	w := start(t)
+	svc := does(func(ctx context.Context, ready func()) error {
+		ready()
+		<-ctx.Done()
+		return errors.New("close: disk full")
+	})
+	require.NoError(t, w.Start(t.Context(), "app:db", svc, lifecycle()))
+	w.close(t)
+	require.Contains(t, w.log.String(), "disk full")
+}
+
+func TestCloseStopsTheYoungestFirst(t *testing.T) {
+	w := start(t)
+	var stopped []string
+	for _, name := range []string{"a", "b", "c"} {
+		svc := does(func(ctx context.Context, ready func()) error {
+			ready()
+			<-ctx.Done()
+			stopped = append(stopped, name)
+			return nil
+		})
+		require.NoError(t, w.Start(t.Context(), name, svc, lifecycle()))
+	}
+	w.close(t)
+	require.Equal(t, []string{"c", "b", "a"}, stopped)
+
+	err := w.Start(t.Context(), "d", runs(), lifecycle())
+	require.Equal(t, errs.Unavailable, errs.KindOf(err))
+	w.close(t)
+}
+
+func TestStartStopStress(t *testing.T) {
+	s := supervisor.New(slog.New(slog.DiscardHandler), nil)
+	var wg sync.WaitGroup
+	l := lifecycle()
+	l.Restart.InitialDelay, l.Restart.MaxDelay = 1, unit.Duration(time.Millisecond)
+	for i := range 8 {
+		wg.Go(func() {
+			name := string(rune('a' + i))
+			for n := range 100 {
+				var svc *service
+				switch n % 4 {
+				case 0:
+					svc = runs()
+				case 1:
+					svc = does(func(context.Context, func()) error { return nil })
+				case 2:
+					svc = does(func(_ context.Context, ready func()) error {
+						ready()
+						return errors.New("again")
+					})
+				default:
+					svc = does(func(context.Context, func()) error { panic("again") })
+				}
+				_ = s.Start(t.Context(), name, svc, l)
+				_ = s.Status(name)
+				_ = s.Status("a")
+				require.NoError(t, s.Stop(t.Context(), name))
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, s.Close(t.Context()))
+}
+
+func TestConcurrentStartsOfOneName(t *testing.T) {
+	w := start(t)
+	defer w.close(t)
+	var wg sync.WaitGroup
+	failures := make(chan error, 16)
+	for range 16 {
+		wg.Go(func() { failures <- w.Start(t.Context(), "app:db", runs(), lifecycle()) })
+	}
+	wg.Wait()
+	close(failures)
+	started := 0
+	for err := range failures {
+		if err == nil {
+			started++
+		} else {
+			require.Equal(t, errs.AlreadyExists, errs.KindOf(err))
+		}
+	}
+	require.Equal(t, 1, started)
+}
+
+func TestStartEndsWithItsContext(t *testing.T) {
+	w := start(t)
+	defer w.close(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	began := make(chan struct{})
+	svc := does(func(ctx context.Context, _ func()) error {
+		close(began)
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	go func() {
+		<-began
+		cancel(errors.New("the user went away"))
+	}()
+	err := w.Start(ctx, "app:db", svc, lifecycle())
+	require.ErrorContains(t, err, "the user went away")
+	require.Equal(t, api.Starting, w.Status("app:db").State)
+}
+
+func TestStopWhileStarting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t)
+		defer w.close(t)
+		svc := does(func(ctx context.Context, _ func()) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		started := make(chan error, 1)
+		go func() { started <- w.Start(t.Context(), "app:db", svc, lifecycle()) }()
+		synctest.Wait()
+		require.NoError(t, w.Stop(t.Context(), "app:db"))
+		require.EqualError(t, <-started, `supervisor: start "app:db": the service is stopped`)
+	})
+}
