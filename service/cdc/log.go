@@ -1,0 +1,184 @@
+package cdc
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/unit"
+)
+
+// LogSettings says what a Log is for and what bounds it.
+type LogSettings struct {
+	// Source is the entry whose transactions the log holds.
+	Source registry.ID
+	// Tables are those that the source captures; empty means all.
+	Tables []string
+	// Bytes bounds the log: the transactions behind the oldest one are never more than this.
+	Bytes unit.Size
+	// Subscriptions bounds the streams.
+	Subscriptions api.SubscriptionsConfig
+}
+
+// Log is the sequence of transactions that one run of a source has committed, as far as streams have yet to read
+// them. Append is for one goroutine at a time, all other methods may be called from any.
+type Log struct {
+	settings  LogSettings
+	admission *admission
+	streams   atomic.Int32 // len(cursors), for Watched
+	alarm     chan struct{}
+	stop      chan struct{}
+	keeper    sync.WaitGroup
+
+	// mu is held for a moment only: the writer takes it. No other lock is taken while it is held.
+	mu   sync.Mutex
+	ring ring
+	// total is the number of bytes ever appended, dropped the part of it that the log no longer holds.
+	total, dropped int64
+	// patrolAt is the total at which the keeper has to look after the streams.
+	patrolAt int64
+	cursors  []*cursor
+	// waiting lists the cursors whose streams wait for the next transaction; whenever the list is emptied a new
+	// round begins.
+	waiting []*cursor
+	round   uint64
+	// caughtUp counts the cursors that have read the newest transaction.
+	caughtUp int
+	// closed is why the log is closed, nil while it is open.
+	closed error
+}
+
+// NewLog returns an empty log, which must be closed.
+func NewLog(settings LogSettings) *Log {
+	l := &Log{
+		settings:  settings,
+		admission: newAdmission(settings.Source, settings.Subscriptions),
+		alarm:     make(chan struct{}, 1),
+		stop:      make(chan struct{}),
+		round:     1,
+	}
+	l.keeper.Go(l.keep)
+	return l
+}
+
+// Watched reports whether there is a stream. A transaction that commits while there is none need not be appended.
+func (l *Log) Watched() bool { return l.streams.Load() > 0 }
+
+// Append adds a committed transaction. It does not wait for streams and does not fail; what it does is the same
+// however many streams there are. If the bound is exceeded the oldest transactions leave, and streams that have
+// not read them end. Without streams nothing is kept.
+func (l *Log) Append(tx Transaction) {
+	size := tx.Size()
+	l.mu.Lock()
+	if len(l.cursors) == 0 {
+		l.mu.Unlock()
+		return
+	}
+	l.total += size
+	l.ring.push(slot{tx: tx, end: l.total})
+	for l.total-l.ring.at(l.ring.first).end > int64(l.settings.Bytes) {
+		l.pop()
+	}
+	l.caughtUp = 0
+	signal := l.alarm
+	if l.total < l.patrolAt {
+		signal = l.callOne()
+	}
+	l.mu.Unlock()
+	notify(signal)
+}
+
+// callOne returns the channel that wakes whoever waits for the next transaction: the only such stream itself, or
+// the keeper if there are several, or nil. l.mu must be held.
+func (l *Log) callOne() chan struct{} {
+	switch len(l.waiting) {
+	case 0:
+		return nil
+	case 1:
+		c := l.waiting[0]
+		l.waiting[0] = nil
+		l.waiting = l.waiting[:0]
+		l.round++
+		return c.wake
+	default:
+		return l.alarm
+	}
+}
+
+// Lose ends every stream with an error, after it has delivered the transactions appended before: changes that
+// were committed could not be captured, and err says why.
+func (l *Log) Lose(err error) {
+	l.Append(gap{errs.New(errs.Unavailable, "cdc: source %q: changes were lost: %w; resubscribe", l.settings.Source, err)})
+}
+
+// Admission tells how much of the limits is in use.
+func (l *Log) Admission() api.Admission { return l.admission.snapshot() }
+
+// Held returns how many transactions the log holds, and their size.
+func (l *Log) Held() (transactions int, size unit.Size) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ring.len(), unit.Size(l.total - l.dropped)
+}
+
+// Subscribe opens a stream, which delivers what is appended from now on. Its errors are those of api.Streamer.
+func (l *Log) Subscribe(opts api.StreamOptions) (api.Stream, error) {
+	opts, err := resolve(opts, l.settings.Bytes, l.settings.Tables)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.admission.admit(opts.MaxBytes); err != nil {
+		return nil, err
+	}
+	s := newStream(l, opts)
+	if err := l.join(&s.cursor); err != nil {
+		l.admission.leave(opts.MaxBytes)
+		return nil, err
+	}
+	s.start()
+	return s, nil
+}
+
+// resolve completes the options of a stream on a source, or says what the source does not accept.
+func resolve(opts api.StreamOptions, logBytes unit.Size, tables []string) (api.StreamOptions, error) {
+	opts, err := opts.Resolved(logBytes)
+	if err != nil {
+		return opts, err
+	}
+	return opts, checkTables(tables, opts.Tables)
+}
+
+// Close ends all streams with cause at once, and waits for their goroutines and the log's own. What they have
+// decoded before may still be read. Afterwards Append does nothing and Subscribe returns cause. It is idempotent.
+func (l *Log) Close(cause error) {
+	l.mu.Lock()
+	first := l.closed == nil
+	if first {
+		l.closed = cause
+	}
+	cursors := l.cursors
+	l.cursors, l.waiting = nil, nil
+	l.streams.Store(0)
+	l.sweep()
+	l.mu.Unlock()
+	if first {
+		close(l.stop)
+	}
+	for _, c := range cursors {
+		c.owner.end(cause)
+	}
+	for _, c := range cursors {
+		<-c.owner.done
+	}
+	l.keeper.Wait()
+}
+
+// notify makes a receive from signal possible, if it is not yet. A nil signal is ignored.
+func notify(signal chan<- struct{}) {
+	select {
+	case signal <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,140 @@
+package cdc
+
+import (
+	"errors"
+	"io"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+// A full buffer is handed over in one piece, but a reader that waits gets this many changes as soon as they are
+// there.
+const burst = 64
+
+// pump is the goroutine of a stream: it moves changes from the log into the stream's buffer.
+type pump struct {
+	stream *Stream
+	slabs  slabs
+	// fill holds decoded changes that were not offered to the reader yet, offered is how many were last time.
+	// Together they are the buffer.
+	fill    []*api.Change
+	offered int
+}
+
+// run pumps until the stream must end, and says why unless that is known.
+func (p *pump) run() {
+	s := p.stream
+	for {
+		tx, err := s.log.next(&s.cursor)
+		switch {
+		case err == nil:
+			err = p.deliver(tx)
+		case errors.Is(err, errCaughtUp):
+			err = p.idle()
+		}
+		if err != nil {
+			s.end(err)
+			return
+		}
+	}
+}
+
+// errStopped says that the stream has been ended already.
+var errStopped = errors.New("stopped")
+
+// deliver decodes one transaction. It is one change ahead, because only then is it known which one is the last.
+func (p *pump) deliver(tx Transaction) error {
+	r := tx.Open(p.stream.selection)
+	defer r.Close()
+	var ahead *api.Change
+	for {
+		c := p.slabs.change()
+		err := r.Next(c)
+		switch {
+		case errors.Is(err, io.EOF):
+			if ahead == nil {
+				return nil
+			}
+			ahead.Last = true
+			return p.add(ahead)
+		case err != nil:
+			return p.unreadable(err)
+		}
+		p.slabs.keep(c)
+		if ahead != nil {
+			if err := p.add(ahead); err != nil {
+				return err
+			}
+		}
+		ahead = c
+	}
+}
+
+// add puts a change into the buffer and waits for room if there is none.
+func (p *pump) add(c *api.Change) error {
+	s := p.stream
+	for len(p.fill)+p.offered >= s.opts.Buffer {
+		if err := p.makeRoom(); err != nil {
+			return err
+		}
+	}
+	p.fill = append(p.fill, c)
+	if len(p.fill) >= min(burst, s.opts.Buffer) && s.vacant.Load() {
+		p.offer()
+	}
+	if s.ended.Load() {
+		return errStopped
+	}
+	return nil
+}
+
+// makeRoom waits until the reader has taken what was offered, and offers the rest.
+func (p *pump) makeRoom() error {
+	s := p.stream
+	if s.vacant.Load() {
+		p.offer()
+		return nil
+	}
+	select {
+	case <-s.room:
+		return nil
+	case <-s.stop:
+		return errStopped
+	}
+}
+
+// offer offers the reader what is in fill, if it can take it.
+func (p *pump) offer() {
+	if spare, ok := p.stream.offer(p.fill); ok {
+		p.fill, p.offered = spare, len(p.fill)
+	}
+}
+
+// idle offers what there is and waits until the log has more.
+func (p *pump) idle() error {
+	s := p.stream
+	p.slabs.rest()
+	var room chan struct{}
+	if len(p.fill) > 0 {
+		p.offer()
+	}
+	if len(p.fill) > 0 {
+		room = s.room
+	}
+	select {
+	case <-s.cursor.wake:
+	case <-room:
+	case <-s.stop:
+		return errStopped
+	}
+	return nil
+}
+
+// unreadable returns the error that ends the stream when a transaction cannot be read.
+func (p *pump) unreadable(err error) error {
+	if _, classified := errors.AsType[*errs.Error](err); !classified {
+		err = errs.New(errs.Unavailable, "cdc: source %q: read a transaction: %w; resubscribe", p.stream.log.settings.Source, err)
+	}
+	return err
+}

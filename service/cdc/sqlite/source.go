@@ -1,0 +1,117 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/resource"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/api/supervisor"
+	"github.com/wippy-cdc/runtime/service/cdc"
+)
+
+// Settings is what a Source needs besides its configuration.
+type Settings struct {
+	// Directory holds the database.
+	Directory resource.Directory
+	// Catalog is where the source is found while it runs; it must be declared there.
+	Catalog *cdc.Catalog
+	Logger  *slog.Logger
+}
+
+// Source captures what the writer of one database commits, while it is being served. Several sources may capture
+// the same database.
+type Source struct {
+	id       registry.ID
+	config   *api.SQLiteConfig
+	settings Settings
+}
+
+var _ supervisor.Service = (*Source)(nil)
+
+// Declaration returns what the catalog must know of a source before it is served.
+func Declaration(id registry.ID, config *api.SQLiteConfig) cdc.Declaration {
+	return cdc.Declaration{
+		Info: api.SourceInfo{
+			ID:           id,
+			Kind:         api.KindSQLite,
+			Engine:       "sqlite",
+			DBResource:   config.DBResource,
+			Tables:       config.Tables,
+			Snapshot:     config.Snapshot,
+			Capabilities: api.Capabilities{BeforeImages: true},
+		},
+		LogBytes: config.LogBytes,
+	}
+}
+
+// NewSource returns the source of an entry. The configuration must be valid.
+func NewSource(id registry.ID, config *api.SQLiteConfig, settings Settings) *Source {
+	return &Source{id: id, config: config, settings: settings}
+}
+
+// String implements supervisor.Service.
+func (s *Source) String() string { return string(api.KindSQLite) + " " + s.id.String() }
+
+// Serve implements supervisor.Service. It ends with an Unavailable error when the database closes.
+func (s *Source) Serve(ctx context.Context, ready func()) error {
+	book, err := s.settings.Catalog.Begin(s.id)
+	if err != nil {
+		return err
+	}
+	if err = s.run(ctx, book, ready); err != nil {
+		err = fmt.Errorf("cdc/sqlite: run %q: %w", s.id, err)
+	}
+	if ctx.Err() != nil {
+		err = nil
+	}
+	book.End(err)
+	return err
+}
+
+// run captures until ctx is done or the database closes. An error that is not about the source itself says why
+// it could not begin or go on.
+func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
+	if s.config.Snapshot {
+		return errs.New(errs.Invalid, "snapshots are not available in this version: remove the field snapshot")
+	}
+	db, err := resource.Get[sql.Capturer](s.settings.Directory, s.config.DBResource)
+	if err != nil {
+		return fmt.Errorf("db_resource: %w", err)
+	}
+	r := newRun(s, book.Generation())
+	detach, err := db.Attach(ctx, r)
+	if err != nil {
+		r.Close(s.stopped())
+		return fmt.Errorf("attach to %q: %w", s.config.DBResource, err)
+	}
+	book.Ready(r)
+	ready()
+	log := s.settings.Logger.With("source", s.id.String(), "database", s.config.DBResource.String())
+	log.InfoContext(ctx, "capture started", "generation", book.Generation())
+	err = s.wait(ctx, r)
+	detach()
+	book.End(err)
+	r.Close(cmp.Or(err, s.stopped()))
+	log.InfoContext(ctx, "capture ended", "lsn", r.LSN())
+	return err
+}
+
+func (s *Source) wait(ctx context.Context, r *run) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-r.closed:
+		return errs.New(errs.Unavailable, "database %q was closed", s.config.DBResource)
+	}
+}
+
+// stopped is what streams end with when the source does.
+func (s *Source) stopped() error {
+	return errs.New(errs.Unavailable, "cdc: source %q was stopped", s.id)
+}

@@ -1,0 +1,174 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+// Stream reads a Log for one subscriber. Its goroutine decodes into a bounded buffer; the buffer goes to the
+// reader whole, so that the reader takes most changes without a lock.
+type Stream struct {
+	log       *Log
+	opts      api.StreamOptions
+	selection *Selection
+	cursor    cursor
+
+	// batch and read belong to the reader: the changes it has been handed, and how many of them it took.
+	batch []*api.Change
+	read  int
+
+	// ready tells the reader, room the stream's goroutine, that the other has done something about pending. ready
+	// is closed when the goroutine has ended.
+	ready, room chan struct{}
+	// stop is closed when the stream must end, done when its goroutine has ended.
+	stop, done chan struct{}
+	// closed is set by Close, ended when cause is set, vacant while pending is empty.
+	closed, ended, vacant atomic.Bool
+
+	mu sync.Mutex
+	// pending is decoded and waits for the reader.
+	pending []*api.Change
+	// finished is set when nothing will be added to pending any more.
+	finished bool
+	// cause is why the stream ends, io.EOF for Close.
+	cause error
+}
+
+func newStream(l *Log, opts api.StreamOptions) *Stream {
+	s := &Stream{
+		log:       l,
+		opts:      opts,
+		selection: NewSelection(l.settings.Tables, opts.Tables, opts.Ops),
+		ready:     make(chan struct{}, 1),
+		room:      make(chan struct{}, 1),
+		stop:      make(chan struct{}),
+		done:      make(chan struct{}),
+	}
+	s.cursor = cursor{owner: s, wake: make(chan struct{}, 1), limit: int64(opts.MaxBytes)}
+	s.vacant.Store(true)
+	return s
+}
+
+// start starts the stream's goroutine, which Close and Log.Close end and wait for.
+func (s *Stream) start() {
+	go func() {
+		defer close(s.done)
+		defer close(s.ready)
+		p := pump{stream: s}
+		p.run()
+		s.finish(p.fill)
+	}()
+}
+
+// Next implements api.Stream.
+func (s *Stream) Next(ctx context.Context) (*api.Change, error) {
+	for {
+		if c, err := s.Poll(); c != nil || err != nil {
+			return c, err
+		}
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Poll implements api.Stream.
+func (s *Stream) Poll() (*api.Change, error) {
+	if s.closed.Load() {
+		return nil, io.EOF
+	}
+	if s.read == len(s.batch) {
+		if err := s.refill(); err != nil || len(s.batch) == 0 {
+			return nil, err
+		}
+	}
+	c := s.batch[s.read]
+	s.batch[s.read] = nil
+	s.read++
+	return c, nil
+}
+
+// refill takes what is pending. It returns an error if there is nothing and never will be.
+func (s *Stream) refill() error {
+	s.mu.Lock()
+	s.batch, s.pending, s.read = s.pending, s.batch[:0], 0
+	s.vacant.Store(true)
+	finished, cause := s.finished, s.cause
+	s.mu.Unlock()
+	if len(s.batch) > 0 {
+		notify(s.room)
+		return nil
+	}
+	if finished {
+		return cause
+	}
+	return nil
+}
+
+// Ready implements api.Stream.
+func (s *Stream) Ready() <-chan struct{} { return s.ready }
+
+// Err implements api.Stream.
+func (s *Stream) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(s.cause, io.EOF) {
+		return nil
+	}
+	return s.cause
+}
+
+// Close implements api.Stream.
+func (s *Stream) Close() {
+	s.closed.Store(true)
+	s.end(io.EOF)
+	<-s.done
+}
+
+// end makes the stream's goroutine end. The first cause counts.
+func (s *Stream) end(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause == nil {
+		s.cause = cause
+		s.ended.Store(true)
+		close(s.stop)
+	}
+}
+
+// offer hands changes to the reader and returns a slice to go on with. If the reader has not yet taken what was
+// offered before, it returns false.
+func (s *Stream) offer(changes []*api.Change) ([]*api.Change, bool) {
+	s.mu.Lock()
+	if len(s.pending) > 0 {
+		s.mu.Unlock()
+		return nil, false
+	}
+	spare := s.pending
+	s.pending = changes
+	s.vacant.Store(len(changes) == 0)
+	s.mu.Unlock()
+	notify(s.ready)
+	return spare, true
+}
+
+// finish gives back what the stream holds and leaves to the reader what was decoded, unless it has closed the
+// stream.
+func (s *Stream) finish(decoded []*api.Change) {
+	s.log.leave(&s.cursor)
+	s.log.admission.leave(s.opts.MaxBytes)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finished = true
+	s.pending = append(s.pending, decoded...)
+	if s.closed.Load() {
+		s.pending = nil
+	}
+}
