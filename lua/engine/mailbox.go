@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/process"
+)
+
+// MailboxSize is how many messages may wait in the inbox of a process, and in each of its topics. A send to a full one
+// is refused with an Unavailable error; nothing is dropped.
+const MailboxSize = 1024
+
+// Message is what a process gets from another one.
+type Message struct {
+	Topic   string
+	From    process.PID
+	Payload any
+}
+
+// Event tells a process of something that happens to it or to a process that it has spawned.
+type Event struct {
+	// Kind is EventCancel or EventExit.
+	Kind string
+	// From is who asks, "" for the runtime, or who has ended.
+	From process.PID
+	// Deadline is when a process that was asked to end is terminated; zero if it never is.
+	Deadline time.Time
+	// Exit is how From has ended.
+	Exit process.Exit
+}
+
+// The kinds of events.
+const (
+	EventCancel = "pid.cancel"
+	EventExit   = "pid.exit"
+)
+
+// mailbox holds what others have sent to a process. Senders reach it without the lock of the process.
+type mailbox struct {
+	mu     sync.Mutex
+	closed bool
+	inbox  queue
+	topics map[string]*queue
+	events queue
+	// listening is set when the process reads its events. Before, only the newest MailboxSize ends are kept.
+	listening bool
+}
+
+// queue is a Feed of messages or events; mu is the mailbox's.
+type queue struct {
+	mu    *sync.Mutex
+	items []any
+	ready chan struct{}
+	toLua func(L *lua.LState, item any) lua.LValue
+}
+
+func newQueue(mu *sync.Mutex, toLua func(L *lua.LState, item any) lua.LValue) queue {
+	return queue{mu: mu, ready: make(chan struct{}, 1), toLua: toLua}
+}
+
+func (m *mailbox) init() {
+	m.inbox = newQueue(&m.mu, messageToLua)
+	m.events = newQueue(&m.mu, eventToLua)
+	m.topics = map[string]*queue{}
+}
+
+// Poll implements Feed.
+func (q *queue) Poll(L *lua.LState) (v lua.LValue, open, ready bool) {
+	q.mu.Lock()
+	if len(q.items) == 0 {
+		q.mu.Unlock()
+		return nil, true, false
+	}
+	item := q.items[0]
+	q.items[0] = nil
+	q.items = q.items[1:]
+	q.mu.Unlock()
+	return q.toLua(L, item), true, true
+}
+
+// Ready implements Feed.
+func (q *queue) Ready() <-chan struct{} { return q.ready }
+
+// Close implements Feed. What is left is collected with the process.
+func (q *queue) Close() {}
+
+// push appends items and wakes the reader; q.mu must be held.
+func (q *queue) push(items ...any) {
+	q.items = append(q.items, items...)
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+// deliver puts all messages into the queue of their topic or, if nobody listens to it, into the inbox; all or none.
+func (m *mailbox) deliver(to process.PID, topic string, messages []any) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return unknownProcess("send", to)
+	}
+	q, name := m.topics[topic], "topic "+topic
+	if q == nil {
+		q, name = &m.inbox, "inbox"
+	}
+	if len(q.items)+len(messages) > MailboxSize {
+		return errs.New(errs.Unavailable, "lua: send %q: its %s is full (%d messages); send again when it has read some", to, name, len(q.items))
+	}
+	q.push(messages...)
+	return nil
+}
+
+// cancel delivers a request to end. It reports false if the process does not listen to events.
+func (m *mailbox) cancel(from process.PID, deadline time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.listening {
+		return false
+	}
+	asked := slices.ContainsFunc(m.events.items, func(item any) bool {
+		ev, _ := item.(*Event)
+		return ev.Kind == EventCancel
+	})
+	if !asked { // a request that was not read yet is enough
+		m.events.push(&Event{Kind: EventCancel, From: from, Deadline: deadline})
+	}
+	return true
+}
+
+// exited delivers the end of a child.
+func (m *mailbox) exited(exit process.Exit) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	if !m.listening && len(m.events.items) >= MailboxSize {
+		m.events.items = m.events.items[1:]
+	}
+	m.events.push(&Event{Kind: EventExit, From: exit.PID, Exit: exit})
+}
+
+// full reports whether a process that listens to its events has left too many unread to get another child.
+func (m *mailbox) full() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.listening && len(m.events.items) >= MailboxSize
+}
+
+func (m *mailbox) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	m.inbox.items, m.events.items, m.topics = nil, nil, nil
+}
+
+func (m *mailbox) topic(name string) *queue {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	q := newQueue(&m.mu, payloadToLua)
+	m.topics[name] = &q
+	return &q
+}
+
+func (m *mailbox) listen() *queue {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.listening = true
+	return &m.events
+}

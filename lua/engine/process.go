@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/process"
+	"github.com/wippy-cdc/runtime/api/registry"
+)
+
+// Process is one running script.
+type Process struct {
+	engine *Engine
+	host   *Host
+	unit   *unit
+	pid    process.PID
+	parent process.PID
+	log    *slog.Logger
+
+	ctx    context.Context //nolint:containedctx // a process is a running thing: done when it is terminated
+	cancel context.CancelCauseFunc
+	halt   *halt
+	done   chan struct{} // closed when the process has ended
+	exit   process.Exit  // valid when done is closed
+	waited atomic.Bool   // somebody is in Wait, or has been
+
+	endings endings
+	mail    mailbox
+
+	// mu is held while Lua code of the process runs. It guards the Lua state and what is below.
+	mu      sync.Mutex
+	waiting atomic.Int32 // goroutines that wait for mu
+	turn    int          // calls since others had their turn
+	rotor   int          // where the next select begins
+	failure error        // why a coroutine has failed, and the process with it
+
+	state      *lua.LState
+	coroutines sync.WaitGroup
+	modules    map[string]*lua.LTable
+	libraries  map[registry.ID]*library
+
+	errorType, channelType, caseType *lua.LTable
+	inbox, events                    lua.LValue
+	listeners                        map[string]lua.LValue
+}
+
+// PID returns the address of the process.
+func (p *Process) PID() process.PID { return p.pid }
+
+// ID returns the entry whose script the process runs.
+func (p *Process) ID() registry.ID { return p.unit.id }
+
+// Logger returns the logger of the process.
+func (p *Process) Logger() *slog.Logger { return p.log }
+
+// Context returns a context that is done when the process is terminated or has ended.
+func (p *Process) Context() context.Context { return p.ctx }
+
+// Terminal returns the terminal, if the process runs on a terminal.host.
+func (p *Process) Terminal() (*Terminal, bool) { return p.host.terminal, p.host.terminal != nil }
+
+// Runner returns what runs this process, and can run others.
+func (p *Process) Runner() process.Runner { return p.engine }
+
+// OnEnd makes f run when the process has ended, newest first, without the lock: no Lua code runs any more. The
+// function returned takes f back.
+func (p *Process) OnEnd(f func()) (remove func()) { return p.endings.add(f) }
+
+// terminate stops the process at its next instruction. The first cause wins.
+func (p *Process) terminate(cause error) {
+	p.cancel(cause)
+	p.halt.halted.Store(true)
+}
+
+// terminated is why a process does not go on that was ended from outside.
+func (p *Process) terminated() error {
+	return errs.New(errs.Canceled, "lua: process %q: terminated", p.ID())
+}

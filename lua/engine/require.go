@@ -1,0 +1,144 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+)
+
+// library is a library entry that a process has required.
+type library struct {
+	unit   *unit
+	value  lua.LValue    // what the script has returned, valid when loaded is closed
+	loaded chan struct{} // closed when the script has run, also in vain
+	loader *lua.LState   // the thread that runs it
+}
+
+// require is the function that scripts call: name is a built-in module or a key of imports of the entry that the calling
+// code belongs to.
+func require(L *lua.LState) int {
+	name := L.CheckString(1)
+	p := FromState(L)
+	u := p.calling(L)
+	if id, ok := u.code.Imports[name]; ok {
+		L.Push(p.load(L, name, id))
+		return 1
+	}
+	m := p.engine.modules[name]
+	_, global := m.(Global)
+	switch {
+	case m != nil && (global || u.allows(name)):
+		L.Push(p.open(L, m))
+		return 1
+	case m != nil:
+		L.RaiseError("module %q is not allowed here: add it to modules of %s", name, u.id)
+	default:
+		L.RaiseError("%s", p.engine.missing(name, u))
+	}
+	return 0
+}
+
+// missing explains why require cannot find name.
+func (e *Engine) missing(name string, u *unit) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id := range e.libraries {
+		if id.Name == name || id.String() == name {
+			return fmt.Sprintf("module %q is not allowed here: add it to imports of %s as %s: %s", name, u.id, id.Name, id)
+		}
+	}
+	known := append([]string{}, u.code.Modules...)
+	for alias := range u.code.Imports {
+		known = append(known, alias)
+	}
+	if near := nearest(name, known); near != "" {
+		return fmt.Sprintf("there is no module %q; did you mean %q?", name, near)
+	}
+	return e.unknown(name)
+}
+
+// calling returns the script that the code calling a Go function belongs to.
+func (p *Process) calling(L *lua.LState) *unit {
+	for level := 1; ; level++ {
+		f, ok := caller(L, level)
+		if !ok {
+			return p.unit
+		}
+		if f.IsG {
+			continue
+		}
+		for _, lib := range p.libraries {
+			if lib.unit.functions[f.Proto] {
+				return lib.unit
+			}
+		}
+		return p.unit
+	}
+}
+
+// load returns the value of a library, whose script runs once per process.
+func (p *Process) load(L *lua.LState, name string, id registry.ID) lua.LValue {
+	for {
+		lib := p.libraries[id]
+		if lib == nil {
+			return p.runLibrary(L, name, id)
+		}
+		select {
+		case <-lib.loaded:
+			return lib.value
+		default:
+		}
+		if within(L, lib.loader) {
+			L.RaiseError("module %q requires itself: %s is still being loaded", name, id)
+		}
+		_, err := Block(L, func(ctx context.Context) (any, error) {
+			select {
+			case <-lib.loaded:
+				return nil, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		})
+		if err != nil {
+			L.Error(ErrorValue(L, err), 0)
+		}
+	}
+}
+
+// within reports whether L is th or was resumed by it.
+func within(L, th *lua.LState) bool {
+	for ; L != nil; L = L.Parent {
+		if L == th {
+			return true
+		}
+	}
+	return false
+}
+
+// runLibrary runs the script of a library. A script that fails is run again by the next require.
+func (p *Process) runLibrary(L *lua.LState, name string, id registry.ID) lua.LValue {
+	u := p.engine.lookup(p.engine.libraries, id)
+	if u == nil {
+		L.RaiseError("module %q: there is no library %s", name, id)
+	}
+	lib := &library{unit: u, loaded: make(chan struct{}), loader: L}
+	p.libraries[id] = lib
+	defer close(lib.loaded)
+	defer func() {
+		if lib.value == nil {
+			delete(p.libraries, id)
+		}
+	}()
+	L.Push(L.NewFunctionFromProto(u.proto))
+	L.Call(0, 1)
+	value := L.Get(-1)
+	L.Pop(1)
+	if value == lua.LNil {
+		value = lua.LTrue
+	}
+	lib.value = value
+	return value
+}

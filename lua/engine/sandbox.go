@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// openLibraries gives a new state its globals: the parts of Lua's libraries that reach nothing outside the process, and
+// the global modules. The lock is held.
+func openLibraries(p *Process, L *lua.LState) {
+	for name, open := range map[string]lua.LGFunction{
+		lua.BaseLibName:   lua.OpenBase,
+		lua.TabLibName:    lua.OpenTable,
+		lua.StringLibName: lua.OpenString,
+		lua.MathLibName:   lua.OpenMath,
+	} {
+		L.Push(L.NewFunction(open))
+		L.Push(lua.LString(name))
+		L.Call(1, 0)
+	}
+	globals := L.G.Global
+	for _, name := range []string{
+		"dofile", "load", "loadfile", "loadstring", "module", "newproxy", "_printregs", "_GOPHER_LUA_VERSION",
+	} {
+		globals.RawSetString(name, lua.LNil)
+	}
+	L.SetFuncs(globals, map[string]lua.LGFunction{
+		"print":          print,
+		"require":        require,
+		"setmetatable":   setmetatable(L),
+		"collectgarbage": collectgarbage,
+	})
+	text, _ := globals.RawGetString(lua.StringLibName).(*lua.LTable)
+	text.RawSetString("dump", lua.LNil)
+	numbers, _ := globals.RawGetString(lua.MathLibName).(*lua.LTable)
+	openRandom(L, numbers)
+	globals.RawSetString(lua.CoroutineLibName, openCoroutine(L))
+	for _, m := range p.engine.globals {
+		globals.RawSetString(m.Name(), p.open(L, m))
+	}
+}
+
+// print writes a line to the terminal or, on a host without one, to the log.
+func print(L *lua.LState) int { //nolint:predeclared,revive // it is what Lua calls it
+	words := make([]string, L.GetTop())
+	for i := range words {
+		words[i] = L.ToStringMeta(L.Get(i + 1)).String()
+	}
+	line := strings.Join(words, "\t")
+	p := FromState(L)
+	terminal, ok := p.Terminal()
+	if !ok {
+		p.log.LogAttrs(p.ctx, slog.LevelInfo, line)
+		return 0
+	}
+	_, err := Block(L, func(context.Context) (int, error) { return io.WriteString(terminal.Stdout, line+"\n") })
+	if err != nil {
+		L.RaiseError("print: %v", err)
+	}
+	return 0
+}
+
+// setmetatable is Lua's, which unlike gopher-lua's accepts tables only: the metatables of strings, errors and channels
+// are not for scripts to change.
+func setmetatable(L *lua.LState) lua.LGFunction {
+	original, _ := L.G.Global.RawGetString("setmetatable").(*lua.LFunction)
+	return func(L *lua.LState) int {
+		L.CheckTable(1)
+		return original.GFunction(L)
+	}
+}
+
+// collectgarbage does nothing: the memory of all processes is collected together, at its own pace.
+func collectgarbage(L *lua.LState) int {
+	L.Push(lua.LNumber(0))
+	return 1
+}

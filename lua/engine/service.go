@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/process"
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/supervisor"
+)
+
+// Service keeps one process running: the service of a process.service entry.
+type Service struct {
+	engine *Engine
+	id     registry.ID
+	spawn  process.Spawn
+	grace  time.Duration
+}
+
+var _ supervisor.Service = (*Service)(nil)
+
+// NewService returns the service of a process.service entry.
+func (e *Engine) NewService(entry *registry.Entry) (*Service, error) {
+	cfg, ok := entry.Config.(*process.ServiceConfig)
+	if !ok {
+		return nil, errs.New(errs.Internal, "lua: entry %q: configuration is %T", entry.ID, entry.Config)
+	}
+	return &Service{
+		engine: e, id: entry.ID, grace: grace(entry),
+		spawn: process.Spawn{Process: cfg.Process, Host: cfg.Host, Args: arguments(cfg.Input)},
+	}, nil
+}
+
+// arguments are what the field input passes to the method.
+func arguments(input any) []any {
+	switch input := input.(type) {
+	case nil:
+		return nil
+	case []any:
+		return input
+	default:
+		return []any{input}
+	}
+}
+
+// String implements supervisor.Service.
+func (s *Service) String() string { return "process " + s.id.String() }
+
+// Serve implements supervisor.Service. It returns nil when the method has returned or ctx is done.
+func (s *Service) Serve(ctx context.Context, ready func()) error {
+	pid, err := s.engine.Spawn(ctx, s.spawn)
+	if err != nil {
+		return fmt.Errorf("service %q: %w", s.id, err)
+	}
+	ready()
+	exit, err := s.engine.Wait(ctx, pid)
+	if ctx.Err() != nil && err != nil {
+		return s.stop(ctx, pid)
+	}
+	if err == nil {
+		err = exit.Err
+	}
+	return s.failure(err)
+}
+
+// stop cancels the process and collects its end.
+func (s *Service) stop(ctx context.Context, pid process.PID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.grace)
+	defer cancel()
+	err := s.engine.Cancel(ctx, pid)
+	if errs.Is(err, errs.NotFound) { // its host has stopped, too
+		return nil
+	}
+	if p := s.engine.process(pid); p != nil {
+		s.engine.forget(p)
+	}
+	return err
+}
+
+// failure leaves it to the restart policy what happens after an error of the script, whatever its kind: the supervisor
+// would not restart after some.
+func (s *Service) failure(err error) error {
+	if script, ok := errors.AsType[*ScriptError](err); ok {
+		return errs.Wrap(errs.Unknown, fmt.Errorf("service %q: %w", s.id, script))
+	}
+	if err != nil {
+		return fmt.Errorf("service %q: %w", s.id, err)
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/process"
+)
+
+// Spawn implements process.Runner. The context's values, not its end, reach the process.
+func (e *Engine) Spawn(ctx context.Context, s process.Spawn) (process.PID, error) {
+	u := e.lookup(e.scripts, s.Process)
+	if u == nil {
+		return "", errs.New(errs.NotFound, "lua: spawn %q: there is no such process.lua entry", s.Process)
+	}
+	host := e.host(s.Host)
+	if host == nil {
+		return "", errs.New(errs.Unavailable, "lua: spawn %q: host %q is not running", s.Process, s.Host)
+	}
+	p := newProcess(ctx, e, host, u, s.Parent)
+	args := make([]lua.LValue, len(s.Args))
+	for i, arg := range s.Args {
+		v, err := ToLua(p.state, arg)
+		if err != nil {
+			p.discard()
+			return "", fmt.Errorf("lua: spawn %q: argument %d: %w", s.Process, i+1, err)
+		}
+		args[i] = v
+	}
+	if err := host.start(p, args); err != nil {
+		p.discard()
+		return "", fmt.Errorf("lua: spawn %q: %w", s.Process, err)
+	}
+	return p.pid, nil
+}
+
+// Wait implements process.Runner. The end of a process that has a parent is told to the parent and forgotten, unless
+// somebody waits already; others are remembered until Wait, or until their host stops.
+func (e *Engine) Wait(ctx context.Context, pid process.PID) (process.Exit, error) {
+	p := e.process(pid)
+	if p == nil {
+		return process.Exit{}, unknownProcess("wait", pid)
+	}
+	if !p.waited.CompareAndSwap(false, true) {
+		return process.Exit{}, errs.New(errs.Conflict, "lua: wait %q: somebody else waits for this process", pid)
+	}
+	select {
+	case <-p.done:
+		e.forget(p)
+		return p.exit, nil
+	case <-ctx.Done():
+		p.waited.Store(false)
+		e.settle(p)
+		return process.Exit{}, fmt.Errorf("lua: wait %q: %w", pid, ctx.Err())
+	}
+}
+
+// Cancel implements process.Runner.
+func (e *Engine) Cancel(ctx context.Context, pid process.PID) error {
+	p := e.process(pid)
+	if p == nil {
+		return unknownProcess("cancel", pid)
+	}
+	deadline, _ := ctx.Deadline()
+	p.ask("", deadline)
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		p.terminate(p.terminated())
+		<-p.done
+		return nil
+	}
+}
+
+// Terminate implements process.Runner.
+func (e *Engine) Terminate(ctx context.Context, pid process.PID) error {
+	p := e.process(pid)
+	if p == nil {
+		return unknownProcess("terminate", pid)
+	}
+	p.terminate(p.terminated())
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("lua: terminate %q: it has not ended yet: %w", pid, ctx.Err())
+	}
+}
+
+// ask tells p to end: by an event if it listens to its events, else at once.
+func (p *Process) ask(from process.PID, deadline time.Time) {
+	if !p.mail.cancel(from, deadline) {
+		p.terminate(p.terminated())
+	}
+}
+
+func unknownProcess(op string, pid process.PID) error {
+	return errs.New(errs.NotFound, "lua: %s %q: there is no such process, or it has ended", op, pid)
+}
+
+// process returns the process of pid, which may have ended, nil if there is none.
+func (e *Engine) process(pid process.PID) *Process {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.processes[pid]
+}
+
+// settle forgets a process that has ended and for which nobody will wait.
+func (e *Engine) settle(p *Process) {
+	if p.ended() && p.parent != "" && !p.waited.Load() {
+		e.forget(p)
+	}
+}
+
+func (e *Engine) forget(p *Process) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.processes, p.pid)
+}
+
+// running returns the process of pid if it has not ended.
+func (e *Engine) running(pid process.PID) *Process {
+	p := e.process(pid)
+	if p == nil || p.ended() {
+		return nil
+	}
+	return p
+}
+
+func (p *Process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
