@@ -3,24 +3,16 @@ package value
 
 import (
 	"math"
-	"strconv"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/lua/engine"
 )
 
 // MaxExact is the largest magnitude up to which every integer has a number of its own in Lua, 2^53.
 const MaxExact = 1 << 53
-
-// Integer returns v as a number or, beyond ±2^53, as a decimal string, so that no digit is lost.
-func Integer(v int64) lua.LValue {
-	if v > MaxExact || v < -MaxExact {
-		return lua.LString(strconv.FormatInt(v, 10))
-	}
-	return lua.LNumber(v)
-}
 
 // Text returns s as a string, or nil if it is empty.
 func Text(s string) lua.LValue {
@@ -44,7 +36,7 @@ func Whole(n lua.LNumber) (int64, bool) {
 func Of(v sql.Value) lua.LValue {
 	switch v.Type() {
 	case sql.Integer:
-		return Integer(v.Int64())
+		return engine.Integer(v.Int64())
 	case sql.Real:
 		return lua.LNumber(v.Float64())
 	case sql.Text, sql.Blob:

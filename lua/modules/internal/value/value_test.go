@@ -25,7 +25,7 @@ func TestIntegersBeyondExactNumbersAreStrings(t *testing.T) {
 		math.MinInt64:     lua.LString("-9223372036854775808"),
 		math.MaxInt64 - 1: lua.LString("9223372036854775806"),
 	} {
-		require.Equal(t, want, value.Integer(v))
+		require.Equal(t, want, value.Of(sql.IntegerValue(v)))
 	}
 }
 
@@ -33,7 +33,7 @@ func TestEveryIntegerKeepsItsDigits(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		v := rapid.Int64().Draw(t, "v")
-		switch got := value.Integer(v).(type) {
+		switch got := value.Of(sql.IntegerValue(v)).(type) {
 		case lua.LNumber:
 			back, ok := value.Whole(got)
 			require.True(t, ok)

@@ -1,0 +1,133 @@
+// Package cdc is the Lua module by which scripts read the committed changes of a database, in order.
+//
+//	local cdc = require("cdc")
+//	local sources, err = cdc.list_sources()
+//	local info, err = cdc.source("app:cdc")         -- nil, nil if there is no such source
+//	local stream, err = cdc.stream("app:cdc", {
+//	  tables = {"users"}, ops = {"insert", "update"},  -- nil = all
+//	  buffer = 64,                                  -- changes read ahead, 1..65536
+//	  max_bytes = 16777216,                         -- how far behind it may fall, up to the source's log_bytes
+//	})
+//	local changes, err = stream:channel()           -- subscribes on the first call; the same channel afterwards
+//	local change, ok = changes:receive()            -- nil, false at the end
+//	stream:err()                                    -- nil, or why it ended
+//	stream:close()                                  -- true; also done when the process ends
+//
+// receive is another name of channel, release of close. A stream delivers every transaction that commits after its
+// first channel() has returned. When it ends for a reason other than close, the channel delivers that error once, in
+// the place of a change, and then ends.
+//
+// # Changes
+//
+// A change is a table of its own with the fields op, schema, table, relation, before, after, columns, key, source,
+// source_id, transaction, last, cursor, lsn, timestamp and generation. The list columns is shared by all changes of
+// one table shape and must not be changed. NULL is nil, so columns tells a column that is NULL from one that is not
+// there. Integers beyond ±2^53 are decimal strings, texts and blobs strings of exactly the bytes stored.
+package cdc
+
+import (
+	lua "github.com/yuin/gopher-lua"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/lua/engine"
+	"github.com/wippy-cdc/runtime/lua/modules/internal/option"
+)
+
+// Module is the module cdc.
+type Module struct{ sources api.Engine }
+
+// New returns the module over the sources of the app.
+func New(sources api.Engine) *Module { return &Module{sources} }
+
+// Name implements engine.Module.
+func (*Module) Name() string { return "cdc" }
+
+// Open implements engine.Module.
+func (m *Module) Open(L *lua.LState) *lua.LTable {
+	s := &session{
+		sources:    m.sources,
+		process:    engine.FromState(L),
+		plain:      newShapes(false),
+		qualified:  newShapes(true),
+		streamType: newStreamType(L),
+	}
+	t := L.CreateTable(0, 3)
+	t.RawSetString("list_sources", L.NewFunction(s.listSources))
+	t.RawSetString("source", L.NewFunction(s.source))
+	t.RawSetString("stream", L.NewFunction(s.stream))
+	return t
+}
+
+// session is the module in one process. It is used with the lock of the process held.
+type session struct {
+	sources api.Engine
+	process *engine.Process
+	// plain and qualified are the shapes of tables named without and with their schema.
+	plain, qualified *shapes
+	streamType       *lua.LTable
+}
+
+func (s *session) listSources(L *lua.LState) int {
+	sources := s.sources.Sources()
+	t := L.CreateTable(len(sources), 0)
+	for i := range sources {
+		t.RawSetInt(i+1, infoTable(L, &sources[i]))
+	}
+	L.Push(t)
+	return 1
+}
+
+func (s *session) source(L *lua.LState) int {
+	id, err := s.id(L, "source")
+	if err != nil {
+		return engine.Fail(L, err)
+	}
+	info, ok := s.sources.Source(id)
+	if !ok {
+		L.Push(lua.LNil)
+		L.Push(lua.LNil)
+		return 2
+	}
+	L.Push(infoTable(L, &info))
+	return 1
+}
+
+// stream checks everything that can be known before the subscription, and returns the stream.
+func (s *session) stream(L *lua.LState) int {
+	id, err := s.id(L, "stream")
+	if err != nil {
+		return engine.Fail(L, err)
+	}
+	opts, err := streamOptions(L.Get(2))
+	if err != nil {
+		return engine.Fail(L, errs.New(errs.Invalid, "cdc: stream %q: %w", id, err))
+	}
+	if err := s.sources.Check(id, opts); err != nil {
+		return engine.Fail(L, err)
+	}
+	L.Push(&lua.LUserData{Value: &stream{session: s, id: id, opts: opts}, Env: L.Env, Metatable: s.streamType})
+	return 1
+}
+
+// id returns argument 1, the ID of a source.
+func (s *session) id(L *lua.LState, call string) (registry.ID, error) {
+	name, ok := L.Get(1).(lua.LString)
+	if !ok {
+		return registry.ID{}, errs.New(errs.Invalid, "cdc: %s: the ID is %s, must be a string like app:cdc", call, option.Describe(L.Get(1)))
+	}
+	id, err := registry.ParseID(string(name), s.process.ID().Namespace)
+	if err != nil {
+		return registry.ID{}, errs.New(errs.Invalid, "cdc: %s: %w", call, err)
+	}
+	return id, nil
+}
+
+// shapes returns the shapes that fit the engine of a source.
+func (s *session) shapes(id registry.ID) *shapes {
+	if info, ok := s.sources.Source(id); ok && info.Kind == api.KindPostgres {
+		return s.qualified
+	}
+	return s.plain
+}

@@ -1,0 +1,48 @@
+package cdc
+
+import (
+	"errors"
+
+	lua "github.com/yuin/gopher-lua"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/lua/modules/internal/option"
+)
+
+// streamOptions decodes the options of cdc.stream. What depends on the source is left to it.
+func streamOptions(v lua.LValue) (api.StreamOptions, error) {
+	var opts api.StreamOptions
+	var accepted, ops []string
+	var buffer, maxBytes int64
+	for _, op := range api.Ops() {
+		accepted = append(accepted, string(op))
+	}
+	err := option.Decode(v,
+		option.Words("tables", &opts.Tables, nil),
+		option.Words("ops", &ops, accepted),
+		absent("snapshot"),
+		option.Whole("buffer", &buffer, 1, api.MaxBuffer),
+		option.Whole("max_bytes", &maxBytes, 1, 0),
+		absent("schema"),
+	)
+	for _, op := range ops {
+		opts.Ops = append(opts.Ops, api.Op(op))
+	}
+	opts.Buffer, opts.MaxBytes = int(buffer), unit.Size(maxBytes)
+	return opts, err
+}
+
+// absent is a flag that names what this version cannot do: it may be false.
+func absent(key string) option.Field {
+	return option.Field{Key: key, Set: func(v lua.LValue) error {
+		var asked bool
+		if err := option.Flag(key, &asked).Set(v); err != nil {
+			return err
+		}
+		if asked {
+			return errors.New("is not available in this version: leave it out")
+		}
+		return nil
+	}}
+}

@@ -1,0 +1,125 @@
+package sql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/lua/engine"
+	"github.com/wippy-cdc/runtime/lua/modules/internal/option"
+)
+
+// runner runs one statement with its arguments: on the pool, in a transaction, or a prepared one.
+type runner struct {
+	query   func(ctx context.Context, args []any) (*sql.Rows, error)
+	execute func(ctx context.Context, args []any) (sql.Result, error)
+}
+
+// executor is what a pool and a transaction have in common.
+type executor interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+}
+
+// textRunner returns the runner of a statement given as text.
+func textRunner(on executor, text string) runner {
+	return runner{
+		query: func(ctx context.Context, args []any) (*sql.Rows, error) {
+			return on.QueryContext(ctx, text, args...) //nolint:sqlclosecheck,rowserrcheck // the caller closes and checks
+		},
+		execute: func(ctx context.Context, args []any) (sql.Result, error) { return on.ExecContext(ctx, text, args...) },
+	}
+}
+
+// preparedRunner returns the runner of a prepared statement.
+func preparedRunner(stmt *sql.Stmt) runner {
+	return runner{
+		query: func(ctx context.Context, args []any) (*sql.Rows, error) {
+			return stmt.QueryContext(ctx, args...) //nolint:sqlclosecheck,rowserrcheck // the caller closes and checks
+		},
+		execute: func(ctx context.Context, args []any) (sql.Result, error) { return stmt.ExecContext(ctx, args...) },
+	}
+}
+
+// text returns argument 2, a statement.
+func text(L *lua.LState) (string, error) {
+	s, ok := L.Get(2).(lua.LString)
+	if !ok {
+		return "", errs.New(errs.Invalid, "the statement is %s, must be a string", option.Describe(L.Get(2)))
+	}
+	return string(s), nil
+}
+
+// query runs r with params and pushes the rows.
+func (s *session) query(L *lua.LState, db api.DB, r runner, params lua.LValue) int {
+	args, err := arguments(params)
+	if err != nil {
+		return engine.Fail(L, s.failure(db, "query", err))
+	}
+	found, err := engine.Block(L, func(ctx context.Context) (*result, error) {
+		rows, err := r.query(ctx, args)
+		if err != nil {
+			return nil, err
+		}
+		return collect(rows)
+	})
+	if err != nil {
+		return engine.Fail(L, s.failure(db, "query", err))
+	}
+	rows, err := found.table(L)
+	if err != nil {
+		return engine.Fail(L, s.failure(db, "query", err))
+	}
+	L.Push(rows)
+	return 1
+}
+
+// execute runs r with params and pushes what it has done.
+func (s *session) execute(L *lua.LState, db api.DB, r runner, params lua.LValue) int {
+	args, err := arguments(params)
+	if err != nil {
+		return engine.Fail(L, s.failure(db, "execute", err))
+	}
+	done, err := engine.Block(L, func(ctx context.Context) (sql.Result, error) { return r.execute(ctx, args) })
+	if err != nil {
+		return engine.Fail(L, s.failure(db, "execute", err))
+	}
+	t := L.CreateTable(0, 2)
+	if id, err := done.LastInsertId(); err == nil {
+		t.RawSetString("last_insert_id", engine.Integer(id))
+	}
+	if rows, err := done.RowsAffected(); err == nil {
+		t.RawSetString("rows_affected", engine.Integer(rows))
+	}
+	L.Push(t)
+	return 1
+}
+
+// failure returns the error of step on db, with a kind.
+func (s *session) failure(db api.DB, step string, err error) error {
+	return fmt.Errorf("sql: %s %q: %w", step, db.ID(), s.classify(db, err))
+}
+
+func (s *session) classify(db api.DB, err error) error {
+	if errs.KindOf(err) != errs.Unknown {
+		return err
+	}
+	if errors.Is(err, sql.ErrTxDone) {
+		return errs.New(errs.Invalid, "the transaction has ended; begin a new one")
+	}
+	if c, ok := db.(api.Classifier); ok {
+		if err = c.Classify(err); errs.KindOf(err) != errs.Unknown {
+			return err
+		}
+	}
+	if now, lookup := s.lookup(db.ID()); lookup != nil || now.Pool() != db.Pool() {
+		return errs.New(errs.Unavailable, "the database was stopped: %w", err)
+	}
+	return err
+}
