@@ -25,6 +25,13 @@ func NewFeed(L *lua.LState, feed Feed) lua.LValue {
 	return ch.value(L)
 }
 
+// NewDetachedFeed returns the channel that reads from feed, which the process does not hold on to: a feed that has
+// something to release registers it with OnEnd itself.
+func NewDetachedFeed(L *lua.LState, feed Feed) lua.LValue {
+	ch := &Channel{feed: feed, release: func() {}}
+	return ch.value(L)
+}
+
 // pollFeed is the receive operation of a channel that reads from a feed.
 func (ch *Channel) pollFeed(L *lua.LState) (v lua.LValue, ok, ready bool) {
 	if ch.closed {

@@ -12,7 +12,7 @@ import (
 // Inbox returns the channel of messages whose topic nobody listens to.
 func (p *Process) Inbox(L *lua.LState) lua.LValue {
 	if p.inbox == nil {
-		p.inbox = NewFeed(L, &p.mail.inbox)
+		p.inbox = NewDetachedFeed(L, &p.mail.inbox)
 	}
 	return p.inbox
 }
@@ -20,7 +20,7 @@ func (p *Process) Inbox(L *lua.LState) lua.LValue {
 // Events returns the channel of events. A process that has called it is asked to end by an event.
 func (p *Process) Events(L *lua.LState) lua.LValue {
 	if p.events == nil {
-		p.events = NewFeed(L, p.mail.listen())
+		p.events = NewDetachedFeed(L, p.mail.listen())
 	}
 	return p.events
 }
@@ -29,7 +29,7 @@ func (p *Process) Events(L *lua.LState) lua.LValue {
 func (p *Process) Listen(L *lua.LState, topic string) lua.LValue {
 	ch, ok := p.listeners[topic]
 	if !ok {
-		ch = NewFeed(L, p.mail.topic(topic))
+		ch = NewDetachedFeed(L, p.mail.topic(topic))
 		p.listeners[topic] = ch
 	}
 	return ch

@@ -17,7 +17,7 @@ const (
 	callDepth        = 1 << 14 // Lua calls in each other before "stack overflow"
 	registrySize     = 1 << 9
 	registryMaxSize  = 1 << 20
-	registryGrowStep = 1 << 9
+	registryGrowStep = 1 << 12
 )
 
 func newProcess(ctx context.Context, e *Engine, host *Host, u *unit, parent process.PID) *Process {
