@@ -1,0 +1,53 @@
+// Package sql keeps the databases of db.sql.* entries open while they are supposed to run, whatever their engine.
+package sql
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/resource"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+)
+
+// Database is an open database that somebody must close.
+type Database interface {
+	sqlapi.DB
+	Close() error
+}
+
+// Service opens a database, publishes it while it runs, and closes it. It implements supervisor.Service.
+type Service struct {
+	id        registry.ID
+	open      func(ctx context.Context) (Database, error)
+	directory resource.Directory
+	log       *slog.Logger
+}
+
+// NewService returns the service of the entry id; open is called by each Serve.
+func NewService(
+	id registry.ID, open func(ctx context.Context) (Database, error), directory resource.Directory, log *slog.Logger,
+) *Service {
+	return &Service{id: id, open: open, directory: directory, log: log}
+}
+
+// String implements supervisor.Service.
+func (s *Service) String() string { return "database " + s.id.String() }
+
+// Serve implements supervisor.Service.
+func (s *Service) Serve(ctx context.Context, ready func()) error {
+	db, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	withdraw := s.directory.Publish(s.id, db)
+	s.log.InfoContext(ctx, "database open", "database", s.id.String(), "type", db.Type())
+	ready()
+	<-ctx.Done()
+	withdraw()
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("sql: close %q: %w", s.id, err)
+	}
+	return nil
+}

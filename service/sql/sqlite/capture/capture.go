@@ -1,0 +1,200 @@
+// Package capture records the row changes of one SQLite connection in C memory: the preupdate, commit and rollback
+// hooks, the arena they write to, and the virtual table by which SQLite tells about savepoints. It is the only
+// package with C code. It links against the SQLite library that the SQL driver brings.
+//
+// A Recorder belongs to one connection and is used by whoever uses the connection, one goroutine at a time.
+package capture
+
+/*
+#cgo CFLAGS: -std=gnu99 -O2 -Wall -Wextra
+#include <stdlib.h>
+#include "capture.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"unsafe"
+)
+
+// State is what a Recorder sees after a statement.
+type State uint32
+
+// The bits of State.
+const (
+	// Autocommit means that no transaction is open.
+	Autocommit State = C.WIPPY_AUTOCOMMIT
+	// Writing means that a write transaction is open; with Autocommit, one of a statement that has not been reset.
+	Writing State = C.WIPPY_WRITING
+	// Joined means that savepoints of the open transaction are followed.
+	Joined State = C.WIPPY_JOINED
+	// Committed means that committed transactions wait to be taken.
+	Committed State = C.WIPPY_COMMITTED
+	// Copied means that there was just one and it was moved to the buffer.
+	Copied State = C.WIPPY_COPIED
+	// External means that somebody else may have changed the database, its schema included.
+	External State = C.WIPPY_EXTERNAL
+	// NewTables means that there are more tables than known.
+	NewTables State = C.WIPPY_NEW_TABLES
+	// RolledBack means that a savepoint or a transaction was undone.
+	RolledBack State = C.WIPPY_ROLLED_BACK
+)
+
+// Idle reports whether no transaction is open at all.
+func (s State) Idle() bool { return s&Autocommit != 0 && s&Writing == 0 }
+
+// Available reports whether SQLite was compiled with the preupdate hook.
+func Available() bool { return C.wippy_capture_available() != 0 }
+
+// Filename returns the file of the connection's main database as SQLite knows it.
+func Filename(db unsafe.Pointer) string {
+	return C.GoString(C.wippy_capture_filename((*C.sqlite3)(db)))
+}
+
+// ResetStatement resets a sqlite3_stmt, which commits what it has left open in autocommit mode.
+func ResetStatement(stmt unsafe.Pointer) { C.wippy_capture_reset(stmt) }
+
+// Recorder captures the changes of one connection.
+type Recorder struct{ c *C.wippy_capture }
+
+// Open installs the hooks on a sqlite3 connection, before anything is prepared on it: a statement prepared earlier
+// may delete rows unseen. Nothing is captured until Filter says so. Of one transaction, memory bytes are kept in
+// memory before they spill to an unlinked file in dir, and limit bytes at all.
+func Open(db unsafe.Pointer, memory, limit int64, dir string) (*Recorder, error) {
+	name := C.CString(dir)
+	defer C.free(unsafe.Pointer(name))
+	c := C.wippy_capture_open((*C.sqlite3)(db), C.uint64_t(memory), C.uint64_t(limit), name)
+	if c == nil {
+		return nil, errors.New("capture: open: SQLite refused the savepoint guard, or memory is short")
+	}
+	return &Recorder{c: c}, nil
+}
+
+// Close ends capture. It is called before the connection closes, and the Recorder is not used after it.
+func (r *Recorder) Close() { C.wippy_capture_close(r.c) }
+
+// Filter sets which tables are captured: all of them, or those named, or none. It must be called while no
+// transaction is open. All slots are forgotten.
+func (r *Recorder) Filter(active, all bool, tables []string) error {
+	names := C.CString(strings.Join(tables, "\x00"))
+	defer C.free(unsafe.Pointer(names))
+	if C.wippy_capture_filter(r.c, flag(active), flag(all), names, C.int(len(tables))) != 0 {
+		return errors.New("capture: filter: out of memory")
+	}
+	return nil
+}
+
+func flag(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Join follows savepoints until the open transaction ends. It is called before the first statement that may write.
+func (r *Recorder) Join() error {
+	if rc := C.wippy_capture_join(r.c); rc != 0 {
+		return fmt.Errorf("capture: join: SQLite error %d", int(rc))
+	}
+	return nil
+}
+
+// After looks at the connection after a statement. known is the number of slots that the caller has resolved. If
+// the statement committed and what it committed fits into buffer, it is moved there, and n is its length.
+func (r *Recorder) After(known int, buffer []byte) (state State, n int) {
+	v := C.wippy_capture_after(r.c, C.uint32_t(known), unsafe.Pointer(unsafe.SliceData(buffer)), C.uint32_t(len(buffer)))
+	return State(v), int(v >> 32)
+}
+
+// Commit is one committed transaction in the arena.
+type Commit struct {
+	// File and Memory are its records, File first; File is nil if nothing has spilled.
+	File   *File
+	Memory []byte
+	// Lost is why the transaction is incomplete, nil if it is whole.
+	Lost error
+}
+
+// File is a part of a spill file.
+type File struct {
+	*os.File
+	// From and To bound the part.
+	From, To int64
+}
+
+// Take removes the committed transactions from the arena.
+func (r *Recorder) Take() []Commit {
+	n := int(C.wippy_capture_commits(r.c))
+	spilled := int64(C.wippy_capture_spilled(r.c))
+	var file *os.File
+	if spilled > 0 {
+		file = os.NewFile(uintptr(C.wippy_capture_take_spill(r.c)), "wippy-capture")
+	}
+	commits := make([]Commit, n)
+	var from int64
+	for i := range commits {
+		commit := C.wippy_capture_commit(r.c, C.int(i))
+		end := int64(commit.end)
+		if from < spilled {
+			commits[i].File = &File{File: file, From: from, To: min(end, spilled)}
+		}
+		if tail := max(from, spilled); end > tail {
+			commits[i].Memory = make([]byte, end-tail)
+			C.wippy_capture_copy(r.c, C.uint64_t(tail), unsafe.Pointer(unsafe.SliceData(commits[i].Memory)), C.uint64_t(end-tail))
+		}
+		commits[i].Lost = lostError(commit.lost)
+		from = end
+	}
+	C.wippy_capture_taken(r.c)
+	return commits
+}
+
+func lostError(why C.int) error {
+	switch why {
+	case C.WIPPY_LOST_NOTHING:
+		return nil
+	case C.WIPPY_LOST_TOO_LARGE:
+		return errors.New("the transaction is larger than max_transaction_bytes")
+	case C.WIPPY_LOST_NO_MEMORY:
+		return errors.New("memory ran out")
+	case C.WIPPY_LOST_READ_ERROR:
+		return errors.New("SQLite could not read a row")
+	case C.WIPPY_LOST_BLOB_WRITE:
+		return errors.New("a blob was written incrementally, which shows no row")
+	case C.WIPPY_LOST_UNGUARDED:
+		return errors.New("rows were written in a transaction whose savepoints could not be followed")
+	case C.WIPPY_LOST_SPILL:
+		return errors.New("the temporary file of a large transaction could not be written")
+	case C.WIPPY_LOST_SHAPE:
+		return errors.New("the columns of a table could not be read")
+	default:
+		return errors.New("a savepoint was not known")
+	}
+}
+
+// Pending reports whether the arena holds anything.
+func (r *Recorder) Pending() bool { return C.wippy_capture_length(r.c) > 0 }
+
+// Lose marks the newest transaction, open or not taken yet, as incomplete because the columns of a table are not known.
+func (r *Recorder) Lose() { C.wippy_capture_lose(r.c, C.WIPPY_LOST_SHAPE) }
+
+// Tables returns the number of slots.
+func (r *Recorder) Tables() int { return int(C.wippy_capture_tables(r.c)) }
+
+// Table returns the name of the table of a slot and whether it is captured.
+func (r *Recorder) Table(slot int) (name string, wanted bool) {
+	t := C.wippy_capture_table(r.c, C.uint32_t(slot))
+	return C.GoString(t.name), t.wanted != 0
+}
+
+// Ignore stops capturing the table of a slot. Records that it has made stay.
+func (r *Recorder) Ignore(slot int) { C.wippy_capture_ignore(r.c, C.uint32_t(slot)) }
+
+// ForgetTables gives every table a new slot with its next row, because its shape may have changed.
+func (r *Recorder) ForgetTables() { C.wippy_capture_forget_tables(r.c) }
+
+// Reclaim puts the hooks back and reports whether somebody had replaced them.
+func (r *Recorder) Reclaim() (replaced bool) { return C.wippy_capture_reclaim(r.c) == 0 }

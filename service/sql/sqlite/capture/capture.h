@@ -1,0 +1,95 @@
+/*
+** Capture of row changes on one SQLite connection. All functions are called with the connection idle or from
+** SQLite's own callbacks; each takes the connection's mutex where it needs it.
+*/
+#ifndef WIPPY_CAPTURE_H
+#define WIPPY_CAPTURE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct sqlite3 sqlite3;
+typedef struct wippy_capture wippy_capture;
+
+/* Why changes could not be kept. */
+enum {
+  WIPPY_LOST_NOTHING = 0,
+  WIPPY_LOST_TOO_LARGE,
+  WIPPY_LOST_NO_MEMORY,
+  WIPPY_LOST_READ_ERROR,
+  WIPPY_LOST_BLOB_WRITE,
+  WIPPY_LOST_UNGUARDED,
+  WIPPY_LOST_MARKS,
+  WIPPY_LOST_SPILL,
+  WIPPY_LOST_SHAPE
+};
+
+/* Bits of the result of wippy_capture_after. */
+enum {
+  WIPPY_AUTOCOMMIT = 1,  /* no transaction is open */
+  WIPPY_WRITING = 2,     /* a write transaction is open, by a statement still running if AUTOCOMMIT is set */
+  WIPPY_JOINED = 4,      /* savepoints are being followed */
+  WIPPY_COMMITTED = 8,   /* at least one transaction is committed for certain and waits to be taken */
+  WIPPY_COPIED = 16,     /* ... it was the only one, and its records are in the buffer given */
+  WIPPY_LOST = 32,       /* one of them is incomplete */
+  WIPPY_EXTERNAL = 64,   /* another connection may have committed since the last call */
+  WIPPY_NEW_TABLES = 128,/* tables were met that nobody has resolved */
+  WIPPY_ROLLED_BACK = 256/* something was undone since the last call */
+};
+
+/* One committed transaction in the arena. */
+typedef struct wippy_commit {
+  uint64_t end;          /* offset behind its last record */
+  int lost;
+} wippy_commit;
+
+/* A table met by the preupdate hook; its index is the slot that records carry. */
+typedef struct wippy_table {
+  char *name;
+  uint32_t hash;
+  int wanted;
+} wippy_table;
+
+int wippy_capture_available(void);
+wippy_capture *wippy_capture_open(sqlite3 *db, uint64_t memory, uint64_t limit, const char *spill_dir);
+const char *wippy_capture_filename(sqlite3 *db);
+
+/*
+** Ends capture before the connection closes, or our statement would keep it open. The capture itself lives on until
+** SQLite has closed the connection, because closing may still roll back a transaction.
+*/
+void wippy_capture_close(wippy_capture*);
+
+/* Sets what is captured: nothing, everything, or the n names that stand one behind the other in names. */
+int wippy_capture_filter(wippy_capture*, int active, int all, const char *names, int n);
+
+/* Follows savepoints from now until the open transaction ends. Called before the first statement that writes. */
+int wippy_capture_join(wippy_capture*);
+
+/* Looks at the connection after a statement. known is the number of tables resolved. With WIPPY_COPIED the only
+** committed transaction was moved to buffer, and the upper 32 bits of the result are its length. */
+uint64_t wippy_capture_after(wippy_capture*, uint32_t known, void *buffer, uint32_t size);
+
+/* The committed transactions that wait, and their bytes; taken drops them. */
+int wippy_capture_commits(wippy_capture*);
+wippy_commit wippy_capture_commit(wippy_capture*, int i);
+uint64_t wippy_capture_length(wippy_capture*);
+void wippy_capture_copy(wippy_capture*, uint64_t from, void *to, uint64_t n);
+uint64_t wippy_capture_spilled(wippy_capture*);
+int wippy_capture_take_spill(wippy_capture*);
+void wippy_capture_taken(wippy_capture*);
+
+/* Tables by slot. */
+uint32_t wippy_capture_tables(wippy_capture*);
+wippy_table wippy_capture_table(wippy_capture*, uint32_t slot);
+void wippy_capture_ignore(wippy_capture*, uint32_t slot);
+void wippy_capture_forget_tables(wippy_capture*);
+void wippy_capture_lose(wippy_capture*, int why);
+
+/* Whether the hooks are still ours; puts them back. */
+int wippy_capture_reclaim(wippy_capture*);
+
+/* Resets a statement, which commits what it has left open. */
+void wippy_capture_reset(void *stmt);
+
+#endif

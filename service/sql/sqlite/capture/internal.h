@@ -1,0 +1,83 @@
+/* The state of one captured connection, shared by the C files of this package. */
+#ifndef WIPPY_INTERNAL_H
+#define WIPPY_INTERNAL_H
+
+#include <string.h>
+#include "sqlite_abi.h"
+#include "capture.h"
+
+/*
+** The arena holds the records of the transaction that is open now, behind those of transactions that are committed
+** but not taken yet. Offsets count from its beginning, across the file that its older part has spilled to and the
+** memory behind it. Records never straddle the two.
+*/
+typedef struct arena {
+  uint8_t *bytes;
+  uint64_t used, size;       /* of the memory part */
+  uint64_t spilled;          /* length of the file part */
+  uint64_t memory, limit;    /* bounds of the memory part and of one transaction */
+  int fd;                    /* -1 without a file part */
+  char *spill_dir;
+} arena;
+
+/* Where a savepoint began. */
+typedef struct mark {
+  uint64_t offset;
+  int lost;
+} mark;
+
+struct wippy_capture {
+  sqlite3 *db;
+  arena arena;
+  int lost;                  /* why the open transaction is incomplete */
+  uint64_t begin;            /* offset at which the open transaction begins */
+
+  mark *marks;
+  int nmarks, marks_size;
+  int joined;                /* the guard takes part in the open transaction */
+
+  wippy_commit *commits;
+  int ncommits, commits_size;
+  int committing;            /* the commit hook was called for the open transaction */
+  int rolled_back;
+  unsigned int data_version;
+  unsigned int own_commits;
+
+  int active, all;
+  char **names;              /* what is captured unless all */
+  int nnames;
+  wippy_table *tables;
+  uint32_t ntables, tables_size;
+  uint32_t *index;           /* hash index over the tables from first_live on */
+  uint32_t index_size, first_live, last;
+
+  sqlite3_stmt *join;
+  sqlite3_int64 join_rows;
+  uint64_t *columns;         /* scratch: where each old value of a row begins */
+  int columns_size;
+};
+
+/* arena.c */
+uint8_t *wippy_arena_reserve(arena*, uint64_t n);
+uint64_t wippy_arena_length(const arena*);
+void wippy_arena_cut(arena*, uint64_t offset);
+int wippy_arena_spill(arena*);
+void wippy_arena_reset(arena*);
+void wippy_arena_free(arena*);
+
+/* savepoint.c */
+void wippy_mark(wippy_capture*, int n);
+void wippy_cut_to_mark(wippy_capture*, int n);
+void wippy_forget_marks(wippy_capture*, int n);
+int wippy_guard_open(wippy_capture*, void (*destroy)(void*));
+
+/* tables.c */
+wippy_table *wippy_table_of(wippy_capture*, const char *name, uint32_t *slot);
+
+/* capture.c */
+void wippy_seal(wippy_capture*);
+
+/* row.c */
+void wippy_preupdate(void*, sqlite3*, int, const char*, const char*, sqlite3_int64, sqlite3_int64);
+
+#endif

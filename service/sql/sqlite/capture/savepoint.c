@@ -1,0 +1,215 @@
+#include <stdlib.h>
+#include "internal.h"
+
+/*
+** The guard is a virtual table in the temp schema. Once it takes part in a transaction, SQLite tells it about
+** every savepoint, those around single statements included: https://www.sqlite.org/vtab.html#xsavepoint.
+** A mark is the length of the arena when a savepoint began.
+*/
+
+#define GUARD "wippy_capture_guard"
+
+typedef struct guard {
+  sqlite3_vtab base;
+  wippy_capture *capture;
+} guard;
+
+typedef struct guard_cursor {
+  sqlite3_vtab_cursor base;
+  sqlite3_int64 left;
+} guard_cursor;
+
+void wippy_mark(wippy_capture *c, int n) {
+  if (n < 0) return;
+  if (n >= c->marks_size) {
+    int size = n + 16;
+    mark *marks = realloc(c->marks, (size_t)size * sizeof *marks);
+    if (!marks) {
+      c->lost = WIPPY_LOST_NO_MEMORY;
+      return;
+    }
+    c->marks = marks;
+    c->marks_size = size;
+  }
+  /* Savepoints older than the guard's part in the transaction began where it joined. */
+  mark now = {wippy_arena_length(&c->arena), c->lost};
+  while (c->nmarks <= n) c->marks[c->nmarks++] = now;
+  c->marks[n] = now;
+  c->nmarks = n + 1;
+}
+
+void wippy_cut_to_mark(wippy_capture *c, int n) {
+  c->rolled_back = 1;
+  if (n < 0) {
+    wippy_arena_cut(&c->arena, c->begin);
+    c->lost = 0;
+    c->nmarks = 0;
+    return;
+  }
+  if (n >= c->nmarks) {
+    c->lost = WIPPY_LOST_MARKS;
+    return;
+  }
+  wippy_arena_cut(&c->arena, c->marks[n].offset);
+  c->lost = c->marks[n].lost;
+  c->nmarks = n + 1;
+}
+
+void wippy_forget_marks(wippy_capture *c, int n) {
+  if (n < 0) n = 0;
+  if (n < c->nmarks) c->nmarks = n;
+}
+
+static int guard_connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **err) {
+  (void)argc, (void)argv, (void)err;
+  guard *g = calloc(1, sizeof *g);
+  if (!g) return SQLITE_NOMEM;
+  g->capture = aux;
+  *out = &g->base;
+  return sqlite3_declare_vtab(db, "CREATE TABLE x(unused)");
+}
+
+static int guard_disconnect(sqlite3_vtab *v) {
+  free(v);
+  return SQLITE_OK;
+}
+
+static int guard_best_index(sqlite3_vtab *v, sqlite3_index_info *info) {
+  (void)v, (void)info;
+  return SQLITE_OK;
+}
+
+static int guard_open(sqlite3_vtab *v, sqlite3_vtab_cursor **out) {
+  (void)v;
+  guard_cursor *cursor = calloc(1, sizeof *cursor);
+  if (!cursor) return SQLITE_NOMEM;
+  *out = &cursor->base;
+  return SQLITE_OK;
+}
+
+static int guard_close(sqlite3_vtab_cursor *cursor) {
+  free(cursor);
+  return SQLITE_OK;
+}
+
+static int guard_filter(sqlite3_vtab_cursor *cursor, int i, const char *s, int argc, sqlite3_value **argv) {
+  (void)i, (void)s, (void)argc, (void)argv;
+  ((guard_cursor*)cursor)->left = ((guard*)cursor->pVtab)->capture->join_rows;
+  return SQLITE_OK;
+}
+
+static int guard_next(sqlite3_vtab_cursor *cursor) {
+  ((guard_cursor*)cursor)->left--;
+  return SQLITE_OK;
+}
+
+static int guard_eof(sqlite3_vtab_cursor *cursor) { return ((guard_cursor*)cursor)->left <= 0; }
+
+static int guard_column(sqlite3_vtab_cursor *cursor, sqlite3_context *ctx, int i) {
+  (void)cursor, (void)ctx, (void)i;
+  return SQLITE_OK;
+}
+
+static int guard_rowid(sqlite3_vtab_cursor *cursor, sqlite3_int64 *rowid) {
+  *rowid = ((guard_cursor*)cursor)->left;
+  return SQLITE_OK;
+}
+
+static int guard_update(sqlite3_vtab *v, int argc, sqlite3_value **argv, sqlite3_int64 *rowid) {
+  (void)v, (void)argc, (void)argv, (void)rowid;
+  return SQLITE_OK;
+}
+
+static int guard_begin(sqlite3_vtab *v) {
+  ((guard*)v)->capture->joined = 1;
+  return SQLITE_OK;
+}
+
+static int guard_sync(sqlite3_vtab *v) {
+  (void)v;
+  return SQLITE_OK;
+}
+
+static int guard_end(sqlite3_vtab *v) {
+  wippy_capture *c = ((guard*)v)->capture;
+  c->joined = 0;
+  c->nmarks = 0;
+  return SQLITE_OK;
+}
+
+static int guard_savepoint(sqlite3_vtab *v, int n) {
+  wippy_mark(((guard*)v)->capture, n);
+  return SQLITE_OK;
+}
+
+static int guard_release(sqlite3_vtab *v, int n) {
+  wippy_forget_marks(((guard*)v)->capture, n);
+  return SQLITE_OK;
+}
+
+static int guard_rollback_to(sqlite3_vtab *v, int n) {
+  wippy_cut_to_mark(((guard*)v)->capture, n);
+  return SQLITE_OK;
+}
+
+static const sqlite3_module guard_module = {
+  .iVersion = 2,
+  .xCreate = guard_connect,
+  .xConnect = guard_connect,
+  .xBestIndex = guard_best_index,
+  .xDisconnect = guard_disconnect,
+  .xDestroy = guard_disconnect,
+  .xOpen = guard_open,
+  .xClose = guard_close,
+  .xFilter = guard_filter,
+  .xNext = guard_next,
+  .xEof = guard_eof,
+  .xColumn = guard_column,
+  .xRowid = guard_rowid,
+  .xUpdate = guard_update,
+  .xBegin = guard_begin,
+  .xSync = guard_sync,
+  .xCommit = guard_end,
+  .xRollback = guard_end,
+  .xSavepoint = guard_savepoint,
+  .xRelease = guard_release,
+  .xRollbackTo = guard_rollback_to,
+};
+
+int wippy_guard_open(wippy_capture *c, void (*destroy)(void*)) {
+  return sqlite3_create_module_v2(c->db, GUARD, &guard_module, c, destroy);
+}
+
+static int prepare_join(wippy_capture *c) {
+  const char *sql = "DELETE FROM temp." GUARD;
+  sqlite3_finalize(c->join);
+  c->join = NULL;
+  if (sqlite3_prepare_v2(c->db, sql, -1, &c->join, NULL) == SQLITE_OK) return SQLITE_OK;
+  int rc = sqlite3_exec(c->db, "CREATE VIRTUAL TABLE temp." GUARD " USING " GUARD, NULL, NULL, NULL);
+  if (rc != SQLITE_OK) return rc;
+  return sqlite3_prepare_v2(c->db, sql, -1, &c->join, NULL);
+}
+
+static int run_join(wippy_capture *c) {
+  int rc;
+  do {
+    rc = sqlite3_step(c->join);
+  } while (rc == SQLITE_ROW);
+  return sqlite3_reset(c->join);
+}
+
+/*
+** Deleting from the guard makes it join. The statement would set changes() to 0, which the user's next statement
+** could see, so the guard pretends to have as many rows as changes() says, and leaves it as it was.
+*/
+int wippy_capture_join(wippy_capture *c) {
+  sqlite3_mutex_enter(sqlite3_db_mutex(c->db));
+  c->join_rows = sqlite3_changes64(c->db);
+  int rc = c->join ? run_join(c) : SQLITE_ERROR;
+  if (rc != SQLITE_OK || !c->joined) { /* first use, or the user dropped the temp schema, or an interrupt */
+    rc = prepare_join(c);
+    if (rc == SQLITE_OK) rc = run_join(c);
+  }
+  sqlite3_mutex_leave(sqlite3_db_mutex(c->db));
+  return rc;
+}

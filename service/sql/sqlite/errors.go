@@ -1,0 +1,39 @@
+package sqlite
+
+import (
+	"errors"
+
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+)
+
+// Classify implements sql.Classifier: it gives an error of the driver the kind that its result code means, see
+// https://www.sqlite.org/rescode.html. Errors that are not the driver's are returned as they are.
+func (db *DB) Classify(err error) error {
+	e, ok := errors.AsType[sqlite3.Error](err)
+	if !ok {
+		return err
+	}
+	return errs.Wrap(kindOf(e), err)
+}
+
+func kindOf(e sqlite3.Error) errs.Kind {
+	switch e.Code { //nolint:exhaustive // the other codes say nothing that a caller could act on
+	case sqlite3.ErrConstraint:
+		if e.ExtendedCode == sqlite3.ErrConstraintUnique || e.ExtendedCode == sqlite3.ErrConstraintPrimaryKey {
+			return errs.AlreadyExists
+		}
+		return errs.Invalid
+	case sqlite3.ErrError, sqlite3.ErrMismatch, sqlite3.ErrRange, sqlite3.ErrTooBig, sqlite3.ErrNotADB, sqlite3.ErrCantOpen:
+		return errs.Invalid
+	case sqlite3.ErrBusy, sqlite3.ErrLocked:
+		return errs.Unavailable
+	case sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrAuth:
+		return errs.PermissionDenied
+	case sqlite3.ErrInterrupt:
+		return errs.Canceled
+	default:
+		return errs.Unknown
+	}
+}

@@ -1,0 +1,154 @@
+package sqlite
+
+import (
+	"errors"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
+)
+
+// follower accompanies the statements of one connection: it joins transactions, resolves the tables that were met,
+// and hands committed transactions to the database's sinks. A nil follower is that of a program built without
+// capture. It is used by whoever uses the connection.
+type follower struct {
+	db       *DB
+	inner    *sqlite3.SQLiteConn
+	recorder *capture.Recorder
+
+	// applied is the version of the database's filter that is in force; active tells whether it wants anything.
+	applied uint64
+	active  bool
+	// state is what the recorder saw after the last statement.
+	state capture.State
+	// reshaped means that the open transaction may have changed the schema, so that undoing it would as well.
+	reshaped bool
+	// unwrapped means that somebody has had the driver's connection.
+	unwrapped bool
+
+	shapes shapes
+	// slab is where small transactions are moved to, one behind the other.
+	slab []byte
+}
+
+const (
+	slabSize = 64 << 10
+	// smallSize bounds the transactions that go to the slab.
+	smallSize = 16 << 10
+)
+
+// engaged reports whether statements must be followed. A new filter comes into force here, between transactions.
+func (f *follower) engaged() bool {
+	if f == nil {
+		return false
+	}
+	if version := f.db.filterVersion.Load(); version != f.applied {
+		f.apply()
+	}
+	return f.active
+}
+
+// apply brings the filter that the sinks want into force, unless a transaction is open: it would be captured in
+// part.
+func (f *follower) apply() {
+	if f.state, _ = f.recorder.After(f.shapes.known(), nil); !f.state.Idle() {
+		return
+	}
+	f.take()
+	f.db.mu.Lock()
+	defer f.db.mu.Unlock()
+	filter := f.db.filter()
+	if err := f.recorder.Filter(filter.active, filter.all, filter.tables); err != nil {
+		f.db.loseLocked(err)
+		return
+	}
+	f.shapes.reset()
+	f.active, f.applied = filter.active, f.db.filterVersion.Load()
+	f.db.enforcedLocked()
+}
+
+// before makes sure that the savepoints of an open transaction are followed from its first statement that writes.
+func (f *follower) before(what class) {
+	if what < writes || f.state.Idle() || f.state&capture.Joined != 0 {
+		return
+	}
+	// If it cannot join, rows written now are marked as lost by the recorder.
+	if err := f.recorder.Join(); err == nil {
+		f.state |= capture.Joined
+	}
+}
+
+// after settles what the statement has done.
+func (f *follower) after(what class) {
+	if f == nil || !f.active || what == reads {
+		return
+	}
+	var n int
+	buffer := f.buffer()
+	f.state, n = f.recorder.After(f.shapes.known(), buffer)
+	if f.state&capture.Copied != 0 {
+		f.slab = f.slab[n:]
+		f.db.commit(&transaction{memory: buffer[:n:n], shapes: f.shapes.bySlot, at: time.Now()})
+	}
+	if what == reshapes || f.reshaped || f.unwrapped || f.state&(capture.External|capture.NewTables) != 0 {
+		f.afterReshape(what)
+	}
+	if f.state&(capture.Committed|capture.Copied) == capture.Committed {
+		f.take()
+	}
+	if f.state.Idle() && f.shapes.stale {
+		f.forget()
+	}
+}
+
+func (f *follower) buffer() []byte {
+	if len(f.slab) < smallSize {
+		f.slab = make([]byte, slabSize)
+	}
+	return f.slab[:smallSize]
+}
+
+// afterReshape keeps the shapes of tables in step with the schema.
+func (f *follower) afterReshape(what class) {
+	if f.unwrapped && f.recorder.Reclaim() {
+		f.db.lose(errors.New("the capture hooks were replaced through the unwrapped connection"))
+	}
+	if f.state&capture.External != 0 {
+		f.shapes.checkVersion(f.inner)
+	}
+	if err := f.shapes.resolve(f.inner, f.recorder); err != nil && f.recorder.Pending() {
+		f.recorder.Lose()
+	}
+	undone := f.reshaped && f.state&capture.RolledBack != 0
+	if what == reshapes || undone || f.unwrapped {
+		f.forget()
+	}
+	f.reshaped = !f.state.Idle() && (f.reshaped || what == reshapes || f.unwrapped)
+}
+
+// forget makes the next row of every table resolve its table again.
+func (f *follower) forget() {
+	f.recorder.ForgetTables()
+	f.shapes.stale = f.recorder.Tables() > 0
+	if !f.shapes.stale {
+		f.shapes.reset()
+	}
+}
+
+// take hands over transactions that did not go to the slab.
+func (f *follower) take() {
+	for _, c := range f.recorder.Take() {
+		if c.Lost != nil {
+			f.db.lose(c.Lost)
+			continue
+		}
+		f.db.commit(&transaction{memory: c.Memory, file: c.File, shapes: f.shapes.bySlot, at: time.Now()})
+	}
+}
+
+func (f *follower) close() {
+	f.after(controls)
+	f.active = false
+	f.recorder.Close()
+}

@@ -1,0 +1,199 @@
+package sqlite
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"unsafe"
+
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+)
+
+// The record format is described in capture/row.c.
+const headerSize = 12
+
+const (
+	tagNull = iota
+	tagInt8
+	tagInt16
+	tagInt32
+	tagInt64
+	tagReal
+	tagText8
+	tagText32
+	tagBlob8
+	tagBlob32
+	tagSame
+	tagAbsent
+)
+
+// verdict remembers for one table which operations the filter was asked about and which it accepts, a bit each.
+type verdict struct{ asked, accepted uint8 }
+
+// reader decodes the records of a transaction. It implements sql.RowReader.
+type reader struct {
+	records  records
+	shapes   []*sqlapi.Table
+	filter   sqlapi.RowFilter
+	verdicts []verdict
+	index    int
+}
+
+// Next implements sql.RowReader.
+func (r *reader) Next(row *sqlapi.RowChange) error {
+	for {
+		record, err := r.records.next()
+		if err != nil {
+			return err
+		}
+		index := r.index
+		r.index++
+		op, slot := sqlapi.Op(record[4]), binary.LittleEndian.Uint32(record[8:])
+		if op < sqlapi.Insert || op > sqlapi.Delete || uint64(slot) >= uint64(len(r.shapes)) {
+			return errCorrupt
+		}
+		if !r.accepts(slot, op) {
+			continue
+		}
+		row.Op, row.Table, row.Index = op, r.shapes[slot], index
+		return decode(record, row)
+	}
+}
+
+// Close implements sql.RowReader.
+func (r *reader) Close() { r.records = records{} }
+
+func (r *reader) accepts(slot uint32, op sqlapi.Op) bool {
+	table := r.shapes[slot]
+	if table == nil || r.filter == nil {
+		return table != nil
+	}
+	v := &r.verdicts[slot]
+	bit := uint8(1) << op
+	if v.asked&bit == 0 {
+		v.asked |= bit
+		if r.filter(table, op) {
+			v.accepted |= bit
+		}
+	}
+	return v.accepted&bit != 0
+}
+
+// decode reads the body of a record whose operation and table are known.
+func decode(record []byte, row *sqlapi.RowChange) error {
+	columns := int(binary.LittleEndian.Uint16(record[6:]))
+	d := decoder{rest: record[headerSize:]}
+	row.OldRowID, row.NewRowID = 0, 0
+	if row.Op != sqlapi.Insert {
+		row.OldRowID = d.int64()
+	}
+	if row.Op != sqlapi.Delete {
+		row.NewRowID = d.int64()
+	}
+	row.Before, row.After = row.Before[:0], row.After[:0]
+	if row.Op != sqlapi.Insert {
+		row.Before = d.values(row.Before, columns, nil)
+	}
+	if row.Op != sqlapi.Delete {
+		row.After = d.values(row.After, columns, row.Before)
+	}
+	if d.bad || len(d.rest) > 0 {
+		return errCorrupt
+	}
+	for _, image := range [2][]sqlapi.Value{row.Before, row.After} {
+		if n := len(row.Table.Columns); len(image) != n && len(image) > 0 {
+			return fmt.Errorf("sqlite: table %q: a captured row has %d columns, the table %d", row.Table.Name, len(image), n)
+		}
+	}
+	return nil
+}
+
+// decoder takes values off the front of a record. After the first that is not whole, it is bad.
+type decoder struct {
+	rest []byte
+	bad  bool
+}
+
+func (d *decoder) bytes(n uint64) []byte {
+	if d.bad || n > uint64(len(d.rest)) {
+		d.bad = true
+		return nil
+	}
+	b := d.rest[:n]
+	d.rest = d.rest[n:]
+	return b
+}
+
+func (d *decoder) uint(n uint64) uint64 {
+	b := d.bytes(n)
+	switch len(b) {
+	case 1:
+		return uint64(b[0])
+	case 2:
+		return uint64(binary.LittleEndian.Uint16(b))
+	case 4:
+		return uint64(binary.LittleEndian.Uint32(b))
+	case 8:
+		return binary.LittleEndian.Uint64(b)
+	default:
+		return 0
+	}
+}
+
+func (d *decoder) int64() int64 { return int64(d.uint(8)) } //nolint:gosec // the bits are an int64
+
+// text returns the next n bytes as a string that shares their memory.
+func (d *decoder) text(n uint64) string {
+	b := d.bytes(n)
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // records are never written to again
+}
+
+// values appends the stored columns of one image to dst. before is the other image of an update.
+func (d *decoder) values(dst []sqlapi.Value, columns int, before []sqlapi.Value) []sqlapi.Value {
+	for range columns {
+		switch tag := d.uint(1); tag {
+		case tagAbsent:
+		case tagSame:
+			if len(dst) >= len(before) {
+				d.bad = true
+				return dst
+			}
+			dst = append(dst, before[len(dst)])
+		default:
+			dst = append(dst, d.value(tag))
+		}
+		if d.bad {
+			return dst
+		}
+	}
+	return dst
+}
+
+//nolint:gosec // the conversions give integers back the sign they had
+func (d *decoder) value(tag uint64) sqlapi.Value {
+	switch tag {
+	case tagNull:
+		return sqlapi.Value{}
+	case tagInt8:
+		return sqlapi.IntegerValue(int64(int8(d.uint(1))))
+	case tagInt16:
+		return sqlapi.IntegerValue(int64(int16(d.uint(2))))
+	case tagInt32:
+		return sqlapi.IntegerValue(int64(int32(d.uint(4))))
+	case tagInt64:
+		return sqlapi.IntegerValue(d.int64())
+	case tagReal:
+		return sqlapi.RealValue(math.Float64frombits(d.uint(8)))
+	case tagText8:
+		return sqlapi.TextValue(d.text(d.uint(1)))
+	case tagText32:
+		return sqlapi.TextValue(d.text(d.uint(4)))
+	case tagBlob8:
+		return sqlapi.BlobValue(d.text(d.uint(1)))
+	case tagBlob32:
+		return sqlapi.BlobValue(d.text(d.uint(4)))
+	default:
+		d.bad = true
+		return sqlapi.Value{}
+	}
+}

@@ -1,0 +1,153 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/mattn/go-sqlite3"
+
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
+)
+
+// shapes knows the tables that records name by slot. Tables are resolved on the writer, inside the transaction that
+// met them, because only there are the names those of the rows.
+type shapes struct {
+	// bySlot is shared with transactions: it is only appended to or replaced. An entry is nil for a table that is
+	// not captured.
+	bySlot []*sqlapi.Table
+	// byName holds the last shape of each table, so that the same shape stays the same pointer.
+	byName map[string]*sqlapi.Table
+	// stale means that slots exist that no future row will use.
+	stale bool
+	// version is the schema version after the last check, 0 if unknown.
+	version int64
+}
+
+func (s *shapes) known() int { return len(s.bySlot) }
+
+func (s *shapes) reset() {
+	s.bySlot = nil
+	s.stale = false
+}
+
+// checkVersion resolves all tables again if another connection has changed the schema.
+func (s *shapes) checkVersion(conn *sqlite3.SQLiteConn) {
+	version := int64(0)
+	err := eachRow(context.Background(), conn, "PRAGMA main.schema_version", func(row []driver.Value) {
+		version, _ = row[0].(int64)
+	})
+	if err != nil || version == 0 || version != s.version {
+		s.bySlot = nil
+	}
+	s.version = version
+}
+
+// resolve resolves the slots that are not known yet.
+func (s *shapes) resolve(conn *sqlite3.SQLiteConn, recorder *capture.Recorder) error {
+	var failed error
+	for slot := len(s.bySlot); slot < recorder.Tables(); slot++ {
+		name, wanted := recorder.Table(slot)
+		var table *sqlapi.Table
+		if wanted {
+			var err error
+			if table, err = s.read(conn, name); err != nil {
+				failed = errors.Join(failed, err)
+			}
+		}
+		if table == nil {
+			recorder.Ignore(slot)
+		}
+		s.bySlot = append(s.bySlot, table)
+	}
+	return failed
+}
+
+// read returns the shape of a table as it is now, nil for the shadow table of a virtual table.
+func (s *shapes) read(conn *sqlite3.SQLiteConn, name string) (*sqlapi.Table, error) {
+	table := &sqlapi.Table{Schema: "main", Name: name}
+	var kind string
+	// https://www.sqlite.org/pragma.html#pragma_table_list: schema, name, type, ncol, wr, strict
+	err := eachRow(context.Background(), conn, "PRAGMA main.table_list("+quote(name)+")", func(row []driver.Value) {
+		kind, _ = row[2].(string)
+		table.HasRowID = row[4] == int64(0)
+	})
+	if err != nil || kind == "shadow" {
+		return nil, err
+	}
+	if err := readColumns(conn, table); err != nil {
+		return nil, err
+	}
+	if len(table.Columns) == 0 {
+		return nil, fmt.Errorf("sqlite: table %q: it is gone", name)
+	}
+	if old := s.byName[name]; old != nil && sameShape(old, table) {
+		return old, nil
+	}
+	if s.byName == nil {
+		s.byName = map[string]*sqlapi.Table{}
+	}
+	s.byName[name] = table
+	return table, nil
+}
+
+const hiddenVirtual = int64(2)
+
+func readColumns(conn *sqlite3.SQLiteConn, table *sqlapi.Table) error {
+	type keyPart struct {
+		position int64
+		column   int
+	}
+	var key []keyPart
+	// https://www.sqlite.org/pragma.html#pragma_table_xinfo: cid, name, type, notnull, dflt_value, pk, hidden
+	err := eachRow(context.Background(), conn, "PRAGMA main.table_xinfo("+quote(table.Name)+")", func(row []driver.Value) {
+		if row[6] == hiddenVirtual {
+			return
+		}
+		name, _ := row[1].(string)
+		declared, _ := row[2].(string)
+		if position, _ := row[5].(int64); position > 0 {
+			key = append(key, keyPart{position, len(table.Columns)})
+		}
+		table.Columns = append(table.Columns, sqlapi.Column{Name: name, Type: declared})
+	})
+	slices.SortFunc(key, func(a, b keyPart) int { return int(a.position - b.position) })
+	for _, part := range key {
+		table.Key = append(table.Key, part.column)
+	}
+	return err
+}
+
+func sameShape(a, b *sqlapi.Table) bool {
+	return a.HasRowID == b.HasRowID && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Key, b.Key)
+}
+
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// eachRow runs a query on the driver's connection itself, which is in the middle of something.
+func eachRow(ctx context.Context, conn *sqlite3.SQLiteConn, query string, f func(row []driver.Value)) (err error) {
+	rows, err := conn.QueryContext(ctx, query, nil)
+	if err != nil {
+		return fmt.Errorf("%s: %w", query, err)
+	}
+	defer func() {
+		if closeErr := rows.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	row := make([]driver.Value, len(rows.Columns()))
+	for {
+		switch err := rows.Next(row); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s: %w", query, err)
+		}
+		f(row)
+	}
+}

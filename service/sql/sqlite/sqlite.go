@@ -1,0 +1,103 @@
+// Package sqlite runs SQLite databases in this process: one writer connection per database, wrapped so that
+// everything it commits can be captured exactly.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+)
+
+// DB is an open SQLite database. It implements sql.Capturer and sql.Classifier of the API.
+type DB struct {
+	id   registry.ID
+	pool *sql.DB
+
+	// filterVersion moves whenever the sinks change, so that the writer notices without a lock.
+	filterVersion atomic.Uint64
+
+	// mu guards what follows. It is held while a sink is called.
+	mu     sync.Mutex
+	sinks  []*attachment
+	closed bool
+}
+
+// Open opens the database of a db.sql.sqlite entry and checks that it can be used. A relative file starts from dir;
+// missing directories are made. The caller closes the DB.
+//
+// Values are read as they are stored: unlike the bare driver, columns declared DATE or BOOLEAN are not converted.
+func Open(ctx context.Context, id registry.ID, cfg *sqlapi.SQLiteConfig, dir string) (*DB, error) {
+	file, err := preparePath(cfg.File, dir)
+	if err != nil {
+		return nil, openError(id, err)
+	}
+	db := &DB{id: id}
+	db.pool = sql.OpenDB(&connector{db: db, cfg: cfg, file: file})
+	db.pool.SetMaxOpenConns(1)
+	db.pool.SetMaxIdleConns(1)
+	if file != sqlapi.InMemory {
+		db.pool.SetConnMaxLifetime(cfg.Pool.MaxLifetime.Std())
+	}
+	if err := db.pool.PingContext(ctx); err != nil {
+		return nil, openError(id, errors.Join(db.Classify(err), db.pool.Close()))
+	}
+	return db, nil
+}
+
+func openError(id registry.ID, err error) error {
+	return errs.Wrap(errs.KindOf(err), fmt.Errorf("sqlite: open %q: %w", id, err))
+}
+
+func preparePath(file, dir string) (string, error) {
+	if file == sqlapi.InMemory {
+		return file, nil
+	}
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(dir, file)
+	}
+	info, err := os.Stat(file)
+	switch {
+	case err == nil && info.IsDir():
+		return "", errs.New(errs.Invalid, "%s is a directory: file must name a database file", file)
+	case err == nil:
+		return file, nil
+	case errors.Is(err, os.ErrNotExist):
+		return file, errs.Wrap(errs.Invalid, os.MkdirAll(filepath.Dir(file), 0o750))
+	default:
+		return "", errs.Wrap(errs.Invalid, err)
+	}
+}
+
+// ID implements sql.DB.
+func (db *DB) ID() registry.ID { return db.id }
+
+// Type implements sql.DB.
+func (db *DB) Type() string { return "sqlite" }
+
+// Pool implements sql.DB.
+func (db *DB) Pool() *sql.DB { return db.pool }
+
+// Close waits for the statements that run now, closes the connection, and tells the sinks.
+func (db *DB) Close() error {
+	err := db.pool.Close()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return err
+	}
+	db.closed = true
+	for _, a := range db.sinks {
+		a.sink.Closed()
+	}
+	db.sinks = nil
+	return err
+}

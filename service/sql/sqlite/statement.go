@@ -1,0 +1,64 @@
+package sqlite
+
+import (
+	"strings"
+)
+
+// class is what a statement may do, as far as capture must know.
+type class uint8
+
+const (
+	// reads changes nothing: SELECT, VALUES, EXPLAIN.
+	reads class = iota
+	// controls opens and ends transactions and savepoints.
+	controls
+	// writes may change rows: INSERT, UPDATE, DELETE, REPLACE, WITH.
+	writes
+	// reshapes is everything else, which may change the schema.
+	reshapes
+)
+
+// classOf tells by the first keyword of the first statement of query.
+func classOf(query string) class {
+	switch strings.ToUpper(firstWord(query)) {
+	case "SELECT", "VALUES", "EXPLAIN":
+		return reads
+	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE":
+		return controls
+	case "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH":
+		return writes
+	default:
+		return reshapes
+	}
+}
+
+func firstWord(query string) string {
+	query = skipBlank(query)
+	for i := range len(query) {
+		if c := query[i] | 0x20; c < 'a' || c > 'z' {
+			return query[:i]
+		}
+	}
+	return query
+}
+
+// skipBlank skips white space, comments and empty statements, see https://www.sqlite.org/lang_comment.html.
+func skipBlank(query string) string {
+	for {
+		query = strings.TrimLeft(query, " \t\n\r\f;\uFEFF")
+		switch {
+		case strings.HasPrefix(query, "--"):
+			_, query, _ = strings.Cut(query, "\n")
+		case strings.HasPrefix(query, "/*"):
+			_, query, _ = strings.Cut(query[2:], "*/")
+		default:
+			return query
+		}
+	}
+}
+
+// isSingle reports whether query is certainly one statement. What is not certain is left to SQLite's parser.
+func isSingle(query string) bool {
+	end := strings.IndexByte(query, ';')
+	return end < 0 || strings.Trim(query[end:], " \t\n\r\f;") == ""
+}

@@ -1,0 +1,105 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"slices"
+
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
+)
+
+// stmt is the driver's prepared statement, followed.
+type stmt struct {
+	*sqlite3.SQLiteStmt
+	conn *conn
+	what class
+	// types are the declared types, kept because rows hide them from the driver.
+	types []string
+}
+
+// ExecContext implements driver.StmtExecContext.
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	s.settle()
+	return run(s.conn, s.what, func() (driver.Result, error) { return s.SQLiteStmt.ExecContext(ctx, args) })
+}
+
+// QueryContext implements driver.StmtQueryContext.
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	s.settle()
+	inner, err := run(s.conn, s.what, func() (driver.Rows, error) { return s.SQLiteStmt.QueryContext(ctx, args) })
+	if err != nil {
+		return nil, err
+	}
+	return newRows(s.conn, s.what, inner, s)
+}
+
+// settle takes over what an earlier execution left open. The driver does not reset a statement that returned a row
+// to Exec, such as INSERT … RETURNING, before it is used again; resetting commits it, and the commit must not be
+// taken for a part of the next execution.
+func (s *stmt) settle() {
+	if s.what != writes || !s.conn.follow.engaged() || s.conn.follow.state.Idle() {
+		return
+	}
+	capture.ResetStatement(stmtHandleOf(s.SQLiteStmt))
+	s.conn.follow.after(s.what)
+}
+
+// Close implements driver.Stmt.
+func (s *stmt) Close() error {
+	err := s.SQLiteStmt.Close()
+	s.conn.follow.after(s.what)
+	return err
+}
+
+// rows are the driver's rows, with values as they are stored, and followed: a statement such as
+// INSERT … RETURNING commits when its rows are closed.
+type rows struct {
+	*sqlite3.SQLiteRows
+	conn  *conn
+	what  class
+	types []string
+	// owned is the statement of a script, closed with the rows.
+	owned driver.Stmt
+}
+
+func newRows(c *conn, what class, inner driver.Rows, s *stmt) (driver.Rows, error) {
+	sqliteRows, ok := inner.(*sqlite3.SQLiteRows)
+	if !ok {
+		return inner, nil
+	}
+	r := &rows{SQLiteRows: sqliteRows, conn: c, what: what}
+	r.hideTypes(s)
+	return r, nil
+}
+
+// hideTypes blanks the declared types that the driver goes by when it turns integers and text into time.Time and
+// bool. The driver shares the slice between all rows of one prepared statement.
+func (r *rows) hideTypes(s *stmt) {
+	types := r.SQLiteRows.DeclTypes()
+	if s != nil && len(s.types) == len(types) && !slices.ContainsFunc(types, func(t string) bool { return t != "" }) {
+		r.types = s.types
+		return
+	}
+	r.types = slices.Clone(types)
+	clear(types)
+	if s != nil {
+		s.types = r.types
+	}
+}
+
+// ColumnTypeDatabaseTypeName implements driver.RowsColumnTypeDatabaseTypeName.
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string { return r.types[i] }
+
+// Close implements driver.Rows.
+func (r *rows) Close() error {
+	err := r.SQLiteRows.Close()
+	if r.owned != nil {
+		if closeErr := r.owned.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	r.conn.follow.after(r.what)
+	return err
+}

@@ -1,0 +1,43 @@
+package sqlite
+
+import (
+	"time"
+
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
+)
+
+// transaction is a committed transaction: the records as the recorder wrote them, and the tables that they name by
+// slot. It implements sql.Transaction.
+type transaction struct {
+	// file is the part that has spilled, nil if none has; it comes before memory.
+	file   *capture.File
+	memory []byte
+	shapes []*sqlapi.Table
+	at     time.Time
+}
+
+// transactionOverhead is about what a transaction needs besides its records.
+const transactionOverhead = 256
+
+// CommittedAt implements sql.Transaction.
+func (t *transaction) CommittedAt() time.Time { return t.at }
+
+// Size implements sql.Transaction. Records in a file count as if they were in memory.
+func (t *transaction) Size() int64 {
+	size := int64(len(t.memory)) + transactionOverhead
+	if t.file != nil {
+		size += t.file.To - t.file.From
+	}
+	return size
+}
+
+// Rows implements sql.Transaction.
+func (t *transaction) Rows(filter sqlapi.RowFilter) sqlapi.RowReader {
+	return &reader{
+		records:  records{file: t.file, memory: t.memory},
+		shapes:   t.shapes,
+		filter:   filter,
+		verdicts: make([]verdict, len(t.shapes)),
+	}
+}
