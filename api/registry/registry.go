@@ -83,6 +83,9 @@ type Entry struct {
 	// Requires lists the entries that must run before this one: those of lifecycle.requires and those that
 	// Config refers to, without duplicates.
 	Requires []ID
+	// Start says that the entry is to run: lifecycle.auto_start is set, or an entry that is to run requires it. An
+	// entry that is not to run is declared nevertheless, so that others can tell that it exists.
+	Start bool
 	// Position is where the entry begins; Dir is the directory of its file, which relative paths in Config
 	// start from.
 	Position Position
@@ -126,7 +129,7 @@ func (p *Problems) Err() error { return errors.Join(p.errs...) }
 // dependency order, and are idempotent: adding an entry twice unchanged, or deleting one that is not there, does
 // nothing.
 type Listener interface {
-	// Add makes the entry available, and starts it if its lifecycle says so. A failed Add leaves no trace.
+	// Add makes the entry available, and starts it if entry.Start is set. A failed Add leaves no trace.
 	Add(ctx context.Context, entry *Entry) error
 	// Update replaces the running entry of the same ID. What is exclusive is stopped and waited for before its
 	// successor starts.

@@ -1,0 +1,127 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+)
+
+// stopContext lets an entry be stopped although the app is already told to end.
+func stopContext(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+
+// EntryError is why an entry could not be started or stopped.
+type EntryError struct {
+	ID       registry.ID
+	Position registry.Position
+	Err      error
+}
+
+// Error returns "file:line: namespace:name: cause".
+func (e *EntryError) Error() string { return fmt.Sprintf("%s: %s: %v", e.Position, e.ID, e.Err) }
+
+// Unwrap returns the cause.
+func (e *EntryError) Unwrap() error { return e.Err }
+
+// Applier brings running things in line with a State. Calls are served one at a time.
+type Applier struct {
+	listeners map[registry.Kind]registry.Listener
+
+	mu      sync.Mutex
+	current *State
+}
+
+// NewApplier returns an applier for which nothing runs yet. Entries of kinds without a listener only configure
+// others.
+func NewApplier(listeners map[registry.Kind]registry.Listener) *Applier {
+	return &Applier{listeners: listeners, current: &State{}}
+}
+
+// Apply stops what is no longer declared or has changed, dependents first, and then starts what is new, dependencies
+// first. It goes on after a failure; an entry that requires one that has failed is not started. The error joins
+// an *EntryError for each. Entries that have failed are tried again by the next Apply. When ctx is done, Apply
+// starts nothing more and returns the cause along with the rest.
+func (a *Applier) Apply(ctx context.Context, to *State) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	set := Plan(a.current, to)
+	problems := a.remove(ctx, set.Deleted)
+	failed := make(map[registry.ID]bool)
+	for i, applied := range set.Applied {
+		if ctx.Err() != nil {
+			problems = append(problems, context.Cause(ctx))
+			for _, rest := range set.Applied[i:] {
+				// What was to be updated runs on as it is.
+				failed[rest.Entry.ID] = !rest.Update
+			}
+			break
+		}
+		if err := a.applyOne(ctx, applied, failed); err != nil {
+			failed[applied.Entry.ID] = true
+			problems = append(problems, &EntryError{ID: applied.Entry.ID, Position: applied.Entry.Position, Err: err})
+		}
+	}
+	a.current = to.without(failed)
+	return errors.Join(problems...)
+}
+
+// Stop stops everything, in the reverse of the starting order.
+func (a *Applier) Stop(ctx context.Context) error {
+	return a.Apply(stopContext(ctx), &State{})
+}
+
+func (a *Applier) remove(ctx context.Context, entries []*registry.Entry) []error {
+	var problems []error
+	for _, entry := range entries {
+		listener := a.listeners[entry.Kind]
+		if listener == nil {
+			continue
+		}
+		if err := listener.Delete(stopContext(ctx), entry.ID); err != nil {
+			problems = append(problems, &EntryError{ID: entry.ID, Position: entry.Position, Err: err})
+		}
+	}
+	return problems
+}
+
+// applyOne adds or updates an entry. Nothing is left of it after an error.
+func (a *Applier) applyOne(ctx context.Context, applied registry.Applied, failed map[registry.ID]bool) error {
+	entry, listener := applied.Entry, a.listeners[applied.Entry.Kind]
+	err := requirementsOf(entry, failed)
+	switch {
+	case listener == nil:
+		return err
+	case err == nil && applied.Update:
+		err = listener.Update(ctx, entry)
+	case err == nil:
+		err = listener.Add(ctx, entry)
+	}
+	if err != nil && applied.Update {
+		return errors.Join(err, listener.Delete(stopContext(ctx), entry.ID))
+	}
+	return err
+}
+
+func requirementsOf(entry *registry.Entry, failed map[registry.ID]bool) error {
+	for _, id := range entry.Requires {
+		if failed[id] {
+			return errs.New(errs.Unavailable, "not started: requires %s, which failed", id)
+		}
+	}
+	return nil
+}
+
+// without returns the state without some entries and those that require them.
+func (s *State) without(ids map[registry.ID]bool) *State {
+	left := &State{byID: make(map[registry.ID]*record, len(s.records))}
+	for _, rec := range s.records {
+		if !ids[rec.entry.ID] {
+			left.records = append(left.records, rec)
+			left.byID[rec.entry.ID] = rec
+		}
+	}
+	return left
+}

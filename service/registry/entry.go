@@ -1,0 +1,153 @@
+package registry
+
+import (
+	"errors"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/supervisor"
+	"github.com/wippy-cdc/runtime/api/unit"
+)
+
+// record is an entry as it was read, with what is needed to link it to others and to see that it has changed.
+type record struct {
+	entry *registry.Entry
+	refs  []reference
+	files map[string][]byte
+}
+
+func directoryOf(file string) string { return filepath.Dir(file) }
+
+// decodeEntry reads the fields of an entry over the defaults of its kind and validates them. What is wrong is
+// reported; the record is of use nevertheless, for finding problems of others.
+func decodeEntry(raw *rawEntry, kind Kind, r *report, environment *environment) *record {
+	own := &report{}
+	d := newDecoder(raw.document, raw.id, own, environment)
+	d.at[""] = raw.at.Line
+	entry := &registry.Entry{
+		ID: raw.id, Kind: raw.kind, Position: raw.at, Dir: raw.document.dir,
+		Config: kind.New(), Lifecycle: supervisor.DefaultLifecycle(),
+	}
+	entry.Config.SetDefaults()
+	d.fields(raw.node, entry)
+	d.validate(entry.Config.Validate())
+	if kind.Check != nil {
+		d.validate(kind.Check(entry.Config))
+	}
+	d.lifecycle(&entry.Lifecycle)
+	rec := &record{entry: entry, refs: d.refs}
+	if kind.Files != nil {
+		rec.files = d.readFiles(kind.Files(entry.Config))
+	}
+	for _, p := range own.list {
+		p.Text = d.redact(p.Field, p.Text)
+		r.list = append(r.list, p)
+	}
+	return rec
+}
+
+// fields decodes everything that an entry of a known kind has.
+func (d *decoder) fields(n *yaml.Node, entry *registry.Entry) {
+	config := reflect.ValueOf(entry.Config).Elem()
+	fields := fieldsOf(config.Type())
+	for _, p := range d.pairs(n, "") {
+		switch p.key {
+		case "name", "kind":
+		case "meta":
+			d.value(p.value, reflect.ValueOf(&entry.Meta).Elem(), p.key, "")
+		case "lifecycle":
+			d.value(p.value, reflect.ValueOf(&entry.Lifecycle).Elem(), p.key, "")
+		default:
+			d.field(p, config, fields, "", entryKeys())
+		}
+	}
+}
+
+// validate reports the field errors in err, except those of fields that have been reported already.
+func (d *decoder) validate(err error) {
+	switch e := err.(type) { //nolint:errorlint // the tree of errors is walked by hand
+	case nil:
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			d.validate(err)
+		}
+	default:
+		field, text := "", err.Error()
+		if fieldErr, ok := errors.AsType[*registry.FieldError](err); ok {
+			field, text = fieldErr.Field, fieldErr.Problem
+		}
+		if !d.isBad(field) {
+			d.report.addf(d.document.at(d.line(field)), d.id, field, "%s", text)
+		}
+	}
+}
+
+// isBad reports whether a problem was found in a field, in what it is part of, or in one of its parts.
+func (d *decoder) isBad(path string) bool {
+	for bad := range d.bad {
+		if bad == path || within(bad, path) || within(path, bad) {
+			return true
+		}
+	}
+	return false
+}
+
+func within(path, outer string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && outer != "" && rest != "" && (rest[0] == '.' || rest[0] == '[')
+}
+
+// lifecycle validates what the user has configured and turns requires into references.
+func (d *decoder) lifecycle(l *supervisor.Lifecycle) {
+	var p registry.Problems
+	positive := func(field string, value unit.Duration) {
+		if value <= 0 {
+			p.Addf("lifecycle."+field, "is %s, must be more than 0", value)
+		}
+	}
+	positive("start_timeout", l.StartTimeout)
+	positive("stop_timeout", l.StopTimeout)
+	positive("restart.initial_delay", l.Restart.InitialDelay)
+	positive("restart.max_delay", l.Restart.MaxDelay)
+	if l.StableThreshold < 0 {
+		p.Addf("lifecycle.stable_threshold", "is %s, must not be negative", l.StableThreshold)
+	}
+	if l.Restart.MaxDelay > 0 && l.Restart.MaxDelay < l.Restart.InitialDelay {
+		p.Addf("lifecycle.restart.max_delay", "is %s, must be at least initial_delay (%s)", l.Restart.MaxDelay, l.Restart.InitialDelay)
+	}
+	if !(l.Restart.BackoffFactor >= 1 && l.Restart.BackoffFactor <= 1000) {
+		p.Addf("lifecycle.restart.backoff_factor", "is %v, must be 1 to 1000", l.Restart.BackoffFactor)
+	}
+	if !(l.Restart.Jitter >= 0 && l.Restart.Jitter <= 1) {
+		p.Addf("lifecycle.restart.jitter", "is %v, must be 0 to 1", l.Restart.Jitter)
+	}
+	if l.Restart.MaxAttempts < 0 {
+		p.Addf("lifecycle.restart.max_attempts", "is %d, must not be negative; 0 means no limit", l.Restart.MaxAttempts)
+	}
+	d.validate(p.Err())
+	d.requires(l)
+}
+
+// requires completes the IDs in lifecycle.requires.
+func (d *decoder) requires(l *supervisor.Lifecycle) {
+	complete := make([]string, 0, len(l.Requires))
+	for i, name := range l.Requires {
+		path := "lifecycle.requires[" + itoa(i) + "]"
+		if d.isBad(path) {
+			continue
+		}
+		id, err := registry.ParseID(name, d.document.namespace)
+		if err != nil {
+			d.addf(path, "%v", err)
+			continue
+		}
+		d.refs = append(d.refs, reference{target: id, shown: d.redact(path, quote(id)), field: path, line: d.line(path)})
+		complete = append(complete, id.String())
+	}
+	l.Requires = slices.Clip(complete)
+}

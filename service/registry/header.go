@@ -1,0 +1,126 @@
+package registry
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+)
+
+// version is the version of the file format.
+const version = "1.0"
+
+// The keys of a file, and those that every entry has besides the fields of its kind.
+func fileKeys() []string  { return []string{"version", "namespace", "entries"} }
+func entryKeys() []string { return []string{"name", "kind", "meta", "lifecycle"} }
+
+// readHeader reads the top level of a file that declares entries.
+func readHeader(file string, root *yaml.Node, r *report) *document {
+	d := &document{file: file, dir: directoryOf(file)}
+	dec := newDecoder(d, registry.ID{}, r, nil)
+	for _, p := range dec.pairs(root, "") {
+		switch p.key {
+		case "version":
+			if p.value.Kind != yaml.ScalarNode || p.value.Value != version {
+				dec.addf("version", "%s is not supported: write version: \"%s\" or leave it out", dec.found(p.value), version)
+			}
+		case "namespace":
+			d.namespace = dec.name(p.value, "namespace")
+		case "entries":
+			if p.value.Kind != yaml.SequenceNode {
+				dec.addf("entries", "expected a list, found %s", dec.found(p.value))
+				continue
+			}
+			d.entries = p.value.Content
+		default:
+			dec.addf(p.key, "unknown field%s", Suggest(p.key, fileKeys()))
+		}
+	}
+	if field(root, "namespace") == nil {
+		r.addf(d.at(root.Line), registry.ID{}, "namespace", "is required: name the namespace of these entries")
+	}
+	return d
+}
+
+// rawEntry is an entry of which only name and kind have been read.
+type rawEntry struct {
+	document *document
+	node     *yaml.Node
+	at       registry.Position
+	id       registry.ID
+	kind     registry.Kind
+}
+
+// readEntries reads name and kind of each entry of a document and reports those that lack them.
+func readEntries(d *document, r *report) []*rawEntry {
+	if d.namespace == "" {
+		return nil
+	}
+	var entries []*rawEntry
+	for _, node := range d.entries {
+		dec := newDecoder(d, registry.ID{}, r, nil)
+		dec.at[""] = node.Line
+		node = deref(node)
+		if node.Kind != yaml.MappingNode {
+			dec.addf("", "expected an entry with name and kind, found %s", dec.found(node))
+			continue
+		}
+		raw := &rawEntry{document: d, node: node, at: d.at(dec.at[""])}
+		dec.readIdentity(raw)
+		if raw.id.IsZero() || raw.kind == "" {
+			continue
+		}
+		entries = append(entries, raw)
+	}
+	return entries
+}
+
+// readIdentity fills in ID and kind of an entry as far as they are right.
+func (d *decoder) readIdentity(raw *rawEntry) {
+	if n := d.required(raw.node, "name", "name this entry"); n != nil {
+		if name := d.name(n, "name"); name != "" {
+			raw.id = registry.ID{Namespace: d.document.namespace, Name: name}
+			d.id = raw.id
+		}
+	}
+	if n := d.required(raw.node, "kind", "say what this entry is"); n != nil {
+		raw.kind = registry.Kind(d.name(n, "kind"))
+	}
+}
+
+func (d *decoder) required(n *yaml.Node, key, hint string) *yaml.Node {
+	value := field(n, key)
+	if value == nil {
+		d.addf(key, "is required: %s", hint)
+		return nil
+	}
+	d.at[key] = value.Line
+	return deref(value)
+}
+
+// name reads a namespace, the name of an entry or a kind; "" if it is none.
+func (d *decoder) name(n *yaml.Node, path string) string {
+	switch {
+	case n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null":
+		d.addf(path, "expected a name, found %s", d.found(n))
+	case n.Value == "" || strings.ContainsAny(n.Value, ": \t\n$"):
+		d.addf(path, "%q is not a name: letters, digits and . _ - are allowed", n.Value)
+	default:
+		return n.Value
+	}
+	return ""
+}
+
+// unique reports entries whose ID was used before and returns the first of each.
+func unique(entries []*rawEntry, r *report) map[registry.ID]*rawEntry {
+	byID := make(map[registry.ID]*rawEntry, len(entries))
+	for _, raw := range entries {
+		if first := byID[raw.id]; first != nil {
+			r.addf(raw.at, raw.id, "", "duplicate ID: there is another entry of this ID at %s", first.at)
+			continue
+		}
+		byID[raw.id] = raw
+	}
+	return byID
+}

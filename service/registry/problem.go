@@ -1,0 +1,74 @@
+// Package registry reads what an app declares: YAML files become entries, decoded, validated and ordered by what
+// they require, and the difference between two such states is applied through listeners.
+package registry
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+)
+
+// Problem is one thing that is wrong with the declarations.
+type Problem struct {
+	// Position is where it stands; the line is 0 if it concerns a whole file.
+	Position registry.Position
+	// ID is the entry, Field the path of its field; both may be empty.
+	ID    registry.ID
+	Field string
+	// Text says what is wrong and what to write instead.
+	Text string
+}
+
+// String returns "file:line: namespace:name: field: text".
+func (p Problem) String() string {
+	parts := make([]string, 0, 4)
+	if p.Position.Line > 0 {
+		parts = append(parts, p.Position.String())
+	} else {
+		parts = append(parts, p.Position.File)
+	}
+	for _, part := range []string{p.ID.String(), p.Field, p.Text} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ": ")
+}
+
+// Problems is everything that is wrong with the declarations, ordered by file and line. Load returns it inside an
+// error of kind Invalid.
+type Problems struct{ List []Problem }
+
+// Error returns one problem per line.
+func (p *Problems) Error() string {
+	lines := make([]string, len(p.List))
+	for i, problem := range p.List {
+		lines[i] = problem.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// report collects problems while declarations are read.
+type report struct{ list []Problem }
+
+func (r *report) addf(at registry.Position, id registry.ID, field, format string, args ...any) {
+	r.list = append(r.list, Problem{Position: at, ID: id, Field: field, Text: fmt.Sprintf(format, args...)})
+}
+
+// err returns the problems in order, nil if there is none.
+func (r *report) err() error {
+	if len(r.list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(r.list, func(a, b Problem) int {
+		return cmp.Or(
+			cmp.Compare(a.Position.File, b.Position.File),
+			cmp.Compare(a.Position.Line, b.Position.Line),
+			cmp.Compare(a.Field, b.Field),
+		)
+	})
+	return &Problems{List: slices.Compact(r.list)}
+}

@@ -1,0 +1,109 @@
+package registry
+
+import (
+	"bytes"
+	"iter"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+)
+
+// State is what an app declares at one moment, free of problems and in starting order. It is immutable; the zero
+// State declares nothing.
+type State struct {
+	records []*record
+	byID    map[registry.ID]*record
+}
+
+// newState marks what is to be started: entries with auto_start and all that they require.
+func newState(records []*record) *State {
+	s := &State{records: records, byID: make(map[registry.ID]*record, len(records))}
+	for _, rec := range records {
+		s.byID[rec.entry.ID] = rec
+	}
+	for _, rec := range slices.Backward(records) {
+		if rec.entry.Start = rec.entry.Start || rec.entry.Lifecycle.AutoStart; !rec.entry.Start {
+			continue
+		}
+		for _, id := range rec.entry.Requires {
+			s.byID[id].entry.Start = true
+		}
+	}
+	return s
+}
+
+// Starting returns the state with the entries of ids, and all that they require, to be started as well.
+func (s *State) Starting(ids ...registry.ID) *State {
+	records := make([]*record, len(s.records))
+	for i, rec := range s.records {
+		entry := *rec.entry
+		entry.Start = entry.Start || slices.Contains(ids, entry.ID)
+		records[i] = &record{entry: &entry, refs: rec.refs, files: rec.files}
+	}
+	return newState(records)
+}
+
+// Entries yields the entries, each after those that it requires.
+func (s *State) Entries() iter.Seq[*registry.Entry] {
+	return func(yield func(*registry.Entry) bool) {
+		for _, rec := range s.records {
+			if !yield(rec.entry) {
+				return
+			}
+		}
+	}
+}
+
+// Entry returns the entry of id, nil if there is none.
+func (s *State) Entry(id registry.ID) *registry.Entry {
+	if rec := s.byID[id]; rec != nil {
+		return rec.entry
+	}
+	return nil
+}
+
+// Len returns the number of entries.
+func (s *State) Len() int { return len(s.records) }
+
+// Plan returns what must be done to come from one state to another. An entry that has changed is updated; those
+// that require it are stopped before and started again after it.
+func Plan(from, to *State) registry.ChangeSet {
+	changed := make(map[registry.ID]bool)
+	replaced := make(map[registry.ID]bool)
+	for _, old := range from.records {
+		now := to.byID[old.entry.ID]
+		if now == nil || !same(old, now) {
+			changed[old.entry.ID] = true
+		}
+		if now != nil && now.entry.Kind != old.entry.Kind {
+			replaced[old.entry.ID] = true
+		}
+	}
+	maps.Copy(replaced, dependents([]*State{from, to}, changed))
+
+	var set registry.ChangeSet
+	for _, old := range slices.Backward(from.records) {
+		if id := old.entry.ID; replaced[id] || to.byID[id] == nil {
+			set.Deleted = append(set.Deleted, old.entry)
+		}
+	}
+	for _, now := range to.records {
+		id := now.entry.ID
+		switch existed := from.byID[id] != nil; {
+		case !existed || replaced[id]:
+			set.Applied = append(set.Applied, registry.Applied{Entry: now.entry})
+		case changed[id]:
+			set.Applied = append(set.Applied, registry.Applied{Entry: now.entry, Update: true})
+		}
+	}
+	return set
+}
+
+// same reports whether nothing has changed that a running entry would notice; where it is written is not.
+func same(a, b *record) bool {
+	x, y := *a.entry, *b.entry
+	x.Position, y.Position = registry.Position{}, registry.Position{}
+	return reflect.DeepEqual(x, y) && maps.EqualFunc(a.files, b.files, bytes.Equal)
+}
