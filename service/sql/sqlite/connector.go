@@ -78,7 +78,7 @@ func (c *connector) configure(ctx context.Context, inner *sqlite3.SQLiteConn) er
 		"PRAGMA synchronous = " + c.cfg.Synchronous,
 		"PRAGMA foreign_keys = " + strconv.FormatBool(c.cfg.ForeignKeys),
 	}
-	if err := checkPragmas(ctx, inner, c.cfg.Options); err != nil {
+	if err := checkPragmas(inner, c.cfg.Options); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.cfg.Options)) {
@@ -94,12 +94,12 @@ func (c *connector) configure(ctx context.Context, inner *sqlite3.SQLiteConn) er
 }
 
 // checkPragmas refuses options that SQLite would ignore silently.
-func checkPragmas(ctx context.Context, inner *sqlite3.SQLiteConn, options map[string]string) error {
+func checkPragmas(inner *sqlite3.SQLiteConn, options map[string]string) error {
 	if len(options) == 0 {
 		return nil
 	}
 	known := map[string]bool{}
-	err := eachRow(ctx, inner, "PRAGMA pragma_list", func(row []driver.Value) {
+	err := eachRow(inner, "PRAGMA pragma_list", func(row []driver.Value) {
 		if name, ok := row[0].(string); ok {
 			known[name] = true
 		}

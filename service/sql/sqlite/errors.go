@@ -19,7 +19,7 @@ func (db *DB) Classify(err error) error {
 }
 
 func kindOf(e sqlite3.Error) errs.Kind {
-	switch e.Code { //nolint:exhaustive // the other codes say nothing that a caller could act on
+	switch e.Code {
 	case sqlite3.ErrConstraint:
 		if e.ExtendedCode == sqlite3.ErrConstraintUnique || e.ExtendedCode == sqlite3.ErrConstraintPrimaryKey {
 			return errs.AlreadyExists

@@ -117,7 +117,7 @@ func dump(tb testing.TB, db *sql.DB, table *sqlapi.Table, rowid string) []string
 	rows, err := db.QueryContext(tb.Context(), "SELECT "+strings.Join(parts, " || ' | ' || ")+" AS line FROM "+
 		quote(table.Name)+" ORDER BY line")
 	require.NoError(tb, err)
-	defer rows.Close()
+	defer func() { require.NoError(tb, rows.Close()) }()
 	var lines []string
 	for rows.Next() {
 		var line string

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -39,7 +38,7 @@ func (s *shapes) reset() {
 // checkVersion resolves all tables again if another connection has changed the schema.
 func (s *shapes) checkVersion(conn *sqlite3.SQLiteConn) {
 	version := int64(0)
-	err := eachRow(context.Background(), conn, "PRAGMA main.schema_version", func(row []driver.Value) {
+	err := eachRow(conn, "PRAGMA main.schema_version", func(row []driver.Value) {
 		version, _ = row[0].(int64)
 	})
 	if err != nil || version == 0 || version != s.version {
@@ -73,7 +72,7 @@ func (s *shapes) read(conn *sqlite3.SQLiteConn, name string) (*sqlapi.Table, err
 	table := &sqlapi.Table{Schema: "main", Name: name}
 	var kind string
 	// https://www.sqlite.org/pragma.html#pragma_table_list: schema, name, type, ncol, wr, strict
-	err := eachRow(context.Background(), conn, "PRAGMA main.table_list("+quote(name)+")", func(row []driver.Value) {
+	err := eachRow(conn, "PRAGMA main.table_list("+quote(name)+")", func(row []driver.Value) {
 		kind, _ = row[2].(string)
 		table.HasRowID = row[4] == int64(0)
 	})
@@ -105,7 +104,7 @@ func readColumns(conn *sqlite3.SQLiteConn, table *sqlapi.Table) error {
 	}
 	var key []keyPart
 	// https://www.sqlite.org/pragma.html#pragma_table_xinfo: cid, name, type, notnull, dflt_value, pk, hidden
-	err := eachRow(context.Background(), conn, "PRAGMA main.table_xinfo("+quote(table.Name)+")", func(row []driver.Value) {
+	err := eachRow(conn, "PRAGMA main.table_xinfo("+quote(table.Name)+")", func(row []driver.Value) {
 		if row[6] == hiddenVirtual {
 			return
 		}
@@ -130,8 +129,8 @@ func sameShape(a, b *sqlapi.Table) bool {
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // eachRow runs a query on the driver's connection itself, which is in the middle of something.
-func eachRow(ctx context.Context, conn *sqlite3.SQLiteConn, query string, f func(row []driver.Value)) (err error) {
-	rows, err := conn.QueryContext(ctx, query, nil)
+func eachRow(conn *sqlite3.SQLiteConn, query string, f func(row []driver.Value)) (err error) {
+	rows, err := conn.Query(query, nil)
 	if err != nil {
 		return fmt.Errorf("%s: %w", query, err)
 	}

@@ -77,7 +77,7 @@ func newRows(c *conn, what class, inner driver.Rows, s *stmt) (driver.Rows, erro
 // hideTypes blanks the declared types that the driver goes by when it turns integers and text into time.Time and
 // bool. The driver shares the slice between all rows of one prepared statement.
 func (r *rows) hideTypes(s *stmt) {
-	types := r.SQLiteRows.DeclTypes()
+	types := r.DeclTypes()
 	if s != nil && len(s.types) == len(types) && !slices.ContainsFunc(types, func(t string) bool { return t != "" }) {
 		r.types = s.types
 		return

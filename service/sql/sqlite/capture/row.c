@@ -108,12 +108,15 @@ static int put_column(wippy_capture *c, int i, int (*get)(sqlite3*, int, sqlite3
   return 0;
 }
 
-/* Replaces the new value that was just written at offset from by TAG_SAME if it is the old one. */
+/*
+** Replaces the new value that was just written at offset from by TAG_SAME if it is the old one and that saves
+** anything. An absent value stays: it is of no stored column.
+*/
 static void fold_same(wippy_capture *c, int i, uint64_t from) {
   arena *a = &c->arena;
   uint64_t n = a->used - from;
   uint64_t old = c->columns[i];
-  if (c->columns[i + 1] - old != n || memcmp(a->bytes + from, a->bytes + old, n) != 0) return;
+  if (n == 1 || c->columns[i + 1] - old != n || memcmp(a->bytes + from, a->bytes + old, n) != 0) return;
   a->used = from;
   put_byte(a, TAG_SAME);
 }
