@@ -32,6 +32,10 @@ type follower struct {
 	slab []byte
 }
 
+// insideTransaction are the bits that tell an open transaction that has written already, and whose savepoints are
+// followed: nothing commits in it but a statement that controls it, and nobody else can commit meanwhile.
+const insideTransaction = capture.Autocommit | capture.Joined | capture.Writing
+
 const (
 	slabSize = 64 << 10
 	// smallSize bounds the transactions that go to the slab.
@@ -82,6 +86,9 @@ func (f *follower) before(what class) {
 // after settles what the statement has done.
 func (f *follower) after(what class) {
 	if f == nil || !f.active || what == reads {
+		return
+	}
+	if what == writes && f.state&insideTransaction == capture.Joined|capture.Writing && f.recorder.Quiet(f.shapes.known()) {
 		return
 	}
 	var n int

@@ -6,6 +6,8 @@ int wippy_capture_available(void) {
          sqlite3_changes64 != NULL;
 }
 
+const wippy_signals *wippy_capture_signals(const wippy_capture *c) { return &c->signals; }
+
 const char *wippy_capture_filename(sqlite3 *db) { return sqlite3_db_filename(db, "main"); }
 
 void wippy_capture_reset(void *stmt) { sqlite3_reset(stmt); }
@@ -141,9 +143,9 @@ uint64_t wippy_capture_after(wippy_capture *c, uint32_t known, void *buffer, uin
   if (version != c->data_version + c->own_commits) state |= WIPPY_EXTERNAL;
   c->data_version = version;
   c->own_commits = 0;
-  if (c->rolled_back) state |= WIPPY_ROLLED_BACK;
-  c->rolled_back = 0;
-  if (c->ntables > known) state |= WIPPY_NEW_TABLES;
+  if (c->signals.rolled_back) state |= WIPPY_ROLLED_BACK;
+  c->signals.rolled_back = 0;
+  if (c->signals.tables > known) state |= WIPPY_NEW_TABLES;
   state |= commits_state(c, state, buffer, size);
   sqlite3_mutex_leave(mutex);
   return state;

@@ -58,7 +58,10 @@ func Filename(db unsafe.Pointer) string {
 func ResetStatement(stmt unsafe.Pointer) { C.wippy_capture_reset(stmt) }
 
 // Recorder captures the changes of one connection.
-type Recorder struct{ c *C.wippy_capture }
+type Recorder struct {
+	c       *C.wippy_capture
+	signals *C.wippy_signals
+}
 
 // Open installs the hooks on a sqlite3 connection, before anything is prepared on it: a statement prepared earlier
 // may delete rows unseen. Nothing is captured until Filter says so. Of one transaction, memory bytes are kept in
@@ -70,7 +73,7 @@ func Open(db unsafe.Pointer, memory, limit int64, dir string) (*Recorder, error)
 	if c == nil {
 		return nil, errors.New("capture: open: SQLite refused the savepoint guard, or memory is short")
 	}
-	return &Recorder{c: c}, nil
+	return &Recorder{c: c, signals: C.wippy_capture_signals(c)}, nil
 }
 
 // Close ends capture. It is called before the connection closes, and the Recorder is not used after it.
@@ -182,7 +185,13 @@ func (r *Recorder) Pending() bool { return C.wippy_capture_length(r.c) > 0 }
 func (r *Recorder) Lose() { C.wippy_capture_lose(r.c, C.WIPPY_LOST_SHAPE) }
 
 // Tables returns the number of slots.
-func (r *Recorder) Tables() int { return int(C.wippy_capture_tables(r.c)) }
+func (r *Recorder) Tables() int { return int(r.signals.tables) }
+
+// Quiet reports whether a statement inside a write transaction met no table beyond the known ones and undid nothing,
+// so that After would have nothing to tell. It costs no call.
+func (r *Recorder) Quiet(known int) bool {
+	return int(r.signals.tables) == known && r.signals.rolled_back == 0
+}
 
 // Table returns the name of the table of a slot and whether it is captured.
 func (r *Recorder) Table(slot int) (name string, wanted bool) {

@@ -37,6 +37,12 @@ enum {
   WIPPY_ROLLED_BACK = 256/* something was undone since the last call */
 };
 
+/* What can be looked at without a call while no statement runs. */
+typedef struct wippy_signals {
+  uint32_t tables;       /* number of slots */
+  uint32_t rolled_back;  /* something was undone since the last wippy_capture_after */
+} wippy_signals;
+
 /* One committed transaction in the arena. */
 typedef struct wippy_commit {
   uint64_t end;          /* offset behind its last record */
@@ -79,8 +85,9 @@ uint64_t wippy_capture_spilled(wippy_capture*);
 int wippy_capture_take_spill(wippy_capture*);
 void wippy_capture_taken(wippy_capture*);
 
+const wippy_signals *wippy_capture_signals(const wippy_capture*);
+
 /* Tables by slot. */
-uint32_t wippy_capture_tables(wippy_capture*);
 wippy_table wippy_capture_table(wippy_capture*, uint32_t slot);
 void wippy_capture_ignore(wippy_capture*, uint32_t slot);
 void wippy_capture_forget_tables(wippy_capture*);

@@ -27,6 +27,7 @@ typedef struct mark {
 } mark;
 
 struct wippy_capture {
+  wippy_signals signals;
   sqlite3 *db;
   arena arena;
   int lost;                  /* why the open transaction is incomplete */
@@ -39,7 +40,6 @@ struct wippy_capture {
   wippy_commit *commits;
   int ncommits, commits_size;
   int committing;            /* the commit hook was called for the open transaction */
-  int rolled_back;
   unsigned int data_version;
   unsigned int own_commits;
 
@@ -47,7 +47,7 @@ struct wippy_capture {
   char **names;              /* what is captured unless all */
   int nnames;
   wippy_table *tables;
-  uint32_t ntables, tables_size;
+  uint32_t tables_size;
   uint32_t *index;           /* hash index over the tables from first_live on */
   uint32_t index_size, first_live, last;
 

@@ -39,7 +39,7 @@ void wippy_mark(wippy_capture *c, int n) {
 }
 
 void wippy_cut_to_mark(wippy_capture *c, int n) {
-  c->rolled_back = 1;
+  c->signals.rolled_back = 1;
   if (n < 0) {
     wippy_arena_cut(&c->arena, c->begin);
     c->lost = 0;

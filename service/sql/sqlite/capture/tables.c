@@ -26,14 +26,14 @@ static void index_put(wippy_capture *c, uint32_t slot) {
 }
 
 static int grow(wippy_capture *c) {
-  if (c->ntables == c->tables_size) {
+  if (c->signals.tables == c->tables_size) {
     uint32_t size = c->tables_size ? 2 * c->tables_size : 16;
     wippy_table *tables = realloc(c->tables, size * sizeof *tables);
     if (!tables) return -1;
     c->tables = tables;
     c->tables_size = size;
   }
-  uint32_t live = c->ntables + 1 - c->first_live;
+  uint32_t live = c->signals.tables + 1 - c->first_live;
   if (2 * live <= c->index_size) return 0;
   uint32_t size = c->index_size ? 2 * c->index_size : 32;
   uint32_t *index = calloc(size, sizeof *index);
@@ -41,7 +41,7 @@ static int grow(wippy_capture *c) {
   free(c->index);
   c->index = index;
   c->index_size = size;
-  for (uint32_t slot = c->first_live; slot < c->ntables; slot++) index_put(c, slot);
+  for (uint32_t slot = c->first_live; slot < c->signals.tables; slot++) index_put(c, slot);
   return 0;
 }
 
@@ -51,14 +51,14 @@ static wippy_table *add(wippy_capture *c, const char *name, uint32_t hash, uint3
     free(copy);
     return NULL;
   }
-  *slot = c->last = c->ntables++;
+  *slot = c->last = c->signals.tables++;
   c->tables[*slot] = (wippy_table){.name = copy, .hash = hash, .wanted = is_wanted(c, name)};
   index_put(c, *slot);
   return &c->tables[*slot];
 }
 
 wippy_table *wippy_table_of(wippy_capture *c, const char *name, uint32_t *slot) {
-  if (c->last >= c->first_live && c->last < c->ntables && strcmp(c->tables[c->last].name, name) == 0) {
+  if (c->last >= c->first_live && c->last < c->signals.tables && strcmp(c->tables[c->last].name, name) == 0) {
     *slot = c->last;
     return &c->tables[c->last];
   }
@@ -76,8 +76,6 @@ wippy_table *wippy_table_of(wippy_capture *c, const char *name, uint32_t *slot) 
   return add(c, name, hash, slot);
 }
 
-uint32_t wippy_capture_tables(wippy_capture *c) { return c->ntables; }
-
 wippy_table wippy_capture_table(wippy_capture *c, uint32_t slot) { return c->tables[slot]; }
 
 void wippy_capture_ignore(wippy_capture *c, uint32_t slot) { c->tables[slot].wanted = 0; }
@@ -85,10 +83,10 @@ void wippy_capture_ignore(wippy_capture *c, uint32_t slot) { c->tables[slot].wan
 /* Makes the next row of every table take a new slot. Slots start again at 0 if no record refers to them. */
 void wippy_capture_forget_tables(wippy_capture *c) {
   if (c->index_size) memset(c->index, 0, c->index_size * sizeof *c->index);
-  c->first_live = c->ntables;
+  c->first_live = c->signals.tables;
   if (wippy_arena_length(&c->arena) > 0) return;
-  for (uint32_t i = 0; i < c->ntables; i++) free(c->tables[i].name);
-  c->ntables = c->first_live = c->last = 0;
+  for (uint32_t i = 0; i < c->signals.tables; i++) free(c->tables[i].name);
+  c->signals.tables = c->first_live = c->last = 0;
 }
 
 static void free_names(wippy_capture *c) {
