@@ -64,18 +64,12 @@ func (s *Source) Serve(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	if err = s.run(ctx, book, ready); err != nil {
-		err = fmt.Errorf("cdc/sqlite: run %q: %w", s.id, err)
-	}
-	if ctx.Err() != nil {
-		err = nil
-	}
+	err = s.run(ctx, book, ready)
 	book.End(err)
-	return err
+	return s.about(err)
 }
 
-// run captures until ctx is done or the database closes. An error that is not about the source itself says why
-// it could not begin or go on.
+// run captures until ctx is done or the database closes.
 func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	if s.config.Snapshot {
 		return errs.New(errs.Invalid, "snapshots are not available in this version: remove the field snapshot")
@@ -87,7 +81,10 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	r := newRun(s, book.Generation())
 	detach, err := db.Attach(ctx, r)
 	if err != nil {
-		r.Close(s.stopped())
+		r.Close(err)
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("attach to %q: %w", s.config.DBResource, err)
 	}
 	book.Ready(r)
@@ -97,11 +94,12 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	err = s.wait(ctx, r)
 	detach()
 	book.End(err)
-	r.Close(cmp.Or(err, s.stopped()))
+	r.Close(cmp.Or(s.about(err), errs.New(errs.Unavailable, "cdc: source %q was stopped", s.id)))
 	log.InfoContext(ctx, "capture ended", "lsn", r.LSN())
 	return err
 }
 
+// wait returns nil when ctx is done, and an error when the database has closed.
 func (s *Source) wait(ctx context.Context, r *run) error {
 	select {
 	case <-ctx.Done():
@@ -111,7 +109,10 @@ func (s *Source) wait(ctx context.Context, r *run) error {
 	}
 }
 
-// stopped is what streams end with when the source does.
-func (s *Source) stopped() error {
-	return errs.New(errs.Unavailable, "cdc: source %q was stopped", s.id)
+// about says which source err is about.
+func (s *Source) about(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cdc: source %q: %w", s.id, err)
 }
