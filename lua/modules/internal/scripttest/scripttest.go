@@ -59,6 +59,12 @@ func NewWithInput(tb testing.TB, stdin io.Reader, args []string, modules ...engi
 	return w
 }
 
+// AddTerminal adds a terminal host app:name.
+func (w *World) AddTerminal(name string, stdin io.Reader, output io.Writer) {
+	w.tb.Helper()
+	w.serve(ID(name), engine.NewTerminal(stdin, output, output, nil))
+}
+
 func (w *World) serve(id registry.ID, terminal *engine.Terminal) {
 	w.tb.Helper()
 	host, err := w.NewHost(&registry.Entry{ID: id, Config: &process.HostConfig{}}, terminal)
