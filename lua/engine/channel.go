@@ -26,10 +26,10 @@ type Channel struct {
 }
 
 // errClosed and errReceiveOnly are why a send fails.
-func errClosed() error { return errs.New(errs.Invalid, "channel: send: the channel is closed") }
-func errReceiveOnly() error {
-	return errs.New(errs.Invalid, "channel: send: the channel can only be received from")
-}
+var (
+	errClosed      = errs.New(errs.Invalid, "channel: send: the channel is closed")
+	errReceiveOnly = errs.New(errs.Invalid, "channel: send: the channel can only be received from")
+)
 
 // NewChannel returns a channel that buffers capacity values; with 0 a send waits for its receiver.
 func NewChannel(L *lua.LState, capacity int) lua.LValue {
@@ -82,9 +82,9 @@ func (ch *Channel) receive(L *lua.LState) (v lua.LValue, ok, ready bool) {
 func (ch *Channel) send(v lua.LValue) (ready bool, err error) {
 	switch {
 	case ch.feed != nil:
-		return true, errReceiveOnly()
+		return true, errReceiveOnly
 	case ch.closed:
-		return true, errClosed()
+		return true, errClosed
 	}
 	if receiver := next(&ch.receivers); receiver != nil {
 		receiver.complete(v, true)

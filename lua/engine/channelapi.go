@@ -40,7 +40,7 @@ func channelSend(L *lua.LState) int {
 	}
 	out, err := p.wait(L, []*Case{{channel: ch, sends: true, value: v}})
 	if err == nil && !out.ok {
-		err = errClosed()
+		err = errClosed
 	}
 	return pushSent(L, err)
 }

@@ -46,7 +46,7 @@ func ErrorValue(L *lua.LState, err error) lua.LValue {
 }
 
 // ErrorOf returns the error inside an error value.
-func ErrorOf(v lua.LValue) (error, bool) { //nolint:revive,staticcheck // comma-ok, the error is the value
+func ErrorOf(v lua.LValue) (error, bool) {
 	if ud, ok := v.(*lua.LUserData); ok {
 		if b, ok := ud.Value.(*boxed); ok {
 			return b.err, true
@@ -120,7 +120,7 @@ func raised(L *lua.LState, v lua.LValue) error {
 		if text, ok := tb.RawGetString("message").(lua.LString); ok {
 			return errors.New(string(text))
 		}
-		return fmt.Errorf("error object is a table without a message field or __tostring")
+		return errors.New("error object is a table without a message field or __tostring")
 	}
 	return errors.New(tostring(L, v))
 }

@@ -13,7 +13,8 @@ type Feed interface {
 	// Ready returns a channel that gets a value when Poll may have something new, the end included; one value
 	// is enough however many coroutines wait. It must not be closed.
 	Ready() <-chan struct{}
-	// Close releases the producer; it is called when the process ends, without the lock, and must be idempotent.
+	// Close releases the producer. It is called, at most once, when Poll has reported the end, and must not wait
+	// for anybody then, or when the process has ended; other ways to end the producer are its own matter.
 	Close()
 }
 
@@ -54,6 +55,7 @@ func (ch *Channel) pollFeed(L *lua.LState) (v lua.LValue, ok, ready bool) {
 // has given for both.
 func (ch *Channel) pass() {
 	if first := ch.receivers.Front(); first != nil {
-		first.Value.(*place).waiter.nudge() //nolint:forcetypeassert // the list holds nothing else
+		pl, _ := first.Value.(*place)
+		pl.waiter.nudge()
 	}
 }

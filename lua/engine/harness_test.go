@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -51,10 +50,10 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func newWorld(t testing.TB, modules ...engine.Module) *world {
-	t.Helper()
+func newWorld(tb testing.TB, modules ...engine.Module) *world {
+	tb.Helper()
 	log := &buffer{}
-	w := &world{t: t, log: log, Engine: engine.New(engine.Settings{
+	w := &world{t: tb, log: log, Engine: engine.New(engine.Settings{
 		Logger:  slog.New(slog.NewTextHandler(log, nil)),
 		Modules: append([]engine.Module{channel.New()}, modules...),
 	})}
@@ -80,30 +79,30 @@ func hostEntry(name string, limit int) *registry.Entry {
 }
 
 // serve runs a service until the function returned is called, and checks that it ends without an error.
-func serve(t testing.TB, s supervisor.Service) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+func serve(tb testing.TB, s supervisor.Service) (stop func()) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, func() { close(ready) }) }()
-	within(t, ready)
+	within(tb, ready)
 	return sync.OnceFunc(func() {
 		cancel()
 		select {
 		case err := <-ended:
-			require.NoError(t, err)
+			require.NoError(tb, err)
 		case <-time.After(limit):
-			require.Fail(t, s.String()+" does not stop")
+			require.Fail(tb, s.String()+" does not stop")
 		}
 	})
 }
 
 // within waits for ch to be closed.
-func within(t testing.TB, ch <-chan struct{}) {
-	t.Helper()
+func within(tb testing.TB, ch <-chan struct{}) {
+	tb.Helper()
 	select {
 	case <-ch:
 	case <-time.After(limit):
-		require.Fail(t, "it does not happen")
+		require.Fail(tb, "it does not happen")
 	}
 }
 
@@ -173,12 +172,4 @@ func (w *world) value(body string, args ...any) any {
 	exit := w.run(body, args...)
 	require.NoError(w.t, exit.Err)
 	return exit.Value
-}
-
-func merged(maps_ ...map[string]any) map[string]any {
-	all := map[string]any{}
-	for _, m := range maps_ {
-		maps.Copy(all, m)
-	}
-	return all
 }

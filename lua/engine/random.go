@@ -9,8 +9,8 @@ import (
 // openRandom gives the process random numbers of its own: gopher-lua's math.randomseed would seed those of the whole
 // program.
 func openRandom(L *lua.LState, math *lua.LTable) {
-	source := rand.NewPCG(rand.Uint64(), rand.Uint64())
-	random := rand.New(source) //nolint:gosec // math.random makes no secrets
+	source := rand.NewPCG(rand.Uint64(), rand.Uint64()) //nolint:gosec // math.random makes no secrets
+	random := rand.New(source)                          //nolint:gosec // math.random makes no secrets
 	math.RawSetString("randomseed", L.NewFunction(func(L *lua.LState) int {
 		source.Seed(uint64(L.CheckInt64(1)), 0) //nolint:gosec // any bits are a seed
 		return 0

@@ -94,12 +94,12 @@ func (p *Process) load(L *lua.LState, name string, id registry.ID) lua.LValue {
 		if within(L, lib.loader) {
 			L.RaiseError("module %q requires itself: %s is still being loaded", name, id)
 		}
-		_, err := Block(L, func(ctx context.Context) (any, error) {
+		_, err := Block(L, func(ctx context.Context) (struct{}, error) {
 			select {
 			case <-lib.loaded:
-				return nil, nil
+				return struct{}{}, nil
 			case <-ctx.Done():
-				return nil, ctx.Err()
+				return struct{}{}, ctx.Err()
 			}
 		})
 		if err != nil {

@@ -39,7 +39,7 @@ func newProcess(ctx context.Context, e *Engine, host *Host, u *unit, parent proc
 		RegistryGrowStep:    registryGrowStep,
 		SkipOpenLibs:        true,
 	})
-	p.state.SetContext(p.halt)
+	p.state.SetContext(p.halt) //nolint:contextcheck // what stops the process is its own
 	p.errorType = newErrorType(p.state)
 	p.channelType = newChannelType(p.state)
 	p.caseType = newCaseType(p.state)
@@ -107,7 +107,7 @@ func (p *Process) runMain(args []lua.LValue) (any, error) {
 	if err := L.PCall(len(args), 2, nil); err != nil {
 		return nil, p.ending(L, err)
 	}
-	return p.result(L, L.Get(top+1), L.Get(top+2))
+	return p.result(L.Get(top+1), L.Get(top+2))
 }
 
 // method finds the function to run in what the script has returned, or among the globals.
@@ -135,7 +135,7 @@ func (p *Process) ending(L *lua.LState, err error) error {
 
 // result turns what the method has returned into the value of the process. An error value, or nil and an error value,
 // is a failure.
-func (p *Process) result(L *lua.LState, first, second lua.LValue) (any, error) {
+func (p *Process) result(first, second lua.LValue) (any, error) {
 	if err, ok := ErrorOf(first); ok {
 		return nil, &ScriptError{Process: p.ID(), Err: err}
 	}

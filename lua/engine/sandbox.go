@@ -29,7 +29,7 @@ func openLibraries(p *Process, L *lua.LState) {
 		globals.RawSetString(name, lua.LNil)
 	}
 	L.SetFuncs(globals, map[string]lua.LGFunction{
-		"print":          print,
+		"print":          printLine,
 		"require":        require,
 		"setmetatable":   setmetatable(L),
 		"collectgarbage": collectgarbage,
@@ -44,8 +44,8 @@ func openLibraries(p *Process, L *lua.LState) {
 	}
 }
 
-// print writes a line to the terminal or, on a host without one, to the log.
-func print(L *lua.LState) int { //nolint:predeclared,revive // it is what Lua calls it
+// printLine is print: it writes a line to the terminal or, on a host without one, to the log.
+func printLine(L *lua.LState) int {
 	words := make([]string, L.GetTop())
 	for i := range words {
 		words[i] = L.ToStringMeta(L.Get(i + 1)).String()
@@ -54,7 +54,7 @@ func print(L *lua.LState) int { //nolint:predeclared,revive // it is what Lua ca
 	p := FromState(L)
 	terminal, ok := p.Terminal()
 	if !ok {
-		p.log.LogAttrs(p.ctx, slog.LevelInfo, line)
+		p.log.LogAttrs(p.ctx, slog.LevelInfo, line) //nolint:sloglint // the script chooses the message
 		return 0
 	}
 	_, err := Block(L, func(context.Context) (int, error) { return io.WriteString(terminal.Stdout, line+"\n") })

@@ -49,7 +49,7 @@ func newUnit(appDir string, entry *registry.Entry, code process.Code, method str
 }
 
 func (u *unit) read(appDir, path string) error {
-	text, err := os.ReadFile(path) //nolint:gosec // the path is the app author's
+	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return errs.New(errs.Invalid, "source: there is no file %s", path)
 	}

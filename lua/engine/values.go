@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	lua "github.com/yuin/gopher-lua"
@@ -172,10 +173,8 @@ func fromTable(tb *lua.LTable, path []*lua.LTable) (any, error) {
 	if len(path) >= maxDepth {
 		return nil, errs.New(errs.Invalid, "table is nested more than %d levels deep", maxDepth)
 	}
-	for _, outer := range path {
-		if outer == tb {
-			return nil, errs.New(errs.Invalid, "table contains itself")
-		}
+	if slices.Contains(path, tb) {
+		return nil, errs.New(errs.Invalid, "table contains itself")
 	}
 	path = append(path, tb)
 	if n := arrayLen(tb); n > 0 {

@@ -63,14 +63,14 @@ func sleep(L *lua.LState) int {
 	if err != nil {
 		return engine.Fail(L, err)
 	}
-	_, err = engine.Block(L, func(ctx context.Context) (any, error) {
+	_, err = engine.Block(L, func(ctx context.Context) (struct{}, error) {
 		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			return nil, nil
+			return struct{}{}, nil
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return struct{}{}, ctx.Err()
 		}
 	})
 	if err != nil {

@@ -33,25 +33,22 @@ func newAlarm(L *lua.LState, d, period time.Duration) *alarm {
 	return a
 }
 
-// start makes the alarm go off after d. It replaces what was going to happen, drops a tick that was not read, and
-// reports whether the alarm was running.
-func (a *alarm) start(d time.Duration) bool {
-	was := a.stop()
+// start makes a stopped alarm go off after d.
+func (a *alarm) start(d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	run := a.run
-	a.due = time.Time{}
 	a.next = time.Now().Add(d)
 	a.timer = time.AfterFunc(d, func() { a.fire(run) })
 	a.remove = a.process.OnEnd(a.Close)
-	return was
 }
 
-// stop keeps the alarm from going off and reports whether it was going to.
+// stop keeps the alarm from going off, drops a tick that was not read, and reports whether it was going to go off.
 func (a *alarm) stop() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.run++
+	a.due = time.Time{}
 	if a.timer == nil {
 		return false
 	}

@@ -83,6 +83,7 @@ func durationValue(L *lua.LState, d time.Duration) lua.LValue { return value(L, 
 
 func timeArg(L *lua.LState, n int) time.Time          { return self[time.Time](L, n, timeType) }
 func durationSelf(L *lua.LState, n int) time.Duration { return self[time.Duration](L, n, durationType) }
+
 func compare(f func(L *lua.LState) bool) lua.LGFunction {
 	return func(L *lua.LState) int {
 		L.Push(lua.LBool(f(L)))
