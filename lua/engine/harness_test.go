@@ -121,13 +121,24 @@ func scriptEntry(name, source string, modules ...string) *registry.Entry {
 // library adds an inline script as a library.
 func (w *world) library(name, source string, imports map[string]string, modules ...string) {
 	w.t.Helper()
-	code := process.Code{Source: source, Modules: modules, Imports: map[string]registry.ID{}}
-	for alias, target := range imports {
-		code.Imports[alias] = id(target)
+	entry := libraryEntry(name, source, modules...)
+	cfg, _ := entry.Config.(*process.LibraryConfig)
+	cfg.Imports = importsOf(imports)
+	require.NoError(w.t, w.AddLibrary(entry))
+}
+
+func libraryEntry(name, source string, modules ...string) *registry.Entry {
+	return &registry.Entry{ID: id(name), Kind: process.KindLibrary, Config: &process.LibraryConfig{
+		Code: process.Code{Source: source, Modules: modules},
+	}}
+}
+
+func importsOf(names map[string]string) map[string]registry.ID {
+	imports := map[string]registry.ID{}
+	for alias, target := range names {
+		imports[alias] = id(target)
 	}
-	require.NoError(w.t, w.AddLibrary(&registry.Entry{
-		ID: id(name), Kind: process.KindLibrary, Config: &process.LibraryConfig{Code: code},
-	}))
+	return imports
 }
 
 // importing adds an inline script that imports libraries.
@@ -135,10 +146,7 @@ func (w *world) importing(name, source string, imports map[string]string) {
 	w.t.Helper()
 	e := scriptEntry(name, source)
 	cfg, _ := e.Config.(*process.LuaConfig)
-	cfg.Imports = map[string]registry.ID{}
-	for alias, target := range imports {
-		cfg.Imports[alias] = id(target)
-	}
+	cfg.Imports = importsOf(imports)
 	require.NoError(w.t, w.AddProcess(e))
 }
 
