@@ -33,7 +33,7 @@ type verdict struct{ asked, accepted uint8 }
 // reader decodes the records of a transaction. It implements sql.RowReader.
 type reader struct {
 	records  records
-	shapes   []*sqlapi.Table
+	shapes   []*shape
 	filter   sqlapi.RowFilter
 	verdicts []verdict
 	index    int
@@ -55,8 +55,8 @@ func (r *reader) Next(row *sqlapi.RowChange) error {
 		if !r.accepts(slot, op) {
 			continue
 		}
-		row.Op, row.Table, row.Index = op, r.shapes[slot], index
-		return decode(record, row)
+		row.Op, row.Table, row.Index = op, r.shapes[slot].table, index
+		return decode(record, row, r.shapes[slot].reals)
 	}
 }
 
@@ -64,23 +64,23 @@ func (r *reader) Next(row *sqlapi.RowChange) error {
 func (r *reader) Close() { r.records = records{} }
 
 func (r *reader) accepts(slot uint32, op sqlapi.Op) bool {
-	table := r.shapes[slot]
-	if table == nil || r.filter == nil {
-		return table != nil
+	s := r.shapes[slot]
+	if s == nil || r.filter == nil {
+		return s != nil
 	}
 	v := &r.verdicts[slot]
 	bit := uint8(1) << op
 	if v.asked&bit == 0 {
 		v.asked |= bit
-		if r.filter(table, op) {
+		if r.filter(s.table, op) {
 			v.accepted |= bit
 		}
 	}
 	return v.accepted&bit != 0
 }
 
-// decode reads the body of a record whose operation and table are known.
-func decode(record []byte, row *sqlapi.RowChange) error {
+// decode reads the body of a record whose operation and table are known; reals are its columns of REAL affinity.
+func decode(record []byte, row *sqlapi.RowChange, reals []int) error {
 	columns := int(binary.LittleEndian.Uint16(record[6:]))
 	d := decoder{rest: record[headerSize:]}
 	row.OldRowID, row.NewRowID = 0, 0
@@ -105,7 +105,20 @@ func decode(record []byte, row *sqlapi.RowChange) error {
 			return fmt.Errorf("sqlite: table %q: a captured row has %d columns, the table %d", row.Table.Name, len(image), n)
 		}
 	}
+	if row.Op != sqlapi.Insert {
+		makeReal(row.Before, reals)
+	}
 	return nil
+}
+
+// makeReal mends what SQLite gets wrong in old rows: a REAL column that was added by ALTER TABLE with an integer as its
+// default shows the integer in rows that are older than the column.
+func makeReal(row []sqlapi.Value, reals []int) {
+	for _, i := range reals {
+		if row[i].Type() == sqlapi.Integer {
+			row[i] = sqlapi.RealValue(float64(row[i].Int64()))
+		}
+	}
 }
 
 // decoder takes values off the front of a record. After the first that is not whole, it is bad.

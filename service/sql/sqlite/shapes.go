@@ -19,13 +19,20 @@ import (
 type shapes struct {
 	// bySlot is shared with transactions: it is only appended to or replaced. An entry is nil for a table that is
 	// not captured.
-	bySlot []*sqlapi.Table
+	bySlot []*shape
 	// byName holds the last shape of each table, so that the same shape stays the same pointer.
-	byName map[string]*sqlapi.Table
+	byName map[string]*shape
 	// stale means that slots exist that no future row will use.
 	stale bool
 	// version is the schema version after the last check, 0 if unknown.
 	version int64
+}
+
+// shape is a table with what its rows need to be decoded.
+type shape struct {
+	table *sqlapi.Table
+	// reals are the columns of REAL affinity.
+	reals []int
 }
 
 func (s *shapes) known() int { return len(s.bySlot) }
@@ -52,23 +59,23 @@ func (s *shapes) resolve(conn *sqlite3.SQLiteConn, recorder *capture.Recorder) e
 	var failed error
 	for slot := len(s.bySlot); slot < recorder.Tables(); slot++ {
 		name, wanted := recorder.Table(slot)
-		var table *sqlapi.Table
+		var found *shape
 		if wanted {
 			var err error
-			if table, err = s.read(conn, name); err != nil {
+			if found, err = s.read(conn, name); err != nil {
 				failed = errors.Join(failed, err)
 			}
 		}
-		if table == nil {
+		if found == nil {
 			recorder.Ignore(slot)
 		}
-		s.bySlot = append(s.bySlot, table)
+		s.bySlot = append(s.bySlot, found)
 	}
 	return failed
 }
 
 // read returns the shape of a table as it is now, nil for the shadow table of a virtual table.
-func (s *shapes) read(conn *sqlite3.SQLiteConn, name string) (*sqlapi.Table, error) {
+func (s *shapes) read(conn *sqlite3.SQLiteConn, name string) (*shape, error) {
 	table := &sqlapi.Table{Schema: "main", Name: name}
 	var kind string
 	// https://www.sqlite.org/pragma.html#pragma_table_list: schema, name, type, ncol, wr, strict
@@ -85,14 +92,31 @@ func (s *shapes) read(conn *sqlite3.SQLiteConn, name string) (*sqlapi.Table, err
 	if len(table.Columns) == 0 {
 		return nil, fmt.Errorf("sqlite: table %q: it is gone", name)
 	}
-	if old := s.byName[name]; old != nil && sameShape(old, table) {
+	if old := s.byName[name]; old != nil && sameShape(old.table, table) {
 		return old, nil
 	}
 	if s.byName == nil {
-		s.byName = map[string]*sqlapi.Table{}
+		s.byName = map[string]*shape{}
 	}
-	s.byName[name] = table
-	return table, nil
+	found := &shape{table: table}
+	for i, column := range table.Columns {
+		if hasRealAffinity(column.Type) {
+			found.reals = append(found.reals, i)
+		}
+	}
+	s.byName[name] = found
+	return found, nil
+}
+
+// hasRealAffinity follows https://www.sqlite.org/datatype3.html#determination_of_column_affinity.
+func hasRealAffinity(declared string) bool {
+	declared = strings.ToUpper(declared)
+	for _, earlier := range []string{"INT", "CHAR", "CLOB", "TEXT", "BLOB"} {
+		if strings.Contains(declared, earlier) {
+			return false
+		}
+	}
+	return strings.Contains(declared, "REAL") || strings.Contains(declared, "FLOA") || strings.Contains(declared, "DOUB")
 }
 
 const hiddenVirtual = int64(2)

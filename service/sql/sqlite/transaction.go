@@ -13,7 +13,7 @@ type transaction struct {
 	// file is the part that has spilled, nil if none has; it comes before memory.
 	file   *capture.File
 	memory []byte
-	shapes []*sqlapi.Table
+	shapes []*shape
 	at     time.Time
 }
 
