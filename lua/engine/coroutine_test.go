@@ -169,6 +169,6 @@ func TestStackOverflow(t *testing.T) {
 	w := newWorld(t)
 	require.ErrorContains(t, w.run(`local function f(n) return 1 + f(n + 1) end f(1)`).Err, "stack overflow")
 	require.ErrorContains(t, w.run(`local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x`).Err, "stack overflow")
-	require.Equal(t, int64(5000), w.value(`local function f(n) if n == 0 then return 0 end return 1 + f(n - 1) end return f(5000)`))
+	require.Equal(t, int64(3000), w.value(`local function f(n) if n == 0 then return 0 end return 1 + f(n - 1) end return f(3000)`))
 	require.Equal(t, int64(50000), w.value(`local t = {} for i = 1, 50000 do t[i] = i end return select("#", unpack(t))`))
 }

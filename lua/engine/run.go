@@ -14,7 +14,7 @@ import (
 
 // The stacks of a Lua thread: small at first, since processes and coroutines are many, and growing on demand.
 const (
-	callDepth        = 1 << 14 // Lua calls in each other before "stack overflow"
+	callDepth        = 1 << 12 // Lua calls in each other before "stack overflow"; a traceback takes its square
 	registrySize     = 1 << 9
 	registryMaxSize  = 1 << 20
 	registryGrowStep = 1 << 12
