@@ -58,14 +58,15 @@ func (l *Log) patrol() (behind []*cursor, read uint64) {
 	read = l.ring.next
 	l.patrolAt = l.total + max(1, int64(l.settings.Bytes)/patrolsPerLog)
 	for _, c := range l.cursors {
-		if c.reading && l.total-c.end > c.limit {
+		end := c.end.Load()
+		if end != notReading && l.total-end > c.limit {
 			c.gone = l.fellBehind(c)
 			behind = append(behind, c)
 			continue
 		}
-		read = min(read, c.at)
-		if c.reading {
-			l.patrolAt = min(l.patrolAt, c.end+c.limit+1)
+		read = min(read, c.at.Load())
+		if end != notReading {
+			l.patrolAt = min(l.patrolAt, end+c.limit+1)
 		}
 	}
 	for _, c := range behind {
@@ -91,5 +92,5 @@ func (l *Log) drop(read uint64) bool {
 func (l *Log) fellBehind(c *cursor) error {
 	return errs.New(errs.Unavailable, "stream fell behind: %s in %d transactions unread, limit %s; "+
 		"read faster, raise max_bytes, or resubscribe with snapshot = true",
-		unit.Size(l.total-c.start), l.ring.next-c.at, unit.Size(c.limit))
+		unit.Size(l.total-c.start.Load()), l.ring.next-c.at.Load(), unit.Size(c.limit))
 }

@@ -49,7 +49,9 @@ func newStream(l *Log, opts api.StreamOptions) *Stream {
 		stop:      make(chan struct{}),
 		done:      make(chan struct{}),
 	}
-	s.cursor = cursor{owner: s, wake: make(chan struct{}, 1), limit: int64(opts.MaxBytes)}
+	s.cursor.owner = s
+	s.cursor.wake = make(chan struct{}, 1)
+	s.cursor.limit = int64(opts.MaxBytes)
 	s.vacant.Store(true)
 	return s
 }
