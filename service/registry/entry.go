@@ -36,13 +36,13 @@ func decodeEntry(raw *rawEntry, kind Kind, r *report, environment *environment) 
 	entry.Config.SetDefaults()
 	d.fields(raw.node, entry)
 	d.validate(entry.Config.Validate())
-	if kind.Check != nil {
-		d.validate(kind.Check(entry.Config))
-	}
 	d.lifecycle(&entry.Lifecycle)
 	rec := &record{entry: entry, refs: d.refs}
 	if kind.Files != nil {
 		rec.files = d.readFiles(kind.Files(entry.Config))
+	}
+	if kind.Check != nil {
+		d.validate(kind.Check(entry))
 	}
 	for _, p := range own.list {
 		p.Text = d.redact(p.Field, p.Text)

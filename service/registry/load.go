@@ -15,9 +15,9 @@ type Kind struct {
 	Name registry.Kind
 	// New returns an empty configuration.
 	New func() registry.Config
-	// Check finds what Validate of the configuration cannot know; its errors are like those of Validate. It may
-	// be nil.
-	Check func(registry.Config) error
+	// Check finds what Validate of the configuration cannot know; its errors are like those of Validate. It is
+	// given the entry before its references are known, and may be nil.
+	Check func(*registry.Entry) error
 	// Files names files that belong to an entry, relative to the directory of its YAML file, by the field that
 	// names them. They must exist, and a change of their content is a change of the entry. It may be nil.
 	Files func(registry.Config) map[string]string

@@ -46,11 +46,12 @@ type Supervisor struct {
 
 var _ supervisor.Supervisor = (*Supervisor)(nil)
 
-// New returns a running supervisor without services. The observer may be nil.
-func New(logger *slog.Logger, observer supervisor.Observer) *Supervisor {
+// New returns a running supervisor without services. The context's values, not its end, reach the services. The
+// observer may be nil.
+func New(ctx context.Context, logger *slog.Logger, observer supervisor.Observer) *Supervisor {
 	s := &Supervisor{logger: logger, observer: observer, children: make(map[string]*child)}
 	s.root = suture.New("services", suture.Spec{EventHook: s.unexpected, Timeout: rootTimeout})
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	s.done = s.root.ServeBackground(ctx)
 	return s

@@ -81,7 +81,7 @@ func start(t *testing.T) *world {
 	t.Helper()
 	w := &world{}
 	logger := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.Supervisor = supervisor.New(logger, w.watch.observe)
+	w.Supervisor = supervisor.New(t.Context(), logger, w.watch.observe)
 	return w
 }
 
@@ -184,7 +184,7 @@ func TestPanicIsAFailureWithItsStack(t *testing.T) {
 func TestObserverMayAskForTheStatus(t *testing.T) {
 	var s *supervisor.Supervisor
 	seen := make(chan api.State, 8)
-	s = supervisor.New(slog.New(slog.DiscardHandler), func(name string, _ api.Status) {
+	s = supervisor.New(t.Context(), slog.New(slog.DiscardHandler), func(name string, _ api.Status) {
 		select {
 		case seen <- s.Status(name).State:
 		default:
@@ -229,7 +229,7 @@ func TestCloseStopsTheYoungestFirst(t *testing.T) {
 }
 
 func TestStartStopStress(t *testing.T) {
-	s := supervisor.New(slog.New(slog.DiscardHandler), nil)
+	s := supervisor.New(t.Context(), slog.New(slog.DiscardHandler), nil)
 	var wg sync.WaitGroup
 	l := lifecycle()
 	l.Restart.InitialDelay, l.Restart.MaxDelay = 1, unit.Duration(time.Millisecond)

@@ -1,0 +1,91 @@
+// Package boot makes an app out of its declarations: it is the one place that knows every implementation, and
+// wires them together.
+package boot
+
+import (
+	"io"
+	"log/slog"
+	"slices"
+
+	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/lua/engine"
+	"github.com/wippy-cdc/runtime/service/registry"
+)
+
+// Settings are what an app is made from. Dir is required; a nil Logger discards, nil streams are empty.
+type Settings struct {
+	// Dir is the app directory.
+	Dir string
+	// Logger gets what happens to services and what scripts log.
+	Logger *slog.Logger
+	// Stdin, Stdout and Stderr are the terminal of processes on a terminal.host, Args its arguments.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Args           []string
+	// LookupEnv reads the environment; nil means that of the process.
+	LookupEnv func(name string) (string, bool)
+}
+
+// App is a set of declarations without problems, which can be run once.
+type App struct {
+	settings Settings
+	state    *registry.State
+	commands []Command
+}
+
+// Problems is what Load finds wrong with the declarations, one by one.
+type Problems = registry.Problems
+
+// Load reads and validates the declarations of an app; nothing is started. If anything is wrong with them, the error
+// holds *Problems.
+func Load(settings Settings) (*App, error) {
+	if settings.Logger == nil {
+		settings.Logger = slog.New(slog.DiscardHandler)
+	}
+	if settings.Stdin == nil {
+		settings.Stdin = eof{}
+	}
+	if settings.Stdout == nil {
+		settings.Stdout = io.Discard
+	}
+	if settings.Stderr == nil {
+		settings.Stderr = io.Discard
+	}
+	state, err := registry.NewLoader(readers(settings), settings.LookupEnv).Load(settings.Dir)
+	if err != nil {
+		return nil, err
+	}
+	commands, err := commandsOf(state)
+	if err != nil {
+		return nil, err
+	}
+	return &App{settings: settings, state: state, commands: commands}, nil
+}
+
+// readers is the part of the kind table that reading declarations needs.
+func readers(settings Settings) []registry.Kind {
+	// Scripts are compiled by an engine that never runs anything.
+	scratch := newRuntime(settings, nil)
+	var list []registry.Kind
+	for _, k := range kinds() {
+		if k.check != nil {
+			k.read.Check = func(entry *api.Entry) error { return k.check(scratch.engine, entry) }
+		}
+		list = append(list, k.read)
+	}
+	return list
+}
+
+// Len returns the number of entries.
+func (a *App) Len() int { return a.state.Len() }
+
+// Commands lists what the app offers by name, ordered by name.
+func (a *App) Commands() []Command { return slices.Clone(a.commands) }
+
+// eof is an input that is at its end.
+type eof struct{}
+
+// Read implements io.Reader.
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
+
+var _ compiler = (*engine.Engine)(nil)

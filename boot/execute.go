@@ -1,0 +1,82 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/process"
+	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/service/registry"
+)
+
+// Execute starts the same entries as Run, and what the process id requires, runs the process on a terminal host with
+// args as arguments, and stops everything when it has ended. If ctx is done first, the process is cancelled
+// and the error is the cause.
+func (a *App) Execute(ctx context.Context, id api.ID, args []any) (process.Exit, error) {
+	if err := a.executable(id); err != nil {
+		return process.Exit{}, err
+	}
+	x := a.begin(ctx)
+	exit, err := x.execute(ctx, a.state, id, args)
+	return exit, errors.Join(err, x.end(ctx))
+}
+
+func (a *App) executable(id api.ID) error {
+	switch entry := a.state.Entry(id); {
+	case entry == nil:
+		var known []string
+		for entry := range a.state.Entries() {
+			if hasScript(entry) {
+				known = append(known, entry.ID.String())
+			}
+		}
+		return errs.New(errs.NotFound, "run: there is no entry %q%s", id, registry.Suggest(id.String(), known))
+	case !hasScript(entry):
+		return errs.New(errs.Invalid, "run: the entry %q is a %s; only a %s can be run", id, entry.Kind, process.KindLua)
+	default:
+		return nil
+	}
+}
+
+func (x *execution) execute(ctx context.Context, state *registry.State, id api.ID, args []any) (process.Exit, error) {
+	host, declared := terminalOf(state)
+	if declared {
+		state = state.Starting(id, host.ID)
+	} else {
+		state = state.Starting(id)
+	}
+	failed := failures(x.applier.Apply(ctx, state))
+	if ctx.Err() != nil {
+		return process.Exit{}, context.Cause(ctx)
+	}
+	x.report(failed)
+	if err := errors.Join(failed[id.String()], failed[host.ID.String()]); err != nil {
+		return process.Exit{}, err
+	}
+	if !declared {
+		terminals := x.listeners[process.KindTerminal]
+		if err := terminals.Add(ctx, host); err != nil {
+			return process.Exit{}, err
+		}
+		exit, err := x.process(ctx, id, host, args)
+		return exit, errors.Join(err, terminals.Delete(context.WithoutCancel(ctx), host.ID))
+	}
+	return x.process(ctx, id, host, args)
+}
+
+// process runs a process and waits for its end.
+func (x *execution) process(ctx context.Context, id api.ID, host *api.Entry, args []any) (process.Exit, error) {
+	pid, err := x.engine.Spawn(ctx, process.Spawn{Process: id, Host: host.ID, Args: args})
+	if err != nil {
+		return process.Exit{}, fmt.Errorf("run %q: %w", id, err)
+	}
+	exit, err := x.engine.Wait(ctx, pid)
+	if err == nil || ctx.Err() == nil {
+		return exit, err
+	}
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), host.Lifecycle.StopTimeout.Std())
+	defer cancel()
+	return process.Exit{}, errors.Join(context.Cause(ctx), x.engine.Cancel(patience, pid))
+}

@@ -1,0 +1,67 @@
+package boot
+
+import (
+	"github.com/wippy-cdc/runtime/api/env"
+	"github.com/wippy-cdc/runtime/api/process"
+	api "github.com/wippy-cdc/runtime/api/registry"
+	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/registry"
+)
+
+// kind is one row of the kind table.
+type kind struct {
+	// read says how entries are read, check what is wrong with their scripts; it may be nil.
+	read  registry.Kind
+	check func(compiler, *api.Entry) error
+	// listen makes the listener that turns entries into running things; nil if entries only configure others.
+	listen func(*runtime) api.Listener
+}
+
+// kinds is the table of everything that an app can declare.
+func kinds() []kind {
+	return []kind{
+		{read: config[env.VariableConfig](env.KindVariable)},
+		{read: config[sqlapi.SQLiteConfig](sqlapi.KindSQLite), listen: (*runtime).sqliteDatabases},
+		{read: config[cdcapi.SQLiteConfig](cdcapi.KindSQLite), listen: (*runtime).sqliteSources},
+		{read: config[cdcapi.PostgresConfig](cdcapi.KindPostgres), listen: (*runtime).postgresSources},
+		{read: script[process.LuaConfig](process.KindLua), check: checkProcess, listen: (*runtime).processes},
+		{read: script[process.LibraryConfig](process.KindLibrary), check: checkLibrary, listen: (*runtime).libraries},
+		{read: config[process.HostConfig](process.KindHost), listen: (*runtime).hosts},
+		{read: config[process.HostConfig](process.KindTerminal), listen: (*runtime).terminals},
+		{read: config[process.ServiceConfig](process.KindService), listen: (*runtime).services},
+	}
+}
+
+// pointer is a configuration type whose methods have pointer receivers.
+type pointer[C any] interface {
+	*C
+	api.Config
+}
+
+func config[C any, P pointer[C]](name api.Kind) registry.Kind {
+	return registry.Kind{Name: name, New: func() api.Config { return P(new(C)) }}
+}
+
+// script is the kind of an entry whose code may be in a file of its own.
+func script[C any, P pointer[C]](name api.Kind) registry.Kind {
+	kind := config[C, P](name)
+	kind.Files = func(c api.Config) map[string]string {
+		if code := codeOf(c); code != nil && code.File() != "" {
+			return map[string]string{"source": code.File()}
+		}
+		return nil
+	}
+	return kind
+}
+
+func codeOf(c api.Config) *process.Code {
+	switch c := c.(type) {
+	case *process.LuaConfig:
+		return &c.Code
+	case *process.LibraryConfig:
+		return &c.Code
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,105 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/service/registry"
+	"github.com/wippy-cdc/runtime/service/supervisor"
+)
+
+// execution is one run of an app, from its first service to its last.
+type execution struct {
+	*runtime
+	services  *supervisor.Supervisor
+	tracker   *tracker
+	listeners map[api.Kind]api.Listener
+	applier   *registry.Applier
+}
+
+func (a *App) begin(ctx context.Context) *execution {
+	x := &execution{tracker: newTracker()}
+	x.services = supervisor.New(ctx, a.settings.Logger, x.tracker.observe)
+	x.runtime = newRuntime(a.settings, x.services)
+	x.listeners = x.runtime.listeners()
+	x.applier = registry.NewApplier(x.listeners)
+	return x
+}
+
+// end stops everything in the reverse of the starting order.
+func (x *execution) end(ctx context.Context) error {
+	x.tracker.release()
+	ctx = context.WithoutCancel(ctx)
+	return errors.Join(x.applier.Stop(ctx), x.services.Close(ctx))
+}
+
+// Run starts the entries with auto_start, and those they require, and runs until ctx is done, or all its process.service
+// entries have ended for good, or nothing is left that runs. Then it stops everything, in order. What could not
+// be started is logged while the rest runs. The error is nil after a clean end that ctx has asked for, and
+// if all process.service entries have completed; else it tells what has failed.
+func (a *App) Run(ctx context.Context) error {
+	x := a.begin(ctx)
+	failed := failures(x.applier.Apply(ctx, a.state))
+	if ctx.Err() == nil {
+		x.wait(ctx, x.wanted(a.state), failed)
+	}
+	var err error
+	if ctx.Err() == nil {
+		err = x.tracker.failures()
+	}
+	return errors.Join(err, x.end(ctx))
+}
+
+// wait waits until ctx is done or nothing is left to run for.
+func (x *execution) wait(ctx context.Context, services map[string]api.Kind, failed map[string]error) {
+	x.tracker.watch(services, failed)
+	select {
+	case <-x.tracker.ended:
+		return
+	default:
+	}
+	x.report(failed)
+	if len(services) == 0 {
+		x.log.Warn("nothing is started: no entry has lifecycle.auto_start")
+	}
+	select {
+	case <-ctx.Done():
+	case <-x.tracker.ended:
+	}
+}
+
+// report logs what could not be started.
+func (x *execution) report(failed map[string]error) {
+	for _, name := range slices.Sorted(maps.Keys(failed)) {
+		x.log.Error("entry is not started", "entry", name, "error", failed[name])
+	}
+}
+
+// wanted lists the services that are to run, by name.
+func (x *execution) wanted(state *registry.State) map[string]api.Kind {
+	services := make(map[string]api.Kind)
+	for entry := range state.Entries() {
+		if _, runs := x.listeners[entry.Kind].(*serviceListener); runs && entry.Start {
+			services[entry.ID.String()] = entry.Kind
+		}
+	}
+	return services
+}
+
+// failures takes an error of Applier.Apply apart.
+func failures(err error) map[string]error {
+	failed := make(map[string]error)
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return failed
+	}
+	for _, err := range joined.Unwrap() {
+		if e, ok := errors.AsType[*registry.EntryError](err); ok {
+			failed[e.ID.String()] = e
+		}
+	}
+	return failed
+}

@@ -1,0 +1,189 @@
+package boot
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/registry"
+	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	supervisorapi "github.com/wippy-cdc/runtime/api/supervisor"
+	"github.com/wippy-cdc/runtime/lua/engine"
+	cdcmodule "github.com/wippy-cdc/runtime/lua/modules/cdc"
+	"github.com/wippy-cdc/runtime/lua/modules/channel"
+	"github.com/wippy-cdc/runtime/lua/modules/errors"
+	"github.com/wippy-cdc/runtime/lua/modules/io"
+	"github.com/wippy-cdc/runtime/lua/modules/json"
+	"github.com/wippy-cdc/runtime/lua/modules/logger"
+	"github.com/wippy-cdc/runtime/lua/modules/process"
+	sqlmodule "github.com/wippy-cdc/runtime/lua/modules/sql"
+	"github.com/wippy-cdc/runtime/lua/modules/time"
+	"github.com/wippy-cdc/runtime/service/cdc"
+	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
+	"github.com/wippy-cdc/runtime/service/resource"
+	"github.com/wippy-cdc/runtime/service/sql"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
+)
+
+// runtime is everything that one run of an app is made of.
+type runtime struct {
+	dir        string
+	log        *slog.Logger
+	supervisor supervisorapi.Supervisor
+	directory  *resource.Directory
+	sqlite     *cdc.Catalog
+	postgres   *cdc.Catalog
+	engine     *engine.Engine
+	terminal   *engine.Terminal
+}
+
+// newRuntime wires the parts together. Nothing runs yet; the supervisor is the caller's.
+func newRuntime(s Settings, supervisor supervisorapi.Supervisor) *runtime {
+	r := &runtime{
+		dir: s.Dir, log: s.Logger, supervisor: supervisor,
+		directory: resource.New(), sqlite: cdc.NewCatalog(), postgres: cdc.NewCatalog(),
+		terminal: engine.NewTerminal(s.Stdin, s.Stdout, s.Stderr, s.Args),
+	}
+	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: []engine.Module{
+		cdcmodule.New(cdcapi.NewComposite(r.sqlite, r.postgres)),
+		channel.New(),
+		errors.New(),
+		io.New(),
+		json.New(),
+		logger.New(),
+		process.New(),
+		sqlmodule.New(r.directory),
+		time.New(),
+	}})
+	return r
+}
+
+// listeners is the part of the kind table that running an app needs.
+func (r *runtime) listeners() map[api.Kind]api.Listener {
+	listeners := make(map[api.Kind]api.Listener)
+	for _, k := range kinds() {
+		if k.listen != nil {
+			listeners[k.read.Name] = k.listen(r)
+		}
+	}
+	return listeners
+}
+
+// entryOf is an entry whose configuration is a C.
+type entryOf[C any] struct {
+	*api.Entry
+	config C
+}
+
+// typed gives build entries with their configuration.
+func typed[C any](build func(entryOf[C]) (supervisorapi.Service, error)) func(*api.Entry) (supervisorapi.Service, error) {
+	return func(entry *api.Entry) (supervisorapi.Service, error) {
+		config, ok := entry.Config.(C)
+		if !ok {
+			return nil, errs.New(errs.Internal, "boot: entry %q: its configuration is a %T", entry.ID, entry.Config)
+		}
+		return build(entryOf[C]{entry, config})
+	}
+}
+
+func (r *runtime) sqliteDatabases() api.Listener {
+	build := typed(func(e entryOf[*sqlapi.SQLiteConfig]) (supervisorapi.Service, error) {
+		open := func(ctx context.Context) (sql.Database, error) {
+			db, err := sqlite.Open(ctx, e.ID, e.config, r.dir)
+			if err != nil {
+				return nil, err
+			}
+			return db, nil
+		}
+		return sql.NewService(e.ID, open, r.directory, r.log), nil
+	})
+	return newServiceListener(r.supervisor, r.log, build, func(entry *api.Entry) func() {
+		return r.directory.Declare(entry.ID)
+	})
+}
+
+func (r *runtime) sqliteSources() api.Listener {
+	build := typed(func(e entryOf[*cdcapi.SQLiteConfig]) (supervisorapi.Service, error) {
+		return cdcsqlite.NewSource(e.ID, e.config, cdcsqlite.Settings{
+			Directory: r.directory, Catalog: r.sqlite, Logger: r.log,
+		}), nil
+	})
+	return newServiceListener(r.supervisor, r.log, build, func(entry *api.Entry) func() {
+		if config, ok := entry.Config.(*cdcapi.SQLiteConfig); ok {
+			r.sqlite.Declare(cdcsqlite.Declaration(entry.ID, config))
+		}
+		return func() { r.sqlite.Remove(entry.ID) }
+	})
+}
+
+func (r *runtime) processes() api.Listener {
+	return scriptListener{add: r.engine.AddProcess, remove: r.engine.RemoveProcess}
+}
+
+func (r *runtime) libraries() api.Listener {
+	return scriptListener{add: r.engine.AddLibrary, remove: r.engine.RemoveLibrary}
+}
+
+func (r *runtime) hosts() api.Listener {
+	return newServiceListener(r.supervisor, r.log, func(entry *api.Entry) (supervisorapi.Service, error) {
+		return r.engine.NewHost(entry, nil)
+	}, nil)
+}
+
+func (r *runtime) terminals() api.Listener {
+	return newServiceListener(r.supervisor, r.log, func(entry *api.Entry) (supervisorapi.Service, error) {
+		return r.engine.NewHost(entry, r.terminal)
+	}, nil)
+}
+
+func (r *runtime) services() api.Listener {
+	return newServiceListener(r.supervisor, r.log, func(entry *api.Entry) (supervisorapi.Service, error) {
+		return r.engine.NewService(entry)
+	}, nil)
+}
+
+// postgresSources declares sources that this version cannot run.
+func (r *runtime) postgresSources() api.Listener {
+	build := typed(func(e entryOf[*cdcapi.PostgresConfig]) (supervisorapi.Service, error) {
+		return unavailable{id: e.ID, catalog: r.postgres}, nil
+	})
+	return newServiceListener(r.supervisor, r.log, build, func(entry *api.Entry) func() {
+		if config, ok := entry.Config.(*cdcapi.PostgresConfig); ok {
+			r.postgres.Declare(postgresDeclaration(entry.ID, config))
+		}
+		return func() { r.postgres.Remove(entry.ID) }
+	})
+}
+
+func postgresDeclaration(id api.ID, config *cdcapi.PostgresConfig) cdc.Declaration {
+	return cdc.Declaration{
+		Info: cdcapi.SourceInfo{
+			ID: id, Kind: cdcapi.KindPostgres, Engine: "postgres", DBResource: config.DBResource,
+			Tables: config.Tables, Snapshot: config.Snapshot, Slot: config.SlotName, Publication: config.Publication,
+			Streaming: config.Streaming, Failover: config.Failover, Temporary: config.Temporary,
+		},
+		LogBytes: config.LogBytes,
+	}
+}
+
+// unavailable is a source of an engine that this version does not have.
+type unavailable struct {
+	id      api.ID
+	catalog *cdc.Catalog
+}
+
+// String implements supervisor.Service.
+func (u unavailable) String() string { return fmt.Sprintf("%s %s", cdcapi.KindPostgres, u.id) }
+
+// Serve implements supervisor.Service: it fails for good, and the source says why.
+func (u unavailable) Serve(context.Context, func()) error {
+	err := errs.New(errs.Invalid, "%s sources are not available in this version", cdcapi.KindPostgres)
+	run, beginErr := u.catalog.Begin(u.id)
+	if beginErr != nil {
+		return beginErr
+	}
+	run.End(err)
+	return err
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// program is one invocation of wippy and all it has of the world.
+type program struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	signals        <-chan os.Signal
+	// exit ends the process at once.
+	exit func(code int)
+
+	verbose, silent bool
+	logFormat       string
+}
+
+// exitCode is the result of a command that is neither plain success nor an error to be shown.
+type exitCode int
+
+// Error implements error.
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// interrupted is why a context ends when the program gets a signal.
+type interrupted struct{ signal os.Signal }
+
+// Error implements error.
+func (i interrupted) Error() string { return "got the signal " + i.signal.String() }
+
+// code is the exit code by which shells know that a signal has ended a program.
+func (i interrupted) code() int {
+	if s, ok := i.signal.(syscall.Signal); ok {
+		return 128 + int(s)
+	}
+	return 1
+}
+
+// run runs the command line and returns the exit code.
+func (p *program) run(args []string) int {
+	ctx, stop := p.untilSignal(context.Background())
+	defer stop()
+	root := p.command()
+	root.SetArgs(args)
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if code, ok := errors.AsType[exitCode](err); ok {
+		return int(code)
+	}
+	fmt.Fprintf(p.stderr, "wippy: %v\n", err)
+	return 1
+}
+
+// untilSignal returns a context that the first signal ends. The second one ends the program at once.
+func (p *program) untilSignal(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	stopped, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 1; ; n++ {
+			select {
+			case s := <-p.signals:
+				if n > 1 {
+					p.exit(interrupted{s}.code())
+					return
+				}
+				cancel(interrupted{s})
+			case <-stopped:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel(nil)
+		close(stopped)
+		<-done
+	}
+}
+
+// command is the tree of commands.
+func (p *program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "wippy",
+		Short:         "Run apps that are declared in YAML and written in Lua",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.BoolVarP(&p.verbose, "verbose", "v", false, "log in detail")
+	flags.BoolVarP(&p.silent, "silent", "s", false, "do not log")
+	flags.StringVar(&p.logFormat, "log-format", "console", "console or json")
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(p.runCommand(), p.validateCommand(), p.versionCommand())
+	return root
+}
