@@ -80,7 +80,7 @@ func (d *database) begin(L *lua.LState) int {
 	if err != nil {
 		return engine.Fail(L, d.session.failure(db, "begin", err))
 	}
-	tx, err := engine.Block(L, func(ctx context.Context) (*sql.Tx, error) { return db.Pool().BeginTx(ctx, opts) })
+	tx, err := engine.Block(L, func(ctx context.Context) (openTx, error) { return beginTx(ctx, db, opts) })
 	if err != nil {
 		return engine.Fail(L, d.session.failure(db, "begin", err))
 	}

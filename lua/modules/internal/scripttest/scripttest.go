@@ -28,6 +28,7 @@ type World struct {
 
 	tb      testing.TB
 	modules []string
+	pacer   *pacer
 }
 
 // Terminal is the host with a terminal.
@@ -48,9 +49,9 @@ func New(tb testing.TB, modules ...engine.Module) *World {
 // NewWithInput is New with a terminal that has input and arguments.
 func NewWithInput(tb testing.TB, stdin io.Reader, args []string, modules ...engine.Module) *World {
 	tb.Helper()
-	w := &World{Log: &Buffer{}, Out: &Buffer{}, Err: &Buffer{}, tb: tb}
+	w := &World{Log: &Buffer{}, Out: &Buffer{}, Err: &Buffer{}, tb: tb, pacer: &pacer{}}
 	handler := slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})
-	w.Engine = engine.New(engine.Settings{Logger: slog.New(handler), Modules: modules})
+	w.Engine = engine.New(engine.Settings{Logger: slog.New(handler), Modules: append(modules[:len(modules):len(modules)], w.pacer)})
 	for _, m := range modules {
 		w.modules = append(w.modules, m.Name())
 	}

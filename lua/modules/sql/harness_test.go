@@ -1,0 +1,92 @@
+package sql_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	api "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/lua/modules/channel"
+	"github.com/wippy-cdc/runtime/lua/modules/errors"
+	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
+	"github.com/wippy-cdc/runtime/lua/modules/io"
+	"github.com/wippy-cdc/runtime/lua/modules/sql"
+	"github.com/wippy-cdc/runtime/service/resource"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world runs scripts beside a real database app:db.
+type world struct {
+	*scripttest.World
+	t         testing.TB
+	directory *resource.Directory
+	db        *sqlite.DB
+	withdraw  func()
+	file      string
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	directory := resource.New()
+	w := &world{t: t, directory: directory, file: filepath.Join(t.TempDir(), "app.db")}
+	withdraw := directory.Declare(scripttest.ID("db"))
+	t.Cleanup(withdraw)
+	w.open()
+	t.Cleanup(func() { w.stop() })
+	w.World = scripttest.New(t, sql.New(directory), io.New(), errors.New(), channel.New()) // its processes end before the database closes
+	return w
+}
+
+// open starts the database.
+func (w *world) open() {
+	w.t.Helper()
+	cfg := new(api.SQLiteConfig)
+	cfg.SetDefaults()
+	cfg.File, cfg.ForeignKeys = w.file, true
+	db, err := sqlite.Open(w.t.Context(), scripttest.ID("db"), cfg, "")
+	require.NoError(w.t, err)
+	w.db, w.withdraw = db, w.directory.Publish(scripttest.ID("db"), db)
+}
+
+// stop stops the database.
+func (w *world) stop() {
+	w.t.Helper()
+	w.withdraw()
+	require.NoError(w.t, w.db.Close())
+}
+
+// schema runs statements outside any script.
+func (w *world) schema(statements string) {
+	w.t.Helper()
+	_, err := w.db.Pool().ExecContext(w.t.Context(), statements)
+	require.NoError(w.t, err)
+}
+
+// count returns the number of rows of a table.
+func (w *world) count(table string) int {
+	w.t.Helper()
+	var n int
+	require.NoError(w.t, w.db.Pool().QueryRowContext(w.t.Context(), "SELECT count(*) FROM "+table).Scan(&n)) //nolint:gosec // a test's own table
+	return n
+}
+
+// onDB runs body with db = sql.get("app:db"). In body, ok(…) fails the script with the error of a call, and
+// err(…) returns kind and message of the error that a call must return.
+func (w *world) onDB(body string, args ...any) any {
+	w.t.Helper()
+	return w.Value(prelude+body, args...)
+}
+
+const prelude = `
+	local sql = require("sql")
+	local function ok(v, e) if e then error(e) end return v end
+	local function err(v, e)
+		if v ~= nil or not e then error("expected nil and an error") end
+		return {e:kind(), e:message()}
+	end
+	local db = ok(sql.get("app:db"))
+`
