@@ -55,7 +55,7 @@ $(TOOLS)/golangci-lint-$(LINT_VERSION):
 	@mv '$(TOOLS)/golangci-lint' '$@'
 
 .PHONY: bench
-bench: ## Measure what capture and streams cost; OUT=file OUT=file also writes the report to it
+bench: ## Measure what capture and streams cost; OUT=file also writes the report to it
 	$(GO) run -tags '$(TAGS)' ./tests/bench $(if $(OUT),-out '$(OUT)')
 
 .PHONY: tidy
