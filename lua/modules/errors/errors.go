@@ -6,7 +6,8 @@
 //	errors.new("no such user")                                          -- kind UNKNOWN
 //	errors.new({message = "try later", kind = errors.UNAVAILABLE})      -- retryable, as its kind says
 //	errors.new({message = "odd", kind = "CONFLICT", retryable = false})
-//	errors.is(err, errors.NOT_FOUND)                                    -- false for anything that is no error value
+//	errors.is(v)                                                        -- whether v is an error value at all
+//	errors.is(v, errors.NOT_FOUND)                                      -- ... and of this kind
 package errors
 
 import (
@@ -94,12 +95,15 @@ func fromTable(L *lua.LState, t *lua.LTable) error {
 
 // is is errors.is. A kind that does not exist raises an error: a misspelt one would never match.
 func is(L *lua.LState) int {
-	kind := errs.Kind(L.CheckString(2))
-	if !slices.Contains(kinds(), kind) {
-		L.ArgError(2, option.Describe(L.Get(2))+" is no kind of error: use "+strings.Join(names(), ", "))
-	}
 	err, ok := engine.ErrorOf(L.Get(1))
-	L.Push(lua.LBool(ok && errs.Is(err, kind)))
+	if L.Get(2) != lua.LNil {
+		kind := errs.Kind(L.CheckString(2))
+		if !slices.Contains(kinds(), kind) {
+			L.ArgError(2, option.Describe(L.Get(2))+" is no kind of error: use "+strings.Join(names(), ", "))
+		}
+		ok = ok && errs.Is(err, kind)
+	}
+	L.Push(lua.LBool(ok))
 	return 1
 }
 
