@@ -43,14 +43,14 @@ func unlocked[T any](p *Process, L *lua.LState, f func(ctx context.Context) (T, 
 
 // Err returns why the process was terminated, as a Canceled error, nil while it may run.
 func (p *Process) Err() error {
-	if p.ctx.Err() == nil {
+	if !p.halt.halted.Load() {
 		return nil
 	}
-	cause := context.Cause(p.ctx)
+	cause := *p.cause.Load()
 	if errs.Is(cause, errs.Canceled) {
 		return cause
 	}
-	return errs.New(errs.Canceled, "process %s is ending: %w", p.pid, cause)
+	return errs.New(errs.Canceled, "lua: process %q: a coroutine has failed", p.ID())
 }
 
 // lock takes the process's lock and lets running coroutines know that somebody waits for it.

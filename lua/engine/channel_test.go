@@ -194,7 +194,6 @@ func TestChannelArguments(t *testing.T) {
 
 // tap is a module with feeds that tests fill: tap.open(name) is their channel.
 type tap struct {
-	mu    sync.Mutex
 	feeds map[string]*feed
 }
 

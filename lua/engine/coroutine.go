@@ -159,7 +159,7 @@ func (p *Process) runCoroutine(th *lua.LState, args int) {
 	if p.Err() != nil {
 		return
 	}
-	if err := th.PCall(args, 0, nil); err != nil && p.ctx.Err() == nil {
+	if err := th.PCall(args, 0, nil); err != nil && p.Err() == nil {
 		p.failure = p.scriptError(th, err)
 		p.terminate(p.failure)
 	}

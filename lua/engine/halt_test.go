@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -277,7 +276,7 @@ func TestStartStopStress(t *testing.T) {
 			}
 			exit, err := w.Wait(t.Context(), pid)
 			if err != nil || (i%3 == 0 && exit.Err != nil) || (i%3 != 0 && exit.Err == nil) {
-				t.Error(fmt.Errorf("%d: %v %v", i, err, exit))
+				t.Errorf("%d: %v %v", i, err, exit)
 			}
 		})
 	}

@@ -160,11 +160,20 @@ func (m *mailbox) close() {
 	m.inbox.items, m.events.items, m.topics = nil, nil, nil
 }
 
+// topic makes the queue of a topic, which takes over what waits in the inbox for it.
 func (m *mailbox) topic(name string) *queue {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	q := newQueue(&m.mu, payloadToLua)
 	m.topics[name] = &q
+	m.inbox.items = slices.DeleteFunc(m.inbox.items, func(item any) bool {
+		message, _ := item.(*Message)
+		if message.Topic != name {
+			return false
+		}
+		q.push(item)
+		return true
+	})
 	return &q
 }
 

@@ -25,7 +25,7 @@ func (p *Process) Events(L *lua.LState) lua.LValue {
 	return p.events
 }
 
-// Listen returns the channel of the payloads sent to topic from now on.
+// Listen returns the channel of the payloads sent to topic, beginning with those that wait in the inbox.
 func (p *Process) Listen(L *lua.LState, topic string) lua.LValue {
 	ch, ok := p.listeners[topic]
 	if !ok {

@@ -25,9 +25,10 @@ type Process struct {
 	ctx    context.Context //nolint:containedctx // a process is a running thing: done when it is terminated
 	cancel context.CancelCauseFunc
 	halt   *halt
-	done   chan struct{} // closed when the process has ended
-	exit   process.Exit  // valid when done is closed
-	waited atomic.Bool   // somebody is in Wait, or has been
+	cause  atomic.Pointer[error] // of the termination, set before halt
+	done   chan struct{}         // closed when the process has ended
+	exit   process.Exit          // valid when done is closed
+	waited atomic.Bool           // somebody is in Wait, or has been
 
 	endings endings
 	mail    mailbox
@@ -71,10 +72,12 @@ func (p *Process) Runner() process.Runner { return p.engine }
 // function returned takes f back.
 func (p *Process) OnEnd(f func()) (remove func()) { return p.endings.add(f) }
 
-// terminate stops the process at its next instruction. The first cause wins.
+// terminate stops the process at its next instruction. The first cause wins. Lua is halted before blocking calls are
+// woken, so that none of them returns to a script that runs on.
 func (p *Process) terminate(cause error) {
-	p.cancel(cause)
+	p.cause.CompareAndSwap(nil, &cause)
 	p.halt.halted.Store(true)
+	p.cancel(*p.cause.Load())
 }
 
 // terminated is why a process does not go on that was ended from outside.

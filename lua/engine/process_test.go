@@ -18,8 +18,10 @@ import (
 func TestArgumentsAndResultsAreCopied(t *testing.T) {
 	w := newWorld(t)
 	for _, v := range []any{
-		nil, true, false, int64(1), int64(-1 << 53), 1.5, "text", "\x00\xff", map[string]any{},
-		[]any{int64(1), "a", []any{true}}, map[string]any{"a": map[string]any{"b": int64(2)}, "c": []any{"x", int64(1)}},
+		nil, true, false, int64(1), int64(-1 << 53), 1.5, "text", "\x00\xff",
+		map[string]any{},
+		[]any{int64(1), "a", []any{true}},
+		map[string]any{"a": map[string]any{"b": int64(2)}, "c": []any{"x", int64(1)}},
 	} {
 		require.Equal(t, v, w.value(`return ...`, v))
 	}
@@ -165,8 +167,10 @@ func TestScriptFiles(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("function main()\n  goto nowhere\nend"), 0o600))
 	require.ErrorContains(t, e.AddProcess(entry), `src/jobs/job.lua:`)
 
-	require.ErrorContains(t, e.AddProcess(&registry.Entry{ID: id("dir"), Dir: app,
-		Config: &process.LuaConfig{Code: process.Code{Source: "file://src"}}}), "source: read")
+	require.ErrorContains(t, e.AddProcess(&registry.Entry{
+		ID: id("dir"), Dir: app,
+		Config: &process.LuaConfig{Code: process.Code{Source: "file://src"}},
+	}), "source: read")
 }
 
 func TestErrorsNameTheFile(t *testing.T) {

@@ -127,8 +127,8 @@ func (p *Process) method(L *lua.LState, returned lua.LValue) (lua.LValue, error)
 
 // ending is the error of a process whose Lua code has failed.
 func (p *Process) ending(L *lua.LState, err error) error {
-	if p.ctx.Err() != nil {
-		return context.Cause(p.ctx)
+	if cause := p.cause.Load(); cause != nil {
+		return *cause
 	}
 	return p.scriptError(L, err)
 }

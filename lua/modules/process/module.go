@@ -134,7 +134,8 @@ func events(L *lua.LState) int {
 	return 1
 }
 
-// listen is process.listen(topic): the channel of the payloads sent to topic from now on.
+// listen is process.listen(topic): the channel of the payloads sent to topic. Messages of the topic that wait in the inbox
+// move there, so that it does not matter who is first.
 func listen(L *lua.LState) int {
 	topic := topicArg(L, 1)
 	L.Push(engine.FromState(L).Listen(L, topic))
