@@ -38,7 +38,7 @@ func TestEncode(t *testing.T) {
 		`"plain"`:                         `"plain"`,
 		`"a\"b\\c\n\t\0"`:                 `"a\"b\\c\n\t\u0000"`,
 		`"<b>&amp;</b>"`:                  `"<b>&amp;</b>"`,
-		`"grüße 世界 😀"`:                   `"grüße 世界 😀"`,
+		`"grüße 世界 😀"`:                    `"grüße 世界 😀"`,
 		`{}`:                              `{}`,
 		`{1, "two", {3}}`:                 `[1,"two",[3]]`,
 		`{b = 1, a = {}, c = {x = true}}`: `{"a":{},"b":1,"c":{"x":true}}`,

@@ -62,10 +62,10 @@ func TestSavepointNamesAreChecked(t *testing.T) {
 			got := w.onDB(`
 				local tx = ok(db:begin())
 				if ... == "" then
-					for _, m in ipairs({"savepoint", "rollback_to", "release"}) do ok(tx[m](tx, ` + name + `)) end
+					for _, m in ipairs({"savepoint", "rollback_to", "release"}) do ok(tx[m](tx, `+name+`)) end
 					return {tx:rollback()}
 				end
-				local answer = err(tx.` + call + `(tx, ` + name + `))
+				local answer = err(tx.`+call+`(tx, `+name+`))
 				ok(tx:rollback())
 				return answer`, want)
 			if want == "" {

@@ -1,0 +1,130 @@
+package cdc_test
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/lua/modules/cdc"
+	"github.com/wippy-cdc/runtime/lua/modules/channel"
+	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
+	"github.com/wippy-cdc/runtime/lua/modules/sql"
+	service "github.com/wippy-cdc/runtime/service/cdc"
+	sqlitecdc "github.com/wippy-cdc/runtime/service/cdc/sqlite"
+	"github.com/wippy-cdc/runtime/service/resource"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world runs scripts beside a real database app:db and its source app:cdc.
+type world struct {
+	*scripttest.World
+	t         testing.TB
+	directory *resource.Directory
+	catalog   *service.Catalog
+	db        *sqlite.DB
+	// stop ends the source app:cdc.
+	stop func()
+}
+
+// newWorld returns a world whose source is configured by configure, which may be nil.
+func newWorld(t testing.TB, configure func(c *api.SQLiteConfig)) *world {
+	t.Helper()
+	w := &world{t: t, directory: resource.New(), catalog: service.NewCatalog()}
+	cfg := new(apisql.SQLiteConfig)
+	cfg.SetDefaults()
+	cfg.File = filepath.Join(t.TempDir(), "app.db")
+	db, err := sqlite.Open(t.Context(), scripttest.ID("db"), cfg, "")
+	require.NoError(t, err)
+	w.db = db
+	withdraw := w.directory.Publish(scripttest.ID("db"), db)
+	t.Cleanup(func() {
+		withdraw()
+		require.NoError(t, db.Close())
+	})
+	w.stop = w.source("cdc", configure)
+	t.Cleanup(w.stop)
+	engine := api.NewComposite(w.catalog)
+	w.World = scripttest.New(t, cdc.New(engine), sql.New(w.directory), channel.New())
+	return w
+}
+
+// source declares and serves a source until the function returned is called.
+func (w *world) source(name string, configure func(c *api.SQLiteConfig)) (stop func()) {
+	w.t.Helper()
+	cfg := new(api.SQLiteConfig)
+	cfg.SetDefaults()
+	cfg.DBResource = scripttest.ID("db")
+	if configure != nil {
+		configure(cfg)
+	}
+	w.catalog.Declare(sqlitecdc.Declaration(scripttest.ID(name), cfg))
+	return w.serve(name, cfg)
+}
+
+func (w *world) serve(name string, cfg *api.SQLiteConfig) (stop func()) {
+	w.t.Helper()
+	source := sqlitecdc.NewSource(scripttest.ID(name), cfg, sqlitecdc.Settings{
+		Directory: w.directory, Catalog: w.catalog, Logger: slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- source.Serve(ctx, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		cancel()
+		require.NoError(w.t, err)
+	}
+	stopped := false
+	return func() {
+		cancel()
+		if !stopped {
+			stopped = true
+			require.NoError(w.t, <-ended)
+		}
+	}
+}
+
+// schema runs statements outside any script.
+func (w *world) schema(statements string) {
+	w.t.Helper()
+	_, err := w.db.Pool().ExecContext(w.t.Context(), statements)
+	require.NoError(w.t, err)
+}
+
+// active returns the number of open streams.
+func (w *world) active() int {
+	w.t.Helper()
+	info, ok := w.catalog.Source(scripttest.ID("cdc"))
+	require.True(w.t, ok)
+	return info.Admission.Active
+}
+
+// In prelude, ok(…) fails the script with the error of a call, err(…) returns kind and message of the error that a
+// call must return, and next(ch, n) receives n changes.
+const prelude = `
+	local cdc, sql = require("cdc"), require("sql")
+	local function ok(v, e) if e then error(e) end return v end
+	local function err(v, e)
+		if v ~= nil or not e then error("expected nil and an error") end
+		return {e:kind(), e:message()}
+	end
+	local function take(ch, n)
+		local list = {}
+		for i = 1, n do
+			local change, open = ch:receive()
+			if not open then error("the channel has ended after " .. i - 1) end
+			list[i] = change
+		end
+		return list
+	end
+	local db = ok(sql.get("app:db"))
+`

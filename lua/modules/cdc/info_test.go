@@ -1,0 +1,71 @@
+package cdc_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
+)
+
+func TestSourceInfo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *api.SQLiteConfig) { c.Tables = []string{"users"} })
+	w.schema(`CREATE TABLE users (id INTEGER PRIMARY KEY)`)
+	got := w.Value(prelude + `
+		local stream = ok(cdc.stream("app:cdc", {max_bytes = 1000}))
+		ok(stream:channel())
+		ok(db:execute("INSERT INTO users VALUES (1)"))
+		return {cdc.source("cdc"), stream:channel():receive().generation}`)
+	info, generation := got.([]any)[0], got.([]any)[1]
+	require.Equal(t, map[string]any{
+		"id": "app:cdc", "kind": "db.cdc.sqlite", "name": "cdc", "state": "running", "generation": generation, "epoch": int64(1),
+		"engine": "sqlite", "db_resource": "app:db", "tables": []any{"users"}, "snapshot": false,
+		"streaming": false, "failover": false, "temporary": false, "faulted": false, "lsn": "1",
+		"admission": map[string]any{"active": int64(1), "snapshots": int64(0), "reserved_bytes": int64(1000), "rejected": int64(0)},
+		"capabilities": map[string]any{
+			"snapshot": false, "capture_resume": false, "replayable": false, "captures_external_writes": false,
+			"before_images": true, "coalesced": false,
+		},
+	}, info)
+}
+
+func TestAnUnknownSourceIsNilWithoutAnError(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	require.Equal(t, []any{true, true, "INVALID"}, w.Value(prelude+`
+		local info, e = cdc.source("app:nothing")
+		local _, wrong = cdc.source(5)
+		return {info == nil, e == nil, wrong:kind()}`))
+}
+
+func TestListSources(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	stop := w.source("another", func(c *api.SQLiteConfig) { c.Tables = []string{"a", "b"} })
+	stop()
+	require.Equal(t, []any{
+		[]any{"app:another", "stopped", []any{"a", "b"}},
+		[]any{"app:cdc", "running", "all"},
+	}, w.Value(prelude+`
+		local list = {}
+		for i, s in ipairs(ok(cdc.list_sources())) do list[i] = {s.id, s.state, s.tables or "all"} end
+		return list`))
+}
+
+func TestAFaultedSourceTellsWhy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	run, err := w.catalog.Begin(scripttest.ID("cdc"))
+	if err == nil {
+		t.Fatal("a source cannot run twice", run)
+	}
+	w.stop()
+	run, err = w.catalog.Begin(scripttest.ID("cdc"))
+	require.NoError(t, err)
+	run.End(errFault)
+	require.Equal(t, []any{"faulted", true, "disk on fire"}, w.Value(prelude+`
+		local info = cdc.source("app:cdc")
+		return {info.state, info.faulted, info.error:message()}`))
+}
