@@ -59,9 +59,13 @@ func (l *serviceListener) Add(ctx context.Context, entry *registry.Entry) error 
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() == nil && !l.supervisor.Status(name).State.Ended() {
-		l.log.Warn("service is not ready yet, going on without it", "service", name, "error", err)
+	status := l.supervisor.Status(name)
+	if ctx.Err() == nil && !status.State.Ended() {
+		l.log.Warn("service is not ready yet, going on without it", "service", name)
 		return nil
+	}
+	if status.Err != nil {
+		err = status.Err
 	}
 	if stopErr := l.Delete(context.WithoutCancel(ctx), entry.ID); stopErr != nil {
 		l.log.Warn("service did not stop after its start has failed", "service", name, "error", stopErr)

@@ -71,10 +71,12 @@ func (x *execution) wait(ctx context.Context, services map[string]api.Kind, fail
 	}
 }
 
-// report logs what could not be started.
+// report logs what could not be started, as far as the supervisor has not done it.
 func (x *execution) report(failed map[string]error) {
 	for _, name := range slices.Sorted(maps.Keys(failed)) {
-		x.log.Error("entry is not started", "entry", name, "error", failed[name])
+		if !x.tracker.hasFailed(name) {
+			x.log.Error("entry is not started", "entry", name, "error", failed[name])
+		}
 	}
 }
 

@@ -46,6 +46,13 @@ func (t *tracker) watch(wanted map[string]registry.Kind, failed map[string]error
 	t.check()
 }
 
+// hasFailed reports whether a service was started and has failed for good.
+func (t *tracker) hasFailed(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.states[name].State == supervisor.Failed
+}
+
 // release ends the watch, so that stopping the services is not taken for their end.
 func (t *tracker) release() {
 	t.mu.Lock()

@@ -13,8 +13,12 @@ import (
 )
 
 // maxNodes bounds how many values one entry may have after its aliases are expanded, so that a small file
-// cannot become a huge one.
-const maxNodes = 50_000
+// cannot become a huge one. maxDepth bounds how deep they are nested; an alias inside of what it stands for has
+// no end.
+const (
+	maxNodes = 50_000
+	maxDepth = 100
+)
 
 // decoder reads one entry, or the top level of one file, and reports everything that is wrong with it.
 type decoder struct {
@@ -23,6 +27,7 @@ type decoder struct {
 	report   *report
 	env      *environment // nil if ${env:…} is not replaced
 	budget   int
+	depth    int
 
 	// at holds the line of every field that the user wrote, bad those that have been reported.
 	at  map[string]int
@@ -82,12 +87,10 @@ func join(path, key string) string {
 
 // value decodes n into v. ref is the struct tag of the field, the kinds that a reference accepts.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, path, ref string) {
-	if d.budget--; d.budget < 0 {
-		if d.budget == -1 {
-			d.addf("", "has more than %d values", maxNodes)
-		}
+	if !d.enter() {
 		return
 	}
+	defer func() { d.depth-- }()
 	n, ok := d.substitute(deref(n), path)
 	if !ok {
 		return
@@ -118,6 +121,24 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path, ref string) {
 	default:
 		d.scalar(n, v, path)
 	}
+}
+
+// enter counts a value and reports once if there are too many.
+func (d *decoder) enter() bool {
+	d.budget--
+	switch {
+	case d.budget == -1:
+		d.addf("", "has more than %d values", maxNodes)
+		return false
+	case d.budget < 0:
+		return false
+	case d.depth == maxDepth:
+		d.addf("", "has values nested deeper than %d levels; does an alias stand inside of itself?", maxDepth)
+		d.budget = -1
+		return false
+	}
+	d.depth++
+	return true
 }
 
 func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {

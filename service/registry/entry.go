@@ -4,7 +4,6 @@ import (
 	"errors"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -26,8 +25,7 @@ func directoryOf(file string) string { return filepath.Dir(file) }
 // decodeEntry reads the fields of an entry over the defaults of its kind and validates them. What is wrong is
 // reported; the record is of use nevertheless, for finding problems of others.
 func decodeEntry(raw *rawEntry, kind Kind, r *report, environment *environment) *record {
-	own := &report{}
-	d := newDecoder(raw.document, raw.id, own, environment)
+	d := newDecoder(raw.document, raw.id, r, environment)
 	d.at[""] = raw.at.Line
 	entry := &registry.Entry{
 		ID: raw.id, Kind: raw.kind, Position: raw.at, Dir: raw.document.dir,
@@ -43,10 +41,6 @@ func decodeEntry(raw *rawEntry, kind Kind, r *report, environment *environment) 
 	}
 	if kind.Check != nil {
 		d.validate(kind.Check(entry))
-	}
-	for _, p := range own.list {
-		p.Text = d.redact(p.Field, p.Text)
-		r.list = append(r.list, p)
 	}
 	return rec
 }
@@ -82,7 +76,7 @@ func (d *decoder) validate(err error) {
 			field, text = fieldErr.Field, fieldErr.Problem
 		}
 		if !d.isBad(field) {
-			d.report.addf(d.document.at(d.line(field)), d.id, field, "%s", text)
+			d.report.addf(d.document.at(d.line(field)), d.id, field, "%s", d.redact(field, text))
 		}
 	}
 }
@@ -135,7 +129,7 @@ func (d *decoder) lifecycle(l *supervisor.Lifecycle) {
 
 // requires completes the IDs in lifecycle.requires.
 func (d *decoder) requires(l *supervisor.Lifecycle) {
-	complete := make([]string, 0, len(l.Requires))
+	var complete []string
 	for i, name := range l.Requires {
 		path := "lifecycle.requires[" + itoa(i) + "]"
 		if d.isBad(path) {
@@ -143,11 +137,11 @@ func (d *decoder) requires(l *supervisor.Lifecycle) {
 		}
 		id, err := registry.ParseID(name, d.document.namespace)
 		if err != nil {
-			d.addf(path, "%v", err)
+			d.addf(path, "%s", d.redact(path, err.Error()))
 			continue
 		}
 		d.refs = append(d.refs, reference{target: id, shown: d.redact(path, quote(id)), field: path, line: d.line(path)})
 		complete = append(complete, id.String())
 	}
-	l.Requires = slices.Clip(complete)
+	l.Requires = complete
 }

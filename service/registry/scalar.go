@@ -155,7 +155,7 @@ func expected(t reflect.Type) string {
 // found describes a value in a message, without showing what a substitution has brought in.
 func (d *decoder) found(n *yaml.Node) string {
 	if expression, substituted := d.substituted[n]; substituted {
-		return "something else in " + expression
+		return "the value of " + expression
 	}
 	switch n.ShortTag() {
 	case "!!map":

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v4"
 
@@ -92,14 +93,27 @@ func (d *decoder) substitute(n *yaml.Node, path string) (*yaml.Node, bool) {
 	if !ok || text == n.Value {
 		return n, ok
 	}
-	replaced := &yaml.Node{Kind: yaml.ScalarNode, Style: n.Style, Value: text, Line: n.Line, Column: n.Column}
-	if n.Style != 0 {
-		replaced.Tag = "!!str"
+	replaced := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text, Line: n.Line, Column: n.Column}
+	if n.Style == 0 {
+		replaced.Tag = plainTag(text)
 	}
 	if used != "" {
 		d.substituted[replaced] = used
 	}
 	return replaced, true
+}
+
+// plainTag returns the tag of a plain scalar. Only what cannot be YAML syntax is looked at.
+func plainTag(text string) string {
+	syntax := func(r rune) bool {
+		return r != '+' && r != '-' && r != '.' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}
+	var document yaml.Node
+	if strings.ContainsFunc(text, syntax) || yaml.Load([]byte(text), &document) != nil || len(document.Content) != 1 ||
+		document.Content[0].Kind != yaml.ScalarNode {
+		return "!!str"
+	}
+	return document.Content[0].ShortTag()
 }
 
 // expand replaces the expressions in s and returns those it has replaced. It returns false after a problem.

@@ -7,7 +7,7 @@ import (
 
 // Suggest returns "; did you mean X?" for the candidate nearest to name, "" if none is near enough to be meant.
 func Suggest(name string, candidates []string) string {
-	best, distance := "", max(2, len(name)/3)+1
+	best, distance := "", max(1, len(name)/3)+1
 	for _, candidate := range candidates {
 		if d := editDistance(strings.ToLower(name), strings.ToLower(candidate)); d < distance && d < len(candidate) {
 			best, distance = candidate, d

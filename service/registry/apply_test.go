@@ -1,0 +1,314 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/service/registry"
+)
+
+// recorder is a listener that notes what it is told and keeps what runs.
+type recorder struct {
+	calls   []string
+	running map[api.ID]bool
+	fail    map[string]error // by call
+	after   func(call string)
+}
+
+func (r *recorder) note(call string, id api.ID) error {
+	call += " " + id.Name
+	r.calls = append(r.calls, call)
+	if r.after != nil {
+		r.after(call)
+	}
+	return r.fail[call]
+}
+
+func (r *recorder) Add(_ context.Context, entry *api.Entry) error {
+	call := "add"
+	if entry.Start {
+		call = "start"
+	}
+	err := r.note(call, entry.ID)
+	if err == nil {
+		r.running[entry.ID] = true
+	}
+	return err
+}
+
+func (r *recorder) Update(_ context.Context, entry *api.Entry) error {
+	return r.note("update", entry.ID)
+}
+
+func (r *recorder) Delete(ctx context.Context, id api.ID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	delete(r.running, id)
+	return r.note("delete", id)
+}
+
+func (r *recorder) take() []string {
+	calls := r.calls
+	r.calls = nil
+	return calls
+}
+
+func applier() (*registry.Applier, *recorder) {
+	r := &recorder{running: make(map[api.ID]bool), fail: make(map[string]error)}
+	listeners := make(map[api.Kind]api.Listener)
+	for _, kind := range kinds() {
+		if kind.Name != "env.variable" {
+			listeners[kind.Name] = r
+		}
+	}
+	return registry.NewApplier(listeners), r
+}
+
+// app declares a chain: web needs cdc, which needs db; other and idle stand alone.
+const app = `
+namespace: app
+entries:
+  - {name: web, kind: test.everything, ref: cdc, lifecycle: {auto_start: true}}
+  - {name: cdc, kind: db.cdc.sqlite, db_resource: db}
+  - {name: db, kind: db.sql.sqlite, file: a.db}
+  - {name: other, kind: test.everything, lifecycle: {auto_start: true}}
+  - {name: idle, kind: test.everything}
+  - {name: variable, kind: env.variable, variable: X}
+`
+
+func TestStartsInOrderAndStopsInReverse(t *testing.T) {
+	a, r := applier()
+	require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))
+	require.Equal(t, []string{"start db", "start cdc", "start web", "start other", "add idle"}, r.take())
+	require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))
+	require.Empty(t, r.take())
+	require.NoError(t, a.Stop(t.Context()))
+	require.Equal(t, []string{"delete idle", "delete other", "delete web", "delete cdc", "delete db"}, r.take())
+	require.NoError(t, a.Stop(t.Context()))
+	require.Empty(t, r.take())
+}
+
+func TestChangesRestartWhatDependsOnThem(t *testing.T) {
+	for name, c := range map[string]struct {
+		replace []string
+		calls   []string
+	}{
+		"a comment": {[]string{"namespace", "# hello\nnamespace"}, nil},
+		"a leaf":    {[]string{"name: other,", "name: other, text: x,"}, []string{"update other"}},
+		"a root": {[]string{"a.db", "b.db"}, []string{
+			"delete web", "delete cdc", "update db", "start cdc", "start web",
+		}},
+		"the middle": {[]string{"db_resource: db", "db_resource: db, snapshot: true"}, []string{
+			"delete web", "update cdc", "start web",
+		}},
+		"a lifecycle": {[]string{"db_resource: db", "db_resource: db, lifecycle: {stop_timeout: 1s}"}, []string{
+			"delete web", "update cdc", "start web",
+		}},
+		"a kind": {
+			[]string{"{name: other, kind: test.everything,", "{name: other, kind: process.host,"},
+			[]string{"delete other", "start other"},
+		},
+		"a new entry": {[]string{"entries:", "entries:\n  - {name: new, kind: test.everything}"}, []string{"add new"}},
+		"a new name": {[]string{"name: idle", "name: busy"}, []string{"delete idle", "add busy"}},
+		"a new requirement": {[]string{"name: other,", "name: other, ref: idle,"}, []string{
+			"delete other", "update idle", "start other", // idle is to run now
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, r := applier()
+			require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))
+			r.take()
+			changed := strings.NewReplacer(c.replace...).Replace(app)
+			require.NotEqual(t, app, changed)
+			require.NoError(t, a.Apply(t.Context(), mustLoad(t, changed)))
+			require.Equal(t, c.calls, r.take())
+		})
+	}
+}
+
+func TestContentOfFilesIsPartOfAnEntry(t *testing.T) {
+	unpack(t, []txtar.File{
+		{Name: "app.yaml", Data: []byte("namespace: app\nentries: [{name: p, kind: process.lua, source: file://p.lua}]")},
+		{Name: "p.lua", Data: []byte("return 1")},
+	})
+	loader := registry.NewLoader(kinds(), nil)
+	before, err := loader.Load(".")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile("p.lua", []byte("return 2"), 0o600))
+	after, err := loader.Load(".")
+	require.NoError(t, err)
+	set := registry.Plan(before, after)
+	require.Empty(t, set.Deleted)
+	require.Len(t, set.Applied, 1)
+	require.True(t, set.Applied[0].Update)
+	require.Equal(t, registry.Plan(before, before), registry.Plan(after, after))
+}
+
+func TestFailuresStopOnlyWhatDependsOnThem(t *testing.T) {
+	a, r := applier()
+	boom := errs.New(errs.Unavailable, "boom")
+	r.fail["start db"] = boom
+	state := mustLoad(t, app)
+	err := a.Apply(t.Context(), state)
+	require.ErrorIs(t, err, boom)
+	require.EqualError(t, err, "app.yaml:6: app:db: boom\n"+
+		"app.yaml:5: app:cdc: not started: requires app:db, which failed\n"+
+		"app.yaml:4: app:web: not started: requires app:cdc, which failed")
+	require.Equal(t, []string{"start db", "start other", "add idle"}, r.take())
+
+	// The next time what has failed is tried again.
+	delete(r.fail, "start db")
+	require.NoError(t, a.Apply(t.Context(), state))
+	require.Equal(t, []string{"start db", "start cdc", "start web"}, r.take())
+	require.NoError(t, a.Stop(t.Context()))
+	require.Empty(t, r.running)
+}
+
+func TestFailedUpdateLeavesNothing(t *testing.T) {
+	a, r := applier()
+	require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))
+	r.take()
+	r.fail["update db"] = errors.New("boom")
+	err := a.Apply(t.Context(), mustLoad(t, strings.ReplaceAll(app, "a.db", "b.db")))
+	require.ErrorContains(t, err, "app:db: boom")
+	require.Equal(t, []string{"delete web", "delete cdc", "update db", "delete db"}, r.take())
+	require.NoError(t, a.Stop(t.Context()))
+	require.Equal(t, []string{"delete idle", "delete other"}, r.take())
+}
+
+func TestStoppingGoesOnAfterAFailure(t *testing.T) {
+	a, r := applier()
+	require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))
+	r.take()
+	r.fail["delete cdc"] = errors.New("stuck")
+	require.EqualError(t, a.Stop(t.Context()), "app.yaml:5: app:cdc: stuck")
+	require.Len(t, r.take(), 5)
+}
+
+func TestApplyEndsWithItsContext(t *testing.T) {
+	a, r := applier()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r.after = func(call string) {
+		if call == "start cdc" {
+			cancel(errors.New("interrupted"))
+		}
+	}
+	require.EqualError(t, a.Apply(ctx, mustLoad(t, app)), "interrupted")
+	require.Equal(t, []string{"start db", "start cdc"}, r.take())
+	require.NoError(t, a.Stop(ctx))
+	require.Equal(t, []string{"delete cdc", "delete db"}, r.take())
+}
+
+func TestStartingAddsToWhatIsStarted(t *testing.T) {
+	state := mustLoad(t, strings.ReplaceAll(app, "auto_start: true", "auto_start: false"))
+	wanted := state.Starting(id("cdc"))
+	started := func(s *registry.State) []string {
+		var all []string
+		for entry := range s.Entries() {
+			if entry.Start {
+				all = append(all, entry.ID.Name)
+			}
+		}
+		return all
+	}
+	require.Empty(t, started(state))
+	require.Equal(t, []string{"db", "cdc"}, started(wanted))
+	require.Equal(t, []string{"db", "cdc", "other"}, started(wanted.Starting(id("other"))))
+}
+
+// TestPlansAreOrdered applies random sequences of states: every entry must start after what it requires and stop
+// before it, and what runs in the end must be what is declared.
+func TestPlansAreOrdered(t *testing.T) {
+	unpack(t, nil)
+	loader := registry.NewLoader(kinds(), nil)
+	rapid.Check(t, func(rt *rapid.T) {
+		r := &orderChecker{rt: rt, running: make(map[api.ID]*api.Entry)}
+		a := registry.NewApplier(map[api.Kind]api.Listener{"test.everything": r})
+		for range rapid.IntRange(1, 5).Draw(rt, "states") {
+			require.NoError(rt, os.WriteFile("app.yaml", []byte(randomApp(rt)), 0o600))
+			state, err := loader.Load(".")
+			require.NoError(rt, err)
+			require.NoError(rt, a.Apply(t.Context(), state))
+			require.ElementsMatch(rt, slices.Collect(maps.Keys(r.running)), ids(state))
+			for entry := range state.Entries() {
+				require.Equal(rt, entry.Config, r.running[entry.ID].Config)
+			}
+		}
+		require.NoError(rt, a.Stop(t.Context()))
+		require.Empty(rt, r.running)
+	})
+}
+
+func ids(state *registry.State) []api.ID {
+	var all []api.ID
+	for entry := range state.Entries() {
+		all = append(all, entry.ID)
+	}
+	return all
+}
+
+// randomApp declares some of the entries a to h, each requiring some of those that come before it.
+func randomApp(rt *rapid.T) string {
+	var yaml strings.Builder
+	yaml.WriteString("namespace: app\nentries:\n")
+	present := []string{"none"}
+	yaml.WriteString("  - {name: none, kind: test.everything}\n")
+	order := rapid.Permutation([]string{"a", "b", "c", "d", "e", "f", "g", "h"}).Draw(rt, "order")
+	for _, name := range order[:rapid.IntRange(1, len(order)).Draw(rt, "entries")] {
+		refs := rapid.SliceOfDistinct(rapid.SampledFrom(present), rapid.ID[string]).Draw(rt, "refs")
+		text := rapid.SampledFrom([]string{"x", "y"}).Draw(rt, "text")
+		yaml.WriteString("  - {name: " + name + ", kind: test.everything, text: " + text +
+			", refs: [" + strings.Join(refs, ", ") + "]}\n")
+		present = append(present, name)
+	}
+	return yaml.String()
+}
+
+// orderChecker is a listener that fails the test when the order is wrong.
+type orderChecker struct {
+	rt      *rapid.T
+	running map[api.ID]*api.Entry
+}
+
+func (o *orderChecker) Add(_ context.Context, entry *api.Entry) error {
+	require.NotContains(o.rt, o.running, entry.ID)
+	return o.put(entry)
+}
+
+func (o *orderChecker) Update(_ context.Context, entry *api.Entry) error {
+	require.Contains(o.rt, o.running, entry.ID)
+	o.noDependents(entry.ID)
+	return o.put(entry)
+}
+
+func (o *orderChecker) put(entry *api.Entry) error {
+	for _, required := range entry.Requires {
+		require.Contains(o.rt, o.running, required, "%s starts before %s", entry.ID, required)
+	}
+	o.running[entry.ID] = entry
+	return nil
+}
+
+func (o *orderChecker) Delete(_ context.Context, id api.ID) error {
+	o.noDependents(id)
+	delete(o.running, id)
+	return nil
+}
+
+func (o *orderChecker) noDependents(id api.ID) {
+	for _, other := range o.running {
+		require.NotContains(o.rt, other.Requires, id, "%s ends before %s", id, other.ID)
+	}
+}
