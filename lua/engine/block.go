@@ -71,9 +71,9 @@ func (p *Process) relock(L *lua.LState) {
 // turnLength is how many calls a coroutine makes without blocking before it lets others run.
 const turnLength = 64
 
-// Yield lets other coroutines of the process run now and then. A call that could have blocked but found its value
+// breathe lets other coroutines of the process run now and then. A call that could have blocked but found its value
 // ready makes it, so that a coroutine that never has to wait does not starve the others.
-func (p *Process) Yield(L *lua.LState) {
+func (p *Process) breathe(L *lua.LState) {
 	if p.waiting.Load() == 0 {
 		return
 	}
