@@ -121,7 +121,7 @@ func TestChangesRestartWhatDependsOnThem(t *testing.T) {
 			[]string{"delete other", "start other"},
 		},
 		"a new entry": {[]string{"entries:", "entries:\n  - {name: new, kind: test.everything}"}, []string{"add new"}},
-		"a new name": {[]string{"name: idle", "name: busy"}, []string{"delete idle", "add busy"}},
+		"a new name":  {[]string{"name: idle", "name: busy"}, []string{"delete idle", "add busy"}},
 		"a new requirement": {[]string{"name: other,", "name: other, ref: idle,"}, []string{
 			"delete other", "update idle", "start other", // idle is to run now
 		}},
