@@ -3,7 +3,6 @@ package cdc_test
 import (
 	"context"
 	"errors"
-	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,7 +45,7 @@ func TestCatalogFollowsASourceThroughItsLife(t *testing.T) {
 
 	run, err := catalog.Begin(sourceID)
 	require.NoError(t, err)
-	require.Regexp(t, regexp.MustCompile(`^[0-9a-f]{13,}$`), run.Generation())
+	require.Regexp(t, `^[0-9a-f]{13,}$`, run.Generation())
 	want.State, want.Epoch, want.Generation = api.StateStarting, 1, run.Generation()
 	require.Equal(t, want, look())
 

@@ -73,6 +73,7 @@ func (r *reader) Next(c *api.Change) error {
 			c.Before = nil
 		case api.OpDelete:
 			c.After = nil
+		default:
 		}
 		r.at++
 		r.tx.decoded.Add(1)
@@ -120,42 +121,42 @@ func inserts(first int64, n int) []row {
 }
 
 // newLog returns a log of the given bound that admits many streams, and a writer to it.
-func newLog(t testing.TB, bytes unit.Size) (*cdc.Log, *writer) {
-	t.Helper()
+func newLog(tb testing.TB, bytes unit.Size) (*cdc.Log, *writer) {
+	tb.Helper()
 	log := cdc.NewLog(cdc.LogSettings{
 		Source:        sourceID,
 		Bytes:         bytes,
 		Subscriptions: api.SubscriptionsConfig{MaxSubscriptions: 1 << 20, MaxBytes: 1 << 50},
 	})
-	t.Cleanup(func() { log.Close(fmt.Errorf("test is over")) })
+	tb.Cleanup(func() { log.Close(errOver) })
 	return log, &writer{log: log}
 }
 
-func subscribe(t testing.TB, log *cdc.Log, opts api.StreamOptions) api.Stream {
-	t.Helper()
+func subscribe(tb testing.TB, log *cdc.Log, opts api.StreamOptions) api.Stream {
+	tb.Helper()
 	s, err := log.Subscribe(opts)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
+	require.NoError(tb, err)
+	tb.Cleanup(s.Close)
 	return s
 }
 
 // take reads the next n changes.
-func take(t testing.TB, s api.Stream, n int) []*api.Change {
-	t.Helper()
+func take(tb testing.TB, s api.Stream, n int) []*api.Change {
+	tb.Helper()
 	changes := make([]*api.Change, n)
 	for i := range changes {
-		c, err := s.Next(t.Context())
-		require.NoError(t, err, "change %d of %d", i, n)
+		c, err := s.Next(tb.Context())
+		require.NoError(tb, err, "change %d of %d", i, n)
 		changes[i] = c
 	}
 	return changes
 }
 
 // rest reads what is left until the stream's end and returns how it ended.
-func rest(t testing.TB, s api.Stream) (changes []*api.Change, end error) {
-	t.Helper()
+func rest(tb testing.TB, s api.Stream) (changes []*api.Change, end error) {
+	tb.Helper()
 	for {
-		c, err := s.Next(t.Context())
+		c, err := s.Next(tb.Context())
 		if err != nil {
 			return changes, err
 		}

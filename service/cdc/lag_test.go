@@ -52,13 +52,14 @@ func TestReaderThatNeverReadsIsEnded(t *testing.T) {
 		reading := subscribe(t, log, api.StreamOptions{Buffer: 4, MaxBytes: 10_000})
 		for i := range int64(100) {
 			w.commit(1000, inserts(i, 1)...)
-			require.Equal(t, int64(i), take(t, reading, 1)[0].After[0].Int64())
+			require.Equal(t, i, take(t, reading, 1)[0].After[0].Int64())
 		}
 		synctest.Wait()
 		require.Equal(t, errs.Unavailable, errs.KindOf(stuck.Err()))
 		require.NoError(t, reading.Err())
 		require.Equal(t, 1, log.Admission().Active)
-		for range stuck.Ready() { //nolint:revive // until it is closed
+		for range stuck.Ready() {
+			// until it is closed
 		}
 		changes, err := rest(t, stuck)
 		require.Equal(t, []string{
@@ -109,7 +110,7 @@ func TestWritersAndOthersDoNotNoticeALaggard(t *testing.T) {
 	for i := range int64(5000) {
 		s := subscribe(t, log, api.StreamOptions{})
 		w.commit(1000, inserts(i, 1)...)
-		require.Equal(t, int64(i), take(t, s, 1)[0].After[0].Int64())
+		require.Equal(t, i, take(t, s, 1)[0].After[0].Int64())
 		s.Close()
 		_, size := log.Held()
 		require.LessOrEqual(t, size, unit.MiB+1000)

@@ -8,8 +8,8 @@ import (
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
-// A full buffer is handed over in one piece, but a reader that waits gets this many changes as soon as they are
-// there.
+// A reader that waits gets half a buffer as soon as it is there, so that the other half can be filled while the
+// reader wakes up. Of a large buffer it gets this many changes.
 const burst = 64
 
 // pump is the goroutine of a stream: it moves changes from the log into the stream's buffer.
@@ -80,7 +80,7 @@ func (p *pump) add(c *api.Change) error {
 		}
 	}
 	p.fill = append(p.fill, c)
-	if len(p.fill) >= min(burst, s.opts.Buffer) && s.vacant.Load() {
+	if len(p.fill) >= min(burst, (s.opts.Buffer+1)/2) && s.vacant.Load() {
 		p.offer()
 	}
 	if s.ended.Load() {

@@ -163,7 +163,8 @@ func TestCloseEndsAStreamForGood(t *testing.T) {
 	_, err = s.Poll()
 	require.ErrorIs(t, err, io.EOF)
 	require.NoError(t, s.Err())
-	for range s.Ready() { //nolint:revive // until it is closed
+	for range s.Ready() {
+		// until it is closed
 	}
 	require.Zero(t, log.Admission().Active)
 	require.Zero(t, log.Admission().ReservedBytes)

@@ -39,7 +39,12 @@ func newRun(s *Source, generation string) *run {
 }
 
 // Tables implements sql.Sink.
-func (r *run) Tables() []string { return r.tables }
+func (r *run) Tables() []string {
+	if len(r.tables) == 0 {
+		return nil
+	}
+	return r.tables
+}
 
 // Committed implements sql.Sink.
 func (r *run) Committed(tx sql.Transaction) {

@@ -65,6 +65,9 @@ func (s *Source) Serve(ctx context.Context, ready func()) error {
 		return err
 	}
 	err = s.run(ctx, book, ready)
+	if ctx.Err() != nil {
+		err = nil // it was stopped, whatever it was doing
+	}
 	book.End(err)
 	return s.about(err)
 }
@@ -82,9 +85,6 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	detach, err := db.Attach(ctx, r)
 	if err != nil {
 		r.Close(err)
-		if ctx.Err() != nil {
-			return nil
-		}
 		return fmt.Errorf("attach to %q: %w", s.config.DBResource, err)
 	}
 	book.Ready(r)
@@ -103,10 +103,12 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 func (s *Source) wait(ctx context.Context, r *run) error {
 	select {
 	case <-ctx.Done():
-		return nil
 	case <-r.closed:
+	}
+	if ctx.Err() == nil {
 		return errs.New(errs.Unavailable, "database %q was closed", s.config.DBResource)
 	}
+	return nil
 }
 
 // about says which source err is about.
