@@ -15,29 +15,25 @@ import (
 // is refused with an Unavailable error; nothing is dropped.
 const MailboxSize = 1024
 
-// Message is what a process gets from another one.
-type Message struct {
-	Topic   string
-	From    process.PID
-	Payload any
+// message is what a process gets from another one.
+type message struct {
+	topic   string
+	from    process.PID
+	payload any
 }
 
-// Event tells a process of something that happens to it or to a process that it has spawned.
-type Event struct {
-	// Kind is EventCancel or EventExit.
-	Kind string
-	// From is who asks, "" for the runtime, or who has ended.
-	From process.PID
-	// Deadline is when a process that was asked to end is terminated; zero if it never is.
-	Deadline time.Time
-	// Exit is how From has ended.
-	Exit process.Exit
+// event tells a process of something that happens to it or to a process that it has spawned.
+type event struct {
+	kind string      // eventCancel or eventExit
+	from process.PID // who asks, "" for the runtime, or who has ended
+	// deadline is when a process that was asked to end is terminated; zero if it never is.
+	deadline time.Time
+	exit     process.Exit // how from has ended
 }
 
-// The kinds of events.
 const (
-	EventCancel = "pid.cancel"
-	EventExit   = "pid.exit"
+	eventCancel = "pid.cancel"
+	eventExit   = "pid.exit"
 )
 
 // mailbox holds what others have sent to a process. Senders reach it without the lock of the process.
@@ -124,11 +120,11 @@ func (m *mailbox) cancel(from process.PID, deadline time.Time) bool {
 		return false
 	}
 	asked := slices.ContainsFunc(m.events.items, func(item any) bool {
-		ev, _ := item.(*Event)
-		return ev.Kind == EventCancel
+		ev, _ := item.(*event)
+		return ev.kind == eventCancel
 	})
 	if !asked { // a request that was not read yet is enough
-		m.events.push(&Event{Kind: EventCancel, From: from, Deadline: deadline})
+		m.events.push(&event{kind: eventCancel, from: from, deadline: deadline})
 	}
 	return true
 }
@@ -143,7 +139,7 @@ func (m *mailbox) exited(exit process.Exit) {
 	if !m.listening && len(m.events.items) >= MailboxSize {
 		m.events.items = m.events.items[1:]
 	}
-	m.events.push(&Event{Kind: EventExit, From: exit.PID, Exit: exit})
+	m.events.push(&event{kind: eventExit, from: exit.PID, exit: exit})
 }
 
 // full reports whether a process that listens to its events has left too many unread to get another child.
@@ -167,8 +163,8 @@ func (m *mailbox) topic(name string) *queue {
 	q := newQueue(&m.mu, payloadToLua)
 	m.topics[name] = &q
 	m.inbox.items = slices.DeleteFunc(m.inbox.items, func(item any) bool {
-		message, _ := item.(*Message)
-		if message.Topic != name {
+		msg, _ := item.(*message)
+		if msg.topic != name {
 			return false
 		}
 		q.push(item)

@@ -48,7 +48,7 @@ func (p *Process) Send(to process.PID, topic string, payloads ...any) error {
 	}
 	messages := make([]any, len(payloads))
 	for i, payload := range payloads {
-		messages[i] = &Message{Topic: topic, From: p.pid, Payload: payload}
+		messages[i] = &message{topic: topic, from: p.pid, payload: payload}
 	}
 	return receiver.mail.deliver(to, topic, messages)
 }
@@ -86,30 +86,30 @@ func (p *Process) Terminate(to process.PID) error {
 }
 
 func messageToLua(L *lua.LState, item any) lua.LValue {
-	m, _ := item.(*Message)
+	m, _ := item.(*message)
 	tb := L.CreateTable(0, 3)
-	tb.RawSetString("topic", lua.LString(m.Topic))
-	tb.RawSetString("from", lua.LString(m.From))
-	tb.RawSetString("payload", copied(L, m.Payload))
+	tb.RawSetString("topic", lua.LString(m.topic))
+	tb.RawSetString("from", lua.LString(m.from))
+	tb.RawSetString("payload", copied(L, m.payload))
 	return tb
 }
 
 func payloadToLua(L *lua.LState, item any) lua.LValue {
-	m, _ := item.(*Message)
-	return copied(L, m.Payload)
+	m, _ := item.(*message)
+	return copied(L, m.payload)
 }
 
 func eventToLua(L *lua.LState, item any) lua.LValue {
-	ev, _ := item.(*Event)
+	ev, _ := item.(*event)
 	tb := L.CreateTable(0, 4)
-	tb.RawSetString("kind", lua.LString(ev.Kind))
-	tb.RawSetString("from", lua.LString(ev.From))
-	if !ev.Deadline.IsZero() {
-		tb.RawSetString("deadline", lua.LNumber(float64(ev.Deadline.UnixNano())/float64(time.Second)))
+	tb.RawSetString("kind", lua.LString(ev.kind))
+	tb.RawSetString("from", lua.LString(ev.from))
+	if !ev.deadline.IsZero() {
+		tb.RawSetString("deadline", lua.LNumber(float64(ev.deadline.UnixNano())/float64(time.Second)))
 	}
-	if ev.Kind == EventExit {
-		tb.RawSetString("result", copied(L, ev.Exit.Value))
-		tb.RawSetString("error", ErrorValue(L, ev.Exit.Err))
+	if ev.kind == eventExit {
+		tb.RawSetString("result", copied(L, ev.exit.Value))
+		tb.RawSetString("error", ErrorValue(L, ev.exit.Err))
 	}
 	return tb
 }

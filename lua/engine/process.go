@@ -65,9 +65,6 @@ func (p *Process) Context() context.Context { return p.ctx }
 // Terminal returns the terminal, if the process runs on a terminal.host.
 func (p *Process) Terminal() (*Terminal, bool) { return p.host.terminal, p.host.terminal != nil }
 
-// Runner returns what runs this process, and can run others.
-func (p *Process) Runner() process.Runner { return p.engine }
-
 // OnEnd makes f run when the process has ended, newest first, without the lock: no Lua code runs any more. The
 // function returned takes f back.
 func (p *Process) OnEnd(f func()) (remove func()) { return p.endings.add(f) }
