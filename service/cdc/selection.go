@@ -22,10 +22,18 @@ func NewSelection(source, tables []string, ops []api.Op) *Selection {
 	return &Selection{source: slices.Clone(source), stream: slices.Clone(tables), ops: slices.Clone(ops)}
 }
 
-// Accepts reports whether changes of this kind to table are delivered. The table of checkpoints never is.
+// Accepts reports whether changes of this kind to table are delivered. Those of the table of checkpoints never are,
+// and schema changes only if ops names them.
 func (s *Selection) Accepts(table *sql.Table, op api.Op) bool {
-	return (len(s.ops) == 0 || slices.Contains(s.ops, op)) &&
+	return s.acceptsOp(op) &&
 		anyNames(s.stream, table) && anyNames(s.source, table) && table.Name != api.OffsetsTable
+}
+
+func (s *Selection) acceptsOp(op api.Op) bool {
+	if len(s.ops) == 0 {
+		return op != api.OpSchema
+	}
+	return slices.Contains(s.ops, op)
 }
 
 func anyNames(names []string, table *sql.Table) bool {

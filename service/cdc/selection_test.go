@@ -49,6 +49,13 @@ func TestSelectionOfOps(t *testing.T) {
 	require.False(t, selection.Accepts(users, api.OpInsert))
 	require.True(t, selection.Accepts(users, api.OpUpdate))
 	require.True(t, selection.Accepts(users, api.OpDelete))
+
+	all := cdc.NewSelection(nil, nil, nil)
+	for _, op := range api.Ops() {
+		require.True(t, all.Accepts(users, op), op)
+	}
+	require.False(t, all.Accepts(users, api.OpSchema), "only on request")
+	require.True(t, cdc.NewSelection(nil, nil, []api.Op{api.OpSchema}).Accepts(users, api.OpSchema))
 }
 
 func TestStreamSkipsWhatItDoesNotSelect(t *testing.T) {

@@ -70,13 +70,12 @@ func (r *reader) Next(change *api.Change) error {
 	}
 	change.Op, change.Table, change.Transaction, change.Index = opOf(row.Op), row.Table, r.header, row.Index
 	change.OldRowID, change.NewRowID = row.OldRowID, row.NewRowID
-	change.Before, change.After = row.Before, row.After
-	switch row.Op {
-	case sql.Insert:
-		change.Before = nil
-	case sql.Delete:
-		change.After = nil
-	case sql.Update:
+	change.Before, change.After = nil, nil
+	if len(row.Before) > 0 {
+		change.Before = row.Before
+	}
+	if len(row.After) > 0 {
+		change.After = row.After
 	}
 	return nil
 }
@@ -93,6 +92,6 @@ func opOf(op sql.Op) api.Op {
 	case sql.Delete:
 		return api.OpDelete
 	default:
-		return api.Op(op.String())
+		return api.Op(op.String()) // the others have the same names
 	}
 }
