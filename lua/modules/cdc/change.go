@@ -52,10 +52,10 @@ func (c *converter) convert(L *lua.LState, change *api.Change) *lua.LTable {
 	t.RawSetString("schema", shape.schema)
 	t.RawSetString("table", shape.table)
 	t.RawSetString("relation", shape.relation)
-	if change.Before != nil {
+	if len(change.Before) > 0 {
 		t.RawSetString("before", shape.row(L, change.Before))
 	}
-	if change.After != nil {
+	if len(change.After) > 0 {
 		t.RawSetString("after", shape.row(L, change.After))
 	}
 	t.RawSetString("columns", shape.columns)
@@ -109,10 +109,10 @@ func (s *shape) row(L *lua.LState, values []sql.Value) *lua.LTable {
 // key returns the primary key of the old row, or of the new one if there is no old one; nil without a row.
 func (s *shape) key(L *lua.LState, change *api.Change) *lua.LTable {
 	row, rowid := change.After, change.NewRowID
-	if change.Before != nil {
+	if len(change.Before) > 0 {
 		row, rowid = change.Before, change.OldRowID
 	}
-	if row == nil {
+	if len(row) == 0 {
 		return nil
 	}
 	if len(s.keys) == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -106,9 +107,9 @@ func (s *fedStream) Close() {
 	s.ready <- struct{}{}
 }
 
-func fedWorld(t testing.TB, f *fedSource) *scripttest.World {
-	t.Helper()
-	return scripttest.New(t, cdc.New(f), channel.New())
+func fedWorld(tb testing.TB, f api.Engine) *scripttest.World {
+	tb.Helper()
+	return scripttest.New(tb, cdc.New(f), channel.New())
 }
 
 const fedPrelude = `
@@ -130,9 +131,7 @@ func TestPostgresShapes(t *testing.T) {
 		"source_id": "app:pg", "transaction": "g:0/16B3748", "lsn": "0/16B3748", "timestamp": 1700000000.25, "generation": "g",
 	}
 	with := func(fields map[string]any) map[string]any {
-		for name, v := range common {
-			fields[name] = v
-		}
+		maps.Copy(fields, common)
 		return fields
 	}
 	require.Equal(t, []any{
@@ -210,8 +209,9 @@ func TestOnlyOneSubscriptionPerStream(t *testing.T) {
 // A stream closed while it subscribes does not stay open.
 func TestCloseWhileSubscribing(t *testing.T) {
 	t.Parallel()
-	proceed := make(chan struct{})
+	arrived, proceed := make(chan struct{}), make(chan struct{})
 	f := &fedSource{subscribe: func(context.Context) error {
+		close(arrived)
 		<-proceed
 		return nil
 	}}
@@ -225,6 +225,7 @@ func TestCloseWhileSubscribing(t *testing.T) {
 		local ch = found:receive()
 		steps.step(select(2, ch:receive()))`)
 	require.Empty(t, steps.Next())
+	<-arrived
 	require.Empty(t, steps.Next())
 	close(proceed)
 	require.Equal(t, []any{false}, steps.Next())

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world runs scripts beside a real database app:db and its source app:cdc.
 type world struct {
 	*scripttest.World
-	t         testing.TB
+	tb        testing.TB
 	directory *resource.Directory
 	catalog   *service.Catalog
 	db        *sqlite.DB
@@ -35,30 +35,30 @@ type world struct {
 }
 
 // newWorld returns a world whose source is configured by configure, which may be nil.
-func newWorld(t testing.TB, configure func(c *api.SQLiteConfig)) *world {
-	t.Helper()
-	w := &world{t: t, directory: resource.New(), catalog: service.NewCatalog()}
+func newWorld(tb testing.TB, configure func(c *api.SQLiteConfig)) *world {
+	tb.Helper()
+	w := &world{tb: tb, directory: resource.New(), catalog: service.NewCatalog()}
 	cfg := new(apisql.SQLiteConfig)
 	cfg.SetDefaults()
-	cfg.File = filepath.Join(t.TempDir(), "app.db")
-	db, err := sqlite.Open(t.Context(), scripttest.ID("db"), cfg, "")
-	require.NoError(t, err)
+	cfg.File = filepath.Join(tb.TempDir(), "app.db")
+	db, err := sqlite.Open(tb.Context(), scripttest.ID("db"), cfg, "")
+	require.NoError(tb, err)
 	w.db = db
 	withdraw := w.directory.Publish(scripttest.ID("db"), db)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		withdraw()
-		require.NoError(t, db.Close())
+		require.NoError(tb, db.Close())
 	})
 	w.stop = w.source("cdc", configure)
-	t.Cleanup(w.stop)
+	tb.Cleanup(w.stop)
 	engine := api.NewComposite(w.catalog)
-	w.World = scripttest.New(t, cdc.New(engine), sql.New(w.directory), channel.New())
+	w.World = scripttest.New(tb, cdc.New(engine), sql.New(w.directory), channel.New())
 	return w
 }
 
 // source declares and serves a source until the function returned is called.
 func (w *world) source(name string, configure func(c *api.SQLiteConfig)) (stop func()) {
-	w.t.Helper()
+	w.tb.Helper()
 	cfg := new(api.SQLiteConfig)
 	cfg.SetDefaults()
 	cfg.DBResource = scripttest.ID("db")
@@ -70,41 +70,41 @@ func (w *world) source(name string, configure func(c *api.SQLiteConfig)) (stop f
 }
 
 func (w *world) serve(name string, cfg *api.SQLiteConfig) (stop func()) {
-	w.t.Helper()
+	w.tb.Helper()
 	source := sqlitecdc.NewSource(scripttest.ID(name), cfg, sqlitecdc.Settings{
 		Directory: w.directory, Catalog: w.catalog, Logger: slog.New(slog.DiscardHandler),
 	})
-	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.tb.Context()))
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- source.Serve(ctx, func() { close(ready) }) }()
 	select {
 	case <-ready:
 	case err := <-ended:
 		cancel()
-		require.NoError(w.t, err)
+		require.NoError(w.tb, err)
 	}
 	stopped := false
 	return func() {
 		cancel()
 		if !stopped {
 			stopped = true
-			require.NoError(w.t, <-ended)
+			require.NoError(w.tb, <-ended)
 		}
 	}
 }
 
 // schema runs statements outside any script.
 func (w *world) schema(statements string) {
-	w.t.Helper()
-	_, err := w.db.Pool().ExecContext(w.t.Context(), statements)
-	require.NoError(w.t, err)
+	w.tb.Helper()
+	_, err := w.db.Pool().ExecContext(w.tb.Context(), statements)
+	require.NoError(w.tb, err)
 }
 
 // active returns the number of open streams.
 func (w *world) active() int {
-	w.t.Helper()
+	w.tb.Helper()
 	info, ok := w.catalog.Source(scripttest.ID("cdc"))
-	require.True(w.t, ok)
+	require.True(w.tb, ok)
 	return info.Admission.Active
 }
 

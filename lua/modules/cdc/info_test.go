@@ -13,16 +13,18 @@ func TestSourceInfo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *api.SQLiteConfig) { c.Tables = []string{"users"} })
 	w.schema(`CREATE TABLE users (id INTEGER PRIMARY KEY)`)
-	got := w.Value(prelude + `
+	got := w.List(prelude + `
 		local stream = ok(cdc.stream("app:cdc", {max_bytes = 1000}))
 		ok(stream:channel())
 		ok(db:execute("INSERT INTO users VALUES (1)"))
-		return {cdc.source("cdc"), stream:channel():receive().generation}`)
-	info, generation := got.([]any)[0], got.([]any)[1]
+		return {cdc.source("cdc"), ok(stream:channel()):receive()}`)
+	info := got[0]
+	change, isTable := got[1].(map[string]any)
+	require.True(t, isTable)
 	require.Equal(t, map[string]any{
-		"id": "app:cdc", "kind": "db.cdc.sqlite", "name": "cdc", "state": "running", "generation": generation, "epoch": int64(1),
+		"id": "app:cdc", "kind": "db.cdc.sqlite", "name": "cdc", "state": "running", "generation": change["generation"], "epoch": int64(1),
 		"engine": "sqlite", "db_resource": "app:db", "tables": []any{"users"}, "snapshot": false,
-		"streaming": false, "failover": false, "temporary": false, "faulted": false, "lsn": "1",
+		"streaming": false, "failover": false, "temporary": false, "faulted": false, "lsn": change["lsn"],
 		"admission": map[string]any{"active": int64(1), "snapshots": int64(0), "reserved_bytes": int64(1000), "rejected": int64(0)},
 		"capabilities": map[string]any{
 			"snapshot": false, "capture_resume": false, "replayable": false, "captures_external_writes": false,

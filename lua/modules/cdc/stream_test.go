@@ -37,8 +37,7 @@ func TestWrongOptionsAreErrorsOfStreamItself(t *testing.T) {
 		`{buffer = 0, bufer = 64}`:   `key "bufer" is not known`,
 		`{ops = {"insert", x = {}}}`: `ops must be a list of strings, its element 2 is nil`,
 	} {
-		got, isList := w.Value(prelude + `return err(cdc.stream("app:cdc", ` + options + `))`).([]any)
-		require.True(t, isList)
+		got := w.List(prelude + `return err(cdc.stream("app:cdc", ` + options + `))`)
 		require.Equal(t, "INVALID", got[0], options)
 		require.Contains(t, got[1], "cdc: ", options)
 		require.Contains(t, got[1], want, options)
@@ -71,8 +70,7 @@ func TestUnknownSources(t *testing.T) {
 		`7`:             {"INVALID", `cdc: stream: the ID is 7, must be a string like app:cdc`},
 		``:              {"INVALID", `cdc: stream: the ID is nil, must be a string like app:cdc`},
 	} {
-		got, isList := w.Value(prelude + `return err(cdc.stream(` + argument + `))`).([]any)
-		require.True(t, isList)
+		got := w.List(prelude + `return err(cdc.stream(` + argument + `))`)
 		require.Equal(t, want[0], got[0])
 		require.Contains(t, got[1], want[1])
 	}
@@ -83,13 +81,15 @@ func TestAStoppedSourceIsRefusedBySubscribing(t *testing.T) {
 	w := newWorld(t, nil)
 	steps := w.NewSteps(scripttest.Plain(), prelude+`
 		local stream = ok(cdc.stream("app:cdc"))
+		steps.step()
 		steps.step(err(stream:channel()))
 		ok(stream:channel())
 		return {stream:err() == nil, stream:close()}`)
+	require.Empty(t, steps.Next())
 	w.stop()
-	refused := steps.Next()[0]
-	require.Equal(t, "UNAVAILABLE", refused.([]any)[0])
-	require.Contains(t, refused.([]any)[1], `source "app:cdc" is not running`)
+	refused := scripttest.AsList(t, steps.Next()[0])
+	require.Equal(t, "UNAVAILABLE", refused[0])
+	require.Contains(t, refused[1], `source "app:cdc" is not running`)
 	w.stop = w.source("cdc", nil)
 	defer w.stop()
 	require.Equal(t, []any{true, true}, steps.End()) // a refused stream may try again
@@ -98,17 +98,17 @@ func TestAStoppedSourceIsRefusedBySubscribing(t *testing.T) {
 func TestAdmissionRefusesBySubscribing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *api.SQLiteConfig) { c.Subscriptions.MaxSubscriptions = 1 })
-	got := w.Value(prelude + `
+	got := w.List(prelude + `
 		local first, second = ok(cdc.stream("app:cdc")), ok(cdc.stream("app:cdc"))
 		ok(first:channel())
 		local refused = err(second:channel())
 		ok(first:close())
 		ok(second:channel())
 		return {refused, cdc.source("app:cdc").admission}`)
-	require.Equal(t, "UNAVAILABLE", got.([]any)[0].([]any)[0])
-	require.Contains(t, got.([]any)[0].([]any)[1], "max_subscriptions")
-	admission := got.([]any)[1].(map[string]any)
-	require.Equal(t, map[string]any{"active": int64(1), "snapshots": int64(0), "rejected": int64(1), "reserved_bytes": int64(16 << 20)}, admission)
+	refused := scripttest.AsList(t, got[0])
+	require.Equal(t, "UNAVAILABLE", refused[0])
+	require.Contains(t, refused[1], "max_subscriptions")
+	require.Equal(t, map[string]any{"active": int64(1), "snapshots": int64(0), "rejected": int64(1), "reserved_bytes": int64(16 << 20)}, got[1])
 }
 
 func TestTheOneLiner(t *testing.T) {
@@ -213,7 +213,7 @@ func TestALaggardIsTold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.schema(`CREATE TABLE a (x)`)
-	got, isList := w.Value(prelude + `
+	got := w.List(prelude + `
 		local stream = ok(cdc.stream("app:cdc", {buffer = 1, max_bytes = 1000}))
 		local ch = ok(stream:channel())
 		local insert = ok(db:prepare("INSERT INTO a VALUES (?)"))
@@ -223,8 +223,7 @@ func TestALaggardIsTold(t *testing.T) {
 			local v, open = ch:receive()
 			last = open and v or last
 		until not open
-		return {last:kind(), last:retryable(), last:message(), stream:err():message()}`).([]any)
-	require.True(t, isList)
+		return {last:kind(), last:retryable(), last:message(), stream:err():message()}`)
 	require.Equal(t, []any{"UNAVAILABLE", true}, got[:2])
 	require.Regexp(t, `stream fell behind: .* unread, limit 1000 bytes; read faster, raise max_bytes, or resubscribe with snapshot = true`, got[2])
 	require.Equal(t, got[2], got[3])

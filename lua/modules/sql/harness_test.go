@@ -22,63 +22,69 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world runs scripts beside a real database app:db.
 type world struct {
 	*scripttest.World
-	t         testing.TB
+	tb        testing.TB
 	directory *resource.Directory
 	db        *sqlite.DB
 	withdraw  func()
 	file      string
 }
 
-func newWorld(t testing.TB) *world {
-	t.Helper()
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
 	directory := resource.New()
-	w := &world{t: t, directory: directory, file: filepath.Join(t.TempDir(), "app.db")}
+	w := &world{tb: tb, directory: directory, file: filepath.Join(tb.TempDir(), "app.db")}
 	withdraw := directory.Declare(scripttest.ID("db"))
-	t.Cleanup(withdraw)
+	tb.Cleanup(withdraw)
 	w.open()
-	t.Cleanup(func() { w.stop() })
-	w.World = scripttest.New(t, sql.New(directory), io.New(), errors.New(), channel.New()) // its processes end before the database closes
+	tb.Cleanup(func() { w.stop() })
+	w.World = scripttest.New(tb, sql.New(directory), io.New(), errors.New(), channel.New()) // its processes end before the database closes
 	return w
 }
 
 // open starts the database.
 func (w *world) open() {
-	w.t.Helper()
+	w.tb.Helper()
 	cfg := new(api.SQLiteConfig)
 	cfg.SetDefaults()
 	cfg.File, cfg.ForeignKeys = w.file, true
-	db, err := sqlite.Open(w.t.Context(), scripttest.ID("db"), cfg, "")
-	require.NoError(w.t, err)
+	db, err := sqlite.Open(w.tb.Context(), scripttest.ID("db"), cfg, "")
+	require.NoError(w.tb, err)
 	w.db, w.withdraw = db, w.directory.Publish(scripttest.ID("db"), db)
 }
 
 // stop stops the database.
 func (w *world) stop() {
-	w.t.Helper()
+	w.tb.Helper()
 	w.withdraw()
-	require.NoError(w.t, w.db.Close())
+	require.NoError(w.tb, w.db.Close())
 }
 
 // schema runs statements outside any script.
 func (w *world) schema(statements string) {
-	w.t.Helper()
-	_, err := w.db.Pool().ExecContext(w.t.Context(), statements)
-	require.NoError(w.t, err)
+	w.tb.Helper()
+	_, err := w.db.Pool().ExecContext(w.tb.Context(), statements)
+	require.NoError(w.tb, err)
 }
 
 // count returns the number of rows of a table.
 func (w *world) count(table string) int {
-	w.t.Helper()
+	w.tb.Helper()
 	var n int
-	require.NoError(w.t, w.db.Pool().QueryRowContext(w.t.Context(), "SELECT count(*) FROM "+table).Scan(&n)) //nolint:gosec // a test's own table
+	require.NoError(w.tb, w.db.Pool().QueryRowContext(w.tb.Context(), "SELECT count(*) FROM "+table).Scan(&n))
 	return n
 }
 
 // onDB runs body with db = sql.get("app:db"). In body, ok(…) fails the script with the error of a call, and
 // err(…) returns kind and message of the error that a call must return.
 func (w *world) onDB(body string, args ...any) any {
-	w.t.Helper()
+	w.tb.Helper()
 	return w.Value(prelude+body, args...)
+}
+
+// listOnDB is onDB for a body that returns a list.
+func (w *world) listOnDB(body string, args ...any) []any {
+	w.tb.Helper()
+	return w.List(prelude+body, args...)
 }
 
 const prelude = `

@@ -31,7 +31,7 @@ type executor interface {
 func textRunner(on executor, text string) runner {
 	return runner{
 		query: func(ctx context.Context, args []any) (*sql.Rows, error) {
-			return on.QueryContext(ctx, text, args...) //nolint:sqlclosecheck,rowserrcheck // the caller closes and checks
+			return on.QueryContext(ctx, text, args...)
 		},
 		execute: func(ctx context.Context, args []any) (sql.Result, error) { return on.ExecContext(ctx, text, args...) },
 	}
@@ -41,7 +41,7 @@ func textRunner(on executor, text string) runner {
 func preparedRunner(stmt *sql.Stmt) runner {
 	return runner{
 		query: func(ctx context.Context, args []any) (*sql.Rows, error) {
-			return stmt.QueryContext(ctx, args...) //nolint:sqlclosecheck,rowserrcheck // the caller closes and checks
+			return stmt.QueryContext(ctx, args...)
 		},
 		execute: func(ctx context.Context, args []any) (sql.Result, error) { return stmt.ExecContext(ctx, args...) },
 	}

@@ -27,8 +27,7 @@ func TestGetFindsDatabases(t *testing.T) {
 		`5`:             {"INVALID", `sql: get: the ID is 5, must be a string like app:db`},
 		``:              {"INVALID", `sql: get: the ID is nil, must be a string`},
 	} {
-		got, isList := w.onDB(`return err(sql.get(` + argument + `))`).([]any)
-		require.True(t, isList)
+		got := w.listOnDB(`return err(sql.get(` + argument + `))`)
 		require.Equal(t, want[0], got[0], argument)
 		require.Contains(t, got[1], want[1], argument)
 	}
@@ -74,8 +73,7 @@ func TestQueryReturnsWhatRETURNINGGives(t *testing.T) {
 
 func TestTwoColumnsOfOneNameAreRefused(t *testing.T) {
 	t.Parallel()
-	got, isList := newWorld(t).onDB(`return err(db:query("SELECT 1 AS id, 2 AS x, 3 AS id"))`).([]any)
-	require.True(t, isList)
+	got := newWorld(t).listOnDB(`return err(db:query("SELECT 1 AS id, 2 AS x, 3 AS id"))`)
 	require.Equal(t, []any{"INVALID", `sql: query "app:db": two columns are named "id", and a row has one field of a name: rename one with AS`}, got)
 }
 
@@ -100,8 +98,7 @@ func TestErrorsOfSQLiteHaveKinds(t *testing.T) {
 		`INSERT INTO p (u) VALUES (?)`:     {"", `not enough args to execute query: want 1 got 0`},
 		`ATTACH '/nonexistent/x.db' AS y;`: {"INVALID", `unable to open database`},
 	} {
-		got, isList := w.onDB(`return err(db:execute(...))`, statement).([]any)
-		require.True(t, isList)
+		got := w.listOnDB(`return err(db:execute(...))`, statement)
 		if want[0] != "" {
 			require.Equal(t, want[0], got[0], statement)
 		}
@@ -152,12 +149,13 @@ func TestAHandleFindsARestartedDatabase(t *testing.T) {
 	require.Equal(t, []any{int64(1), int64(1)}, steps.Next())
 	w.stop()
 	for _, answer := range steps.Next() {
-		require.Equal(t, "UNAVAILABLE", answer.([]any)[0], answer)
-		require.Contains(t, answer.([]any)[1], `"app:db"`)
+		refused := scripttest.AsList(t, answer)
+		require.Equal(t, "UNAVAILABLE", refused[0], refused)
+		require.Contains(t, refused[1], `"app:db"`)
 	}
 	w.open()
 	after := steps.Next()
-	require.Equal(t, "UNAVAILABLE", after[0].([]any)[0]) // a statement belongs to the database that has prepared it
+	require.Equal(t, "UNAVAILABLE", scripttest.AsList(t, after[0])[0]) // a statement belongs to the database that has prepared it
 	require.Equal(t, int64(1), after[1])
 	steps.End()
 	require.Equal(t, 2, w.count("a"))

@@ -36,7 +36,7 @@ func conversions() map[string]func(v lua.LValue) (any, error) {
 		"float":  asFloat,
 		"text":   asText,
 		"binary": asBinary,
-		"null":   func(lua.LValue) (any, error) { return nil, nil }, //nolint:nilnil // NULL is a value
+		"null":   func(lua.LValue) (any, error) { return nil, nil },
 	}
 }
 

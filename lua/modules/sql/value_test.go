@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
 )
 
 // Each expression is stored as a parameter; SQLite says what arrived.
@@ -67,8 +69,7 @@ func TestConversionsRefuseWhatDoesNotFit(t *testing.T) {
 		`as.text(true)`:                 `sql: as.text: true is not a string or a number`,
 		`as.binary(1)`:                  `sql: as.binary: 1 is not a string`,
 	} {
-		got, isList := w.onDB(`return err(sql.` + expression + `)`).([]any)
-		require.True(t, isList)
+		got := w.listOnDB(`return err(sql.` + expression + `)`)
 		require.Equal(t, "INVALID", got[0], expression)
 		require.Contains(t, got[1], want, expression)
 	}
@@ -110,8 +111,7 @@ func TestWrongParametersAreInvalid(t *testing.T) {
 			require.Equal(t, map[string]any{}, got)
 			continue
 		}
-		answer, isList := got.([]any)
-		require.True(t, isList, params)
+		answer := scripttest.AsList(t, got)
 		require.Equal(t, "INVALID", answer[0], params)
 		require.Contains(t, answer[1], `sql: query "app:db": `)
 		require.Contains(t, answer[1], want)
@@ -147,9 +147,9 @@ func TestResultsAreTheStoredValues(t *testing.T) {
 
 // stored returns a value as a script should see it.
 func (w *world) stored(query string) any {
-	w.t.Helper()
+	w.tb.Helper()
 	var v any
-	require.NoError(w.t, w.db.Pool().QueryRowContext(w.t.Context(), query).Scan(&v))
+	require.NoError(w.tb, w.db.Pool().QueryRowContext(w.tb.Context(), query).Scan(&v))
 	switch v := v.(type) {
 	case int64:
 		if v > 1<<53 || v < -(1<<53) {
