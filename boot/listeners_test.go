@@ -1,0 +1,159 @@
+package boot_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/registry"
+	supervisorapi "github.com/wippy-cdc/runtime/api/supervisor"
+	"github.com/wippy-cdc/runtime/boot"
+	"github.com/wippy-cdc/runtime/service/supervisor"
+)
+
+// scripted is a service that does what the entry's meta says: run, fail, retry or hang.
+type scripted struct {
+	entry  *api.Entry
+	events *[]string
+}
+
+func (s scripted) String() string { return s.entry.ID.String() }
+
+func (s scripted) Serve(ctx context.Context, ready func()) error {
+	switch s.entry.Meta["does"] {
+	case "fail":
+		return errs.New(errs.Invalid, "cannot work")
+	case "retry":
+		return errs.New(errs.Unavailable, "not yet")
+	case "hang":
+		<-ctx.Done()
+		return ctx.Err()
+	default:
+		*s.events = append(*s.events, "up "+string(s.entry.Kind))
+		ready()
+		<-ctx.Done()
+		*s.events = append(*s.events, "down "+string(s.entry.Kind))
+		return nil
+	}
+}
+
+// listening is a listener over a supervisor, with what has happened to its entries.
+type listening struct {
+	api.Listener
+	services *supervisor.Supervisor
+	events   []string
+	declared map[api.ID]int
+}
+
+func listen(t *testing.T) *listening {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	l := &listening{services: supervisor.New(t.Context(), log, nil), declared: make(map[api.ID]int)}
+	build := func(entry *api.Entry) (supervisorapi.Service, error) {
+		if entry.Meta["does"] == "nothing" {
+			return nil, errors.New("cannot be built")
+		}
+		return scripted{entry, &l.events}, nil
+	}
+	l.Listener = boot.NewServiceListener(l.services, log, build, func(entry *api.Entry) func() {
+		l.declared[entry.ID]++
+		return func() { l.declared[entry.ID]-- }
+	})
+	return l
+}
+
+func (l *listening) close(t *testing.T) {
+	t.Helper()
+	require.NoError(t, l.services.Close(context.WithoutCancel(t.Context())))
+}
+
+func (l *listening) state(name string) supervisorapi.State {
+	return l.services.Status(id(name).String()).State
+}
+
+func entry(name, does string) *api.Entry {
+	return &api.Entry{
+		ID: id(name), Kind: "test.one", Meta: map[string]any{"does": does}, Start: true,
+		Lifecycle: supervisorapi.DefaultLifecycle(),
+	}
+}
+
+func TestListenerAddsUpdatesAndDeletes(t *testing.T) {
+	l := listen(t)
+	defer l.close(t)
+	one := entry("a", "run")
+	require.NoError(t, l.Add(t.Context(), one))
+	require.NoError(t, l.Add(t.Context(), one), "adding it again does nothing")
+	require.Equal(t, supervisorapi.Running, l.state("a"))
+	require.Equal(t, 1, l.declared[id("a")])
+
+	two := entry("a", "run")
+	two.Kind = "test.two"
+	require.NoError(t, l.Update(t.Context(), two))
+	three := entry("a", "run")
+	three.Kind = "test.three"
+	require.NoError(t, l.Add(t.Context(), three), "adding another of the same ID replaces it")
+
+	require.NoError(t, l.Delete(t.Context(), id("a")))
+	require.NoError(t, l.Delete(t.Context(), id("a")))
+	require.Equal(t, []string{
+		"up test.one", "down test.one", "up test.two", "down test.two", "up test.three", "down test.three",
+	}, l.events)
+	require.Zero(t, l.declared[id("a")])
+	require.Equal(t, supervisorapi.Unknown, l.state("a"))
+}
+
+func TestListenerDeclaresWhatIsNotStarted(t *testing.T) {
+	l := listen(t)
+	defer l.close(t)
+	idle := entry("a", "run")
+	idle.Start = false
+	require.NoError(t, l.Add(t.Context(), idle))
+	require.Equal(t, supervisorapi.Unknown, l.state("a"))
+	require.Equal(t, 1, l.declared[id("a")])
+	require.NoError(t, l.Delete(t.Context(), id("a")))
+	require.Zero(t, l.declared[id("a")])
+}
+
+func TestFailedAddLeavesNoTrace(t *testing.T) {
+	l := listen(t)
+	defer l.close(t)
+	require.EqualError(t, l.Add(t.Context(), entry("a", "fail")), "cannot work")
+	require.EqualError(t, l.Add(t.Context(), entry("b", "nothing")), "cannot be built")
+	for _, name := range []string{"a", "b"} {
+		require.Equal(t, supervisorapi.Unknown, l.state(name))
+		require.Zero(t, l.declared[id(name)])
+		require.NoError(t, l.Add(t.Context(), entry(name, "run")))
+	}
+}
+
+func TestServiceThatIsTriedAgainIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := listen(t)
+		defer l.close(t)
+		require.NoError(t, l.Add(t.Context(), entry("a", "retry")))
+		require.Equal(t, supervisorapi.Backoff, l.state("a"))
+		began := time.Now()
+		require.NoError(t, l.Add(t.Context(), entry("b", "hang")))
+		require.Equal(t, 10*time.Second, time.Since(began))
+		require.Equal(t, supervisorapi.Starting, l.state("b"))
+	})
+}
+
+func TestAddThatIsInterruptedLeavesNoTrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := listen(t)
+		defer l.close(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, l.Add(ctx, entry("a", "hang")), context.DeadlineExceeded)
+		require.Equal(t, supervisorapi.Unknown, l.state("a"))
+		require.Zero(t, l.declared[id("a")])
+	})
+}

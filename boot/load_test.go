@@ -1,0 +1,115 @@
+package boot_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/boot"
+)
+
+// problems loads an app and returns what is wrong with it, a line each, without the directory.
+func problems(t *testing.T, archive string) []string {
+	t.Helper()
+	f := write(t, archive)
+	_, err := boot.Load(f.settings)
+	require.Equal(t, errs.Invalid, errs.KindOf(err))
+	p, ok := errors.AsType[*boot.Problems](err)
+	require.True(t, ok)
+	require.Equal(t, len(p.List), strings.Count(p.Error(), "\n")+1)
+	return strings.Split(strings.ReplaceAll(p.Error(), f.settings.Dir+"/", ""), "\n")
+}
+
+func TestScriptsAreCheckedBeforeAnythingRuns(t *testing.T) {
+	require.Equal(t, []string{
+		"app.yaml:5: app:syntax: source: bad.lua:2: syntax error near \"=\"",
+		"app.yaml:8: app:inline: source: app:inline:1: syntax error at the end of the script",
+		"app.yaml:9: app:modules: modules[0]: there is no module \"jsn\"; did you mean json?",
+		"app.yaml:9: app:modules: modules[1]: there is no module \"filesystem\"; " +
+			"there are cdc, channel, errors, io, json, logger, process, sql, time",
+		"app.yaml:9: app:modules: modules[3]: lists \"sql\" twice",
+		"app.yaml:10: app:hides: imports.cdc: \"cdc\" is the name of a module: import the library under another name",
+	}, problems(t, `namespace: app
+entries:
+  - name: syntax
+    kind: process.lua
+    source: file://bad.lua
+  - name: inline
+    kind: library.lua
+    source: "function f("
+  - {name: modules, kind: process.lua, source: "return {}", modules: [jsn, filesystem, sql, sql]}
+  - {name: hides, kind: process.lua, source: "return {}", imports: {cdc: lib}}
+  - {name: lib, kind: library.lua, source: "return {}"}
+-- bad.lua --
+local x
+x = = 1
+`))
+}
+
+func TestCommandsAreChecked(t *testing.T) {
+	require.Equal(t, []string{
+		"app.yaml:3: app:a: meta.command: expected a mapping with name, short and use_case",
+		"app.yaml:4: app:b: meta.command: name is required: it is what the user types",
+		"app.yaml:4: app:b: meta.command.nam: unknown field; did you mean name?",
+		"app.yaml:5: app:c: meta.command.name: expected text",
+		"app.yaml:5: app:c: meta.command.short: expected text",
+		"app.yaml:6: app:d: meta.command.name: \"a b\" is not the name of a command",
+		"app.yaml:7: app:e: meta.command.name: \"-x\" is not the name of a command",
+	}, problems(t, `namespace: app
+entries:
+  - {name: a, kind: process.lua, source: "return {}", meta: {command: go}}
+  - {name: b, kind: process.lua, source: "return {}", meta: {command: {nam: x}}}
+  - {name: c, kind: process.lua, source: "return {}", meta: {command: {name: 1, short: [x]}}}
+  - {name: d, kind: process.lua, source: "return {}", meta: {command: {name: "a b"}}}
+  - {name: e, kind: process.lua, source: "return {}", meta: {command: {name: "-x"}}}
+`))
+	require.Equal(t, []string{
+		"app.yaml:4: app:b: meta.command.name: there is another command go: app:a",
+	}, problems(t, `namespace: app
+entries:
+  - {name: a, kind: process.lua, source: "return {}", meta: {command: {name: go}}}
+  - {name: b, kind: process.lua, source: "return {}", meta: {command: {name: go}}}
+`))
+}
+
+func TestCommandsAreListedByName(t *testing.T) {
+	app := write(t, `namespace: app
+entries:
+  - {name: b, kind: process.lua, source: "return {}", meta: {command: {name: two, use_case: test}}}
+  - {name: a, kind: process.lua, source: "return {}", meta: {command: {name: one, short: first}, other: 1}}
+  - {name: c, kind: process.lua, source: "return {}"}
+`).app(t)
+	require.Equal(t, 3, app.Len())
+	require.Equal(t, []boot.Command{
+		{ID: id("a"), Name: "one", Short: "first"}, {ID: id("b"), Name: "two", UseCase: "test"},
+	}, app.Commands())
+}
+
+func TestPostgresSourcesAreValidatedInFull(t *testing.T) {
+	require.Equal(t, []string{
+		"app.yaml:3: app:pg: db_resource: is required, or host and database: say where the server is",
+		"app.yaml:3: app:pg: publication: is required, or tables: say what to capture",
+		"app.yaml:5: app:pg: slot_name: \"Not-Valid\": only a-z, 0-9 and _ are allowed, 63 characters at most",
+		"app.yaml:6: app:pg: on_idle: \"wait\" is not known: use hold or discard",
+	}, problems(t, `namespace: app
+entries:
+  - name: pg
+    kind: db.cdc.postgres
+    slot_name: Not-Valid
+    on_idle: wait
+`))
+}
+
+func TestLoadStartsNothing(t *testing.T) {
+	f := write(t, `namespace: app
+entries:
+  - {name: db, kind: db.sql.sqlite, file: data/app.db, lifecycle: {auto_start: true}}
+`)
+	f.app(t)
+	require.NoDirExists(t, f.settings.Dir+"/data")
+	_, err := boot.Load(boot.Settings{Dir: f.settings.Dir + "/nowhere"})
+	require.Equal(t, errs.NotFound, errs.KindOf(err))
+}
