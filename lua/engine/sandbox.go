@@ -30,6 +30,7 @@ func openLibraries(p *Process, L *lua.LState) {
 	}
 	L.SetFuncs(globals, map[string]lua.LGFunction{
 		"print":          printLine,
+		"error":          raise,
 		"require":        require,
 		"setmetatable":   setmetatable(L),
 		"collectgarbage": collectgarbage,
@@ -61,6 +62,21 @@ func printLine(L *lua.LState) int {
 	if err != nil {
 		L.RaiseError("print: %v", err)
 	}
+	return 0
+}
+
+// raise is error. It differs from gopher-lua's in that level 2 means the caller of the function that calls error, as it
+// should.
+func raise(L *lua.LState) int {
+	v, level := L.CheckAny(1), L.OptInt(2, 1)
+	text, ok := v.(lua.LString)
+	if !ok || level < 2 {
+		L.Error(v, level)
+	}
+	if where := L.Where(level); where != "" && where != "[G]:" {
+		text = lua.LString(where+" ") + text
+	}
+	L.Error(text, 0)
 	return 0
 }
 
