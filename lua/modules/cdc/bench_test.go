@@ -2,7 +2,7 @@ package cdc_test
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -37,9 +37,9 @@ type endlessStream struct {
 func (s *endlessStream) Poll() (*api.Change, error) {
 	const size = 1000
 	if s.change.Index = s.count % size; s.change.Index == 0 {
-		sequence := uint64(s.count/size + 1) //nolint:gosec // never negative
+		sequence := uint64(s.count/size + 1)
 		s.change.Transaction = &api.Transaction{
-			Source: scripttest.ID("pg"), Generation: "64f1c2a3b4d5e", Sequence: sequence, LSN: fmt.Sprint(sequence), CommittedAt: time.Now(),
+			Source: scripttest.ID("pg"), Generation: "64f1c2a3b4d5e", Sequence: sequence, LSN: strconv.FormatUint(sequence, 10), CommittedAt: time.Now(),
 		}
 	}
 	s.change.Last = s.change.Index == size-1

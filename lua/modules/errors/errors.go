@@ -96,7 +96,7 @@ func fromTable(L *lua.LState, t *lua.LTable) error {
 // is is errors.is. A kind that does not exist raises an error: a misspelt one would never match.
 func is(L *lua.LState) int {
 	err, ok := engine.ErrorOf(L.Get(1))
-	if L.Get(2) != lua.LNil {
+	if L.GetTop() > 1 { // a kind that is nil was looked up under a name that does not exist
 		kind := errs.Kind(L.CheckString(2))
 		if !slices.Contains(kinds(), kind) {
 			L.ArgError(2, option.Describe(L.Get(2))+" is no kind of error: use "+strings.Join(names(), ", "))

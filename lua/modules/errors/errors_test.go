@@ -86,6 +86,7 @@ func TestWrongArgumentsAreRaised(t *testing.T) {
 		`errors.new({message = "m", kind = "WRONG"})`: `kind is "WRONG", must be one of UNKNOWN, INVALID, NOT_FOUND`,
 		`errors.new({message = "m", retryable = 1})`:  `retryable is 1, must be true or false`,
 		`errors.new({mesage = "m"})`:                  `key "mesage" is not known: use message, kind, retryable`,
+		`errors.is(nil, errors.NOTFOUND)`:             `string expected, got nil`,
 		`errors.is(nil, "NOTFOUND")`:                  `"NOTFOUND" is no kind of error: use UNKNOWN, INVALID`,
 	} {
 		require.ErrorContains(t, w.Failure(call), want, call)

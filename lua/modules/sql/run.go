@@ -16,8 +16,10 @@ import (
 
 // runner runs one statement with its arguments: on the pool, in a transaction, or a prepared one.
 type runner struct {
-	query   func(ctx context.Context, args []any) (*sql.Rows, error)
-	execute func(ctx context.Context, args []any) (sql.Result, error)
+	text     string
+	prepared bool
+	query    func(ctx context.Context, args []any) (*sql.Rows, error)
+	execute  func(ctx context.Context, args []any) (sql.Result, error)
 }
 
 // executor is what a pool and a transaction have in common.
@@ -30,6 +32,7 @@ type executor interface {
 // textRunner returns the runner of a statement given as text.
 func textRunner(on executor, text string) runner {
 	return runner{
+		text: text,
 		query: func(ctx context.Context, args []any) (*sql.Rows, error) {
 			return on.QueryContext(ctx, text, args...)
 		},
@@ -38,8 +41,9 @@ func textRunner(on executor, text string) runner {
 }
 
 // preparedRunner returns the runner of a prepared statement.
-func preparedRunner(stmt *sql.Stmt) runner {
+func preparedRunner(stmt *sql.Stmt, text string) runner {
 	return runner{
+		text: text, prepared: true,
 		query: func(ctx context.Context, args []any) (*sql.Rows, error) {
 			return stmt.QueryContext(ctx, args...)
 		},
@@ -58,7 +62,7 @@ func text(L *lua.LState) (string, error) {
 
 // query runs r with params and pushes the rows.
 func (s *session) query(L *lua.LState, db api.DB, r runner, params lua.LValue) int {
-	args, err := arguments(params)
+	args, err := r.arguments(db, params)
 	if err != nil {
 		return engine.Fail(L, s.failure(db, "query", err))
 	}
@@ -82,7 +86,7 @@ func (s *session) query(L *lua.LState, db api.DB, r runner, params lua.LValue) i
 
 // execute runs r with params and pushes what it has done.
 func (s *session) execute(L *lua.LState, db api.DB, r runner, params lua.LValue) int {
-	args, err := arguments(params)
+	args, err := r.arguments(db, params)
 	if err != nil {
 		return engine.Fail(L, s.failure(db, "execute", err))
 	}

@@ -16,6 +16,7 @@ type statement struct {
 	session *session
 	db      api.DB
 	stmt    *sql.Stmt
+	text    string
 	// tx is the transaction that it was prepared in, nil if it belongs to the pool.
 	tx     *transaction
 	closed bool
@@ -40,7 +41,7 @@ func (s *session) prepare(L *lua.LState, db api.DB, on executor, tx *transaction
 	if err != nil {
 		return engine.Fail(L, s.failure(db, "prepare", err))
 	}
-	st := &statement{session: s, db: db, stmt: stmt, tx: tx}
+	st := &statement{session: s, db: db, stmt: stmt, text: query, tx: tx}
 	st.forget = s.process.OnEnd(func() {
 		_ = stmt.Close() // its connection may be gone, and nobody is left to be told
 	})
@@ -53,7 +54,7 @@ func (st *statement) run(L *lua.LState, step string, do verb) int {
 	if err != nil {
 		return engine.Fail(L, st.session.failure(st.db, step, err))
 	}
-	return do(st.session, L, st.db, preparedRunner(st.stmt), L.Get(2))
+	return do(st.session, L, st.db, preparedRunner(st.stmt, st.text), L.Get(2))
 }
 
 func (st *statement) usable(L *lua.LState) error {
