@@ -78,11 +78,14 @@ func (p *program) runNamed(ctx context.Context, dir string, dirGiven bool, args 
 		}
 	}
 	app, err := p.load(dir, args[1:])
-	if err != nil {
-		if _, shown := errors.AsType[exitCode](err); !shown && !dirGiven {
-			return fmt.Errorf("run: there is no directory %q, and no app to run a command of that name: %w", name, err)
-		}
+	_, shown := errors.AsType[exitCode](err)
+	switch {
+	case err != nil && dirGiven:
 		return err
+	case shown:
+		return fmt.Errorf("run: there is no directory %q, and the app in %q has problems", name, dir)
+	case err != nil:
+		return fmt.Errorf("run: there is no directory %q, and no app to run a command of that name: %w", name, err)
 	}
 	command, found := find(app, name)
 	if !found {

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+)
+
+// Main is the program.
+var Main = main
+
+// Run runs a command line in this process.
+func Run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal, exit func(code int)) int {
+	p := &program{stdin: eof{}, stdout: stdout, stderr: stderr, signals: signals, exit: exit}
+	return p.run(args)
+}
+
+// NewConsole returns the handler that writes for people.
+func NewConsole(w io.Writer, level slog.Level) slog.Handler {
+	return &console{mu: new(sync.Mutex), w: w, level: level}
+}
+
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }

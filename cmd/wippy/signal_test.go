@@ -1,0 +1,150 @@
+package main_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	wippy "github.com/wippy-cdc/runtime/cmd/wippy"
+)
+
+// app prints "up" and then waits: "patient" ends when it is asked to, "stubborn" does not.
+const app = `
+namespace: app
+entries:
+  - {name: term, kind: terminal.host, lifecycle: {stop_timeout: 500ms}}
+  - name: patient
+    kind: process.lua
+    modules: [io]
+    source: |
+      local io = require("io")
+      function main()
+        io.print("up")
+        process.events():receive()
+        io.print("asked to end")
+      end
+  - name: stubborn
+    kind: process.lua
+    modules: [io]
+    source: |
+      local io = require("io")
+      function main()
+        local events = process.events()
+        io.print("up")
+        events:receive()
+        io.print("asked to end")
+        events:receive()
+      end
+  - name: service
+    kind: process.service
+    process: %s
+    host: term
+    lifecycle: {auto_start: true, stop_timeout: 500ms}
+`
+
+// output tells when a text appears in it.
+type output struct {
+	mu      sync.Mutex
+	content bytes.Buffer
+	waiting map[string]chan struct{}
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, err := o.content.Write(p)
+	for text, seen := range o.waiting {
+		if strings.Contains(o.content.String(), text) {
+			close(seen)
+			delete(o.waiting, text)
+		}
+	}
+	return n, err
+}
+
+// wants returns a channel that is closed when text appears. It is called before anything is written.
+func (o *output) wants(text string) <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.waiting == nil {
+		o.waiting = make(map[string]chan struct{})
+	}
+	o.waiting[text] = make(chan struct{})
+	return o.waiting[text]
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.content.String()
+}
+
+func writeApp(t *testing.T, process string) {
+	t.Helper()
+	dir := t.TempDir()
+	yaml := strings.Replace(app, "%s", process, 1)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "app.yaml"), []byte(yaml), 0o600))
+	t.Chdir(dir)
+}
+
+func TestFirstSignalStopsCleanly(t *testing.T) {
+	for name, c := range map[string]struct {
+		args   []string
+		signal os.Signal
+		code   int
+	}{
+		"run, SIGINT":      {[]string{"run"}, os.Interrupt, 0},
+		"run, SIGTERM":     {[]string{"run"}, syscall.SIGTERM, 0},
+		"process, SIGINT":  {[]string{"run", "-x", "app:patient"}, os.Interrupt, 130},
+		"process, SIGTERM": {[]string{"run", "-x", "app:patient"}, syscall.SIGTERM, 143},
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeApp(t, "patient")
+			signals := make(chan os.Signal, 2)
+			stdout, stderr := &output{}, &output{}
+			up := stdout.wants("up\n")
+			go func() {
+				<-up
+				signals <- c.signal
+			}()
+			code := wippy.Run(c.args, stdout, stderr, signals, func(int) { panic("must not exit at once") })
+			require.Equal(t, c.code, code, stderr.String())
+			require.Contains(t, stdout.String(), "asked to end")
+		})
+	}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		args   []string
+		signal os.Signal
+		code   int
+	}{
+		"run":     {[]string{"run"}, os.Interrupt, 130},
+		"process": {[]string{"run", "-x", "app:stubborn"}, syscall.SIGTERM, 143},
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeApp(t, "stubborn")
+			signals := make(chan os.Signal, 2)
+			stdout, stderr := &output{}, &output{}
+			up, asked := stdout.wants("up\n"), stdout.wants("asked to end\n")
+			go func() {
+				<-up
+				signals <- c.signal
+				<-asked
+				signals <- c.signal
+			}()
+			exited := make(chan int, 1)
+			wippy.Run(c.args, stdout, stderr, signals, func(code int) { exited <- code })
+			require.Len(t, exited, 1)
+			require.Equal(t, c.code, <-exited)
+		})
+	}
+}
