@@ -6,11 +6,13 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/value"
 )
 
@@ -47,6 +49,9 @@ func (e *encoder) encode(v lua.LValue) error {
 	case *lua.LTable:
 		return e.table(v)
 	default:
+		if err, ok := engine.ErrorOf(v); ok {
+			return e.text(err.Error())
+		}
 		return e.fail("a %s has no JSON form", v.Type())
 	}
 }
@@ -186,14 +191,10 @@ func (e *encoder) object(t *lua.LTable, names []string) error {
 }
 
 func (e *encoder) fail(format string, args ...any) error {
-	where := "value"
 	const longest = 16
-	for i, step := range e.path {
-		if i == longest {
-			where += "…"
-			break
-		}
-		where += step
+	where := "value" + strings.Join(e.path[:min(len(e.path), longest)], "")
+	if len(e.path) > longest {
+		where += "…"
 	}
-	return errs.New(errs.Invalid, "json: encode: %s: %w", strconv.Quote(where), errs.New(errs.Invalid, format, args...))
+	return errs.New(errs.Invalid, "json: encode: %q: %w", where, errs.New(errs.Invalid, format, args...))
 }

@@ -50,11 +50,20 @@ func TestEncode(t *testing.T) {
 	}
 }
 
+func TestAnErrorIsItsMessage(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, `["json: decode: the text is nil, must be a string"]`, newWorld(t).Value(`
+		local json = require("json")
+		local _, err = json.decode()
+		return json.encode({err})`))
+}
+
 func TestEncodeWithIndent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	require.Equal(t, "{\n  \"a\": [\n    1\n  ],\n  \"b\": {}\n}",
-		w.Value(`return require("json").encode({a = {1}, b = {}}, {indent = "  "})`))
+	const want = "{\n  \"a\": [\n    1\n  ],\n  \"b\": {}\n}"
+	got := w.Value(`return require("json").encode({a = {1}, b = {}}, {indent = "  "})`)
+	require.True(t, want == got, got) //nolint:testifylint // white space matters here
 	require.Equal(t, "[\n\t1\n]", w.Value(`return require("json").encode({1}, {indent = "\t"})`))
 }
 
@@ -78,9 +87,7 @@ func TestEncodeRefusesWhatJSONCannotSay(t *testing.T) {
 		`v, o = 1, {indnt = " "}`:              `json: encode: key "indnt" is not known: use indent`,
 		`v, o = 1, {indent = "x"}`:             `json: encode: indent is "x", must be one of`,
 	} {
-		got := w.Value(script + ` local text, err = require("json").encode(v, o) return {tostring(text), err:kind(), err:message()}`)
-		answer, ok := got.([]any)
-		require.True(t, ok)
+		answer := w.List(script + ` local text, err = require("json").encode(v, o) return {tostring(text), err:kind(), err:message()}`)
 		require.Equal(t, []any{"nil", "INVALID"}, answer[:2], script)
 		require.Contains(t, answer[2], want, script)
 	}
@@ -165,9 +172,7 @@ func TestDecodeRefusesWhatIsNotJSON(t *testing.T) {
 		"\"tab\there\"":   "invalid character",
 		`{"a": undefined`: "invalid character 'u'",
 	} {
-		got := w.Value(`local v, err = require("json").decode(...) return {tostring(v), err:kind(), err:message()}`, text)
-		answer, ok := got.([]any)
-		require.True(t, ok)
+		answer := w.List(`local v, err = require("json").decode(...) return {tostring(v), err:kind(), err:message()}`, text)
 		require.Equal(t, []any{"nil", "INVALID"}, answer[:2], text)
 		require.Contains(t, answer[2], "json: decode: ", text)
 		require.Contains(t, answer[2], want, text)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func NewWithInput(tb testing.TB, stdin io.Reader, args []string, modules ...engi
 	tb.Helper()
 	w := &World{Log: &Buffer{}, Out: &Buffer{}, Err: &Buffer{}, tb: tb, pacer: &pacer{}}
 	handler := slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})
-	w.Engine = engine.New(engine.Settings{Logger: slog.New(handler), Modules: append(modules[:len(modules):len(modules)], w.pacer)})
+	w.Engine = engine.New(engine.Settings{Logger: slog.New(handler), Modules: append(slices.Clip(modules), w.pacer)})
 	for _, m := range modules {
 		w.modules = append(w.modules, m.Name())
 	}
@@ -145,6 +146,22 @@ func (w *World) ValueOn(host registry.ID, body string, args ...any) any {
 		w.tb.Fatal(exit.Err)
 	}
 	return exit.Value
+}
+
+// List is Value of a script that returns a list.
+func (w *World) List(body string, args ...any) []any {
+	w.tb.Helper()
+	return AsList(w.tb, w.Value(body, args...))
+}
+
+// AsList returns v, which must be a list.
+func AsList(tb testing.TB, v any) []any {
+	tb.Helper()
+	list, ok := v.([]any)
+	if !ok {
+		tb.Fatalf("the script returned %v, it should have returned a list", v)
+	}
+	return list
 }
 
 // Failure runs body, which must fail, and returns the first cause of its failure: what the script raised or returned.
