@@ -3,18 +3,11 @@ package cdc
 import (
 	"errors"
 	"math"
-	"slices"
 	"sync/atomic"
 )
 
-const (
-	// A stream takes up to this many transactions at a time, which together are no larger than maxTaken unless it
-	// is only one: the fewer its visits to the log, the less it is in the writer's way.
-	takenAtOnce = 32
-	maxTaken    = 64 << 10
-	// notReading is the end of a transaction that is not being read.
-	notReading = math.MaxInt64
-)
+// notReading is the end of a transaction that is not being read.
+const notReading = math.MaxInt64
 
 // cursor is where a stream is in the log.
 type cursor struct {
@@ -33,14 +26,31 @@ type cursor struct {
 	taken []slot
 	used  int
 
+	// skip, if set, is where the stream may go on: there is nothing for it before.
+	skip atomic.Pointer[place]
+	// group is that of the streams with the same selection.
+	group *group
+
 	// These are guarded by the log's mu.
 
-	// listed is the round of Log.waiting in which the cursor was last listed.
+	// listed is the round of the group in which the cursor was last listed as waiting.
 	listed uint64
-	// countedAt is the at, plus one, with which the cursor was last counted in Log.caughtUp.
-	countedAt uint64
 	// gone is why the cursor is no longer in the log, if its stream does not know yet.
 	gone error
+}
+
+// place is a position in the log: the index of a transaction and the log's total before it.
+type place struct {
+	at    uint64
+	start int64
+}
+
+// skipTo moves c forward, over transactions that have nothing for its stream.
+func (c *cursor) skipTo(p place) {
+	if p.at > c.at.Load() {
+		c.at.Store(p.at)
+		c.start.Store(p.start)
+	}
 }
 
 // finish moves c behind the transaction that was read.
@@ -64,30 +74,6 @@ func (c *cursor) begin() Transaction {
 	return s.tx
 }
 
-// join makes c see what is appended from now on.
-func (l *Log) join(c *cursor) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed != nil {
-		return l.closed
-	}
-	c.at.Store(l.ring.next)
-	c.start.Store(l.total)
-	c.end.Store(notReading)
-	l.cursors = append(l.cursors, c)
-	l.streams.Store(int32(len(l.cursors))) //nolint:gosec // bounded by subscriptions.max_subscriptions
-	l.countCaughtUp(c)
-	return nil
-}
-
-// leave forgets c. It is idempotent.
-func (l *Log) leave(c *cursor) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.remove(c)
-	l.sweep()
-}
-
 // errCaughtUp says that a stream has read the whole log.
 var errCaughtUp = errors.New("caught up")
 
@@ -106,8 +92,14 @@ func (l *Log) next(c *cursor) (Transaction, error) {
 
 // take takes transactions for c from the log.
 func (l *Log) take(c *cursor) error {
+	if p := c.skip.Swap(nil); p != nil {
+		c.skipTo(*p)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if c.waits() {
+		c.skipTo(c.group.read)
+	}
 	at := c.at.Load()
 	switch {
 	case c.gone != nil:
@@ -121,80 +113,11 @@ func (l *Log) take(c *cursor) error {
 		return l.fellBehind(c)
 	}
 	l.patrolAt = min(l.patrolAt, l.ring.at(at).end+c.limit+1)
-	start := c.start.Load()
-	c.taken, c.used = c.taken[:0], 0
-	for i := at; i < l.ring.next && len(c.taken) < takenAtOnce; i++ {
-		s := *l.ring.at(i)
-		if i > at && s.end-start > maxTaken {
-			break
-		}
-		c.taken = append(c.taken, s)
-	}
+	c.taken, c.used = l.ring.from(at, c.start.Load(), c.taken[:0]), 0
 	if len(l.cursors) == 1 {
 		for l.ring.first < at+uint64(len(c.taken)) {
 			l.pop()
 		}
 	}
 	return nil
-}
-
-// await lists c as waiting for the next transaction. l.mu must be held.
-func (l *Log) await(c *cursor) {
-	if c.listed != l.round {
-		c.listed = l.round
-		l.waiting = append(l.waiting, c)
-	}
-	l.countCaughtUp(c)
-	l.sweep()
-}
-
-// countCaughtUp counts c, which has read the newest transaction. l.mu must be held.
-func (l *Log) countCaughtUp(c *cursor) {
-	if at := c.at.Load(); c.countedAt != at+1 {
-		c.countedAt = at + 1
-		l.caughtUp++
-	}
-}
-
-// remove forgets c, if it is still known. l.mu must be held.
-func (l *Log) remove(c *cursor) {
-	i := slices.Index(l.cursors, c)
-	if i < 0 {
-		return
-	}
-	l.cursors = cut(l.cursors, i)
-	l.streams.Store(int32(len(l.cursors))) //nolint:gosec // bounded by subscriptions.max_subscriptions
-	if c.countedAt == l.ring.next+1 {
-		l.caughtUp--
-	}
-	if c.listed == l.round {
-		l.waiting = cut(l.waiting, slices.Index(l.waiting, c))
-	}
-}
-
-// cut removes an element of a list whose order does not matter.
-func cut(list []*cursor, i int) []*cursor {
-	last := len(list) - 1
-	list[i], list[last] = list[last], nil
-	return list[:last]
-}
-
-// sweep empties the ring if all streams have read all of it. l.mu must be held.
-func (l *Log) sweep() {
-	if l.caughtUp < len(l.cursors) {
-		return
-	}
-	if l.ring.len() > minRing {
-		l.ring = ring{first: l.ring.next, next: l.ring.next}
-		l.dropped = l.total
-	}
-	for l.ring.len() > 0 {
-		l.pop()
-	}
-}
-
-// pop drops the oldest transaction. l.mu must be held.
-func (l *Log) pop() {
-	l.dropped = l.ring.at(l.ring.first).end
-	l.ring.pop()
 }

@@ -34,8 +34,8 @@ type transaction struct {
 	header api.Transaction
 	size   int64
 	rows   []row
-	// decoded counts the changes that all readers have decoded.
-	decoded atomic.Int64
+	// opened counts the readers, decoded the changes that they have decoded.
+	opened, decoded atomic.Int64
 	// gate, if there is one, holds every reader up before its first change until it is closed.
 	gate chan struct{}
 	// fault, if there is one, is what readers find after the last change.
@@ -45,6 +45,7 @@ type transaction struct {
 func (t *transaction) Size() int64 { return t.size }
 
 func (t *transaction) Open(selection *cdc.Selection) cdc.Reader {
+	t.opened.Add(1)
 	return &reader{tx: t, selection: selection}
 }
 

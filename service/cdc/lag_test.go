@@ -53,6 +53,7 @@ func TestReaderThatNeverReadsIsEnded(t *testing.T) {
 		for i := range int64(100) {
 			w.commit(1000, inserts(i, 1)...)
 			require.Equal(t, i, take(t, reading, 1)[0].After[0].Int64())
+			synctest.Wait()
 		}
 		synctest.Wait()
 		require.Equal(t, errs.Unavailable, errs.KindOf(stuck.Err()))

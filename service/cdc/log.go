@@ -40,12 +40,9 @@ type Log struct {
 	// patrolAt is the total at which the keeper has to look after the streams.
 	patrolAt int64
 	cursors  []*cursor
-	// waiting lists the cursors whose streams wait for the next transaction; whenever the list is emptied a new
-	// round begins.
-	waiting []*cursor
-	round   uint64
-	// caughtUp counts the cursors that have read the newest transaction.
-	caughtUp int
+	groups   []*group
+	// busy counts the cursors that do not wait.
+	busy int
 	// closed is why the log is closed, nil while it is open.
 	closed error
 }
@@ -57,7 +54,6 @@ func NewLog(settings LogSettings) *Log {
 		admission: newAdmission(settings.Source, settings.Subscriptions),
 		alarm:     make(chan struct{}, 1),
 		stop:      make(chan struct{}),
-		round:     1,
 	}
 	l.keeper.Go(l.keep)
 	return l
@@ -77,31 +73,28 @@ func (l *Log) Append(tx Transaction) {
 		return
 	}
 	l.total += size
-	l.ring.push(slot{tx: tx, end: l.total})
+	l.ring.push(slot{tx: tx, size: size, end: l.total})
 	for l.total-l.ring.at(l.ring.first).end > int64(l.settings.Bytes) {
 		l.pop()
 	}
-	l.caughtUp = 0
 	signal := l.alarm
 	if l.total < l.patrolAt {
-		signal = l.callOne()
+		signal = l.whom()
 	}
 	l.mu.Unlock()
 	notify(signal)
 }
 
-// callOne returns the channel that wakes whoever waits for the next transaction: the only such stream itself, or
-// the keeper if there are several, or nil. l.mu must be held.
-func (l *Log) callOne() chan struct{} {
-	switch len(l.waiting) {
-	case 0:
+// whom returns the channel that makes somebody see to a new transaction: the only stream if it waits, the keeper if
+// some of several wait, nil if none does. l.mu must be held.
+func (l *Log) whom() chan struct{} {
+	switch {
+	case l.busy == len(l.cursors):
 		return nil
-	case 1:
-		c := l.waiting[0]
-		l.waiting[0] = nil
-		l.waiting = l.waiting[:0]
-		l.round++
-		return c.wake
+	case len(l.cursors) == 1:
+		g := l.cursors[0].group
+		clear(l.call(g, g.waiting[:0]))
+		return l.cursors[0].wake
 	default:
 		return l.alarm
 	}
@@ -133,7 +126,7 @@ func (l *Log) Subscribe(opts api.StreamOptions) (api.Stream, error) {
 		return nil, err
 	}
 	s := newStream(l, opts)
-	if err := l.join(&s.cursor); err != nil {
+	if err := l.join(&s.cursor, s.selection); err != nil {
 		l.admission.leave(opts.MaxBytes)
 		return nil, err
 	}
@@ -159,8 +152,8 @@ func (l *Log) Close(cause error) {
 		l.closed = cause
 	}
 	cursors := l.cursors
-	l.cursors, l.waiting = nil, nil
-	l.streams.Store(0)
+	l.setCursors(nil)
+	l.groups, l.busy = nil, 0
 	l.sweep()
 	l.mu.Unlock()
 	if first {

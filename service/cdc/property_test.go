@@ -70,7 +70,8 @@ func (m *machine) commit(t *rapid.T) {
 			value: rapid.Int64().Draw(t, "value"),
 		}
 	}), 1, 90).Draw(t, "rows")
-	tx := m.writer.commit(rapid.Int64Range(1, 400).Draw(t, "size"), rows...)
+	size := rapid.OneOf(rapid.Int64Range(1, 400), rapid.Just(int64(100_000))).Draw(t, "size")
+	tx := m.writer.commit(size, rows...)
 	m.largest = max(m.largest, unit.Size(tx.size))
 	for _, r := range m.open {
 		r.expect(tx)
@@ -80,7 +81,7 @@ func (m *machine) commit(t *rapid.T) {
 func (m *machine) subscribe(t *rapid.T) {
 	opts := api.StreamOptions{
 		Buffer:   rapid.SampledFrom([]int{1, 2, 3, 64, 100}).Draw(t, "buffer"),
-		MaxBytes: unit.Size(rapid.Int64Range(1, int64(min(m.bytes, 5000))).Draw(t, "max_bytes")),
+		MaxBytes: unit.Size(rapid.Int64Range(1, int64(m.bytes)).Draw(t, "max_bytes")),
 		Tables:   rapid.SampledFrom([][]string{nil, {"users"}, {"MAIN.ORDERS"}}).Draw(t, "tables"),
 		Ops:      rapid.SampledFrom([][]api.Op{nil, {api.OpInsert}, {api.OpDelete}}).Draw(t, "ops"),
 	}

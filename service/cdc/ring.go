@@ -2,7 +2,8 @@ package cdc
 
 // slot is a transaction's place in the log.
 type slot struct {
-	tx Transaction
+	tx   Transaction
+	size int64
 	// end is the number of bytes appended to the log up to and including tx.
 	end int64
 }
@@ -15,6 +16,11 @@ type ring struct {
 }
 
 const (
+	// Transactions are taken from the ring up to this many at a time, which together are no larger than maxTaken
+	// unless it is only one: the fewer the visits to the log, the less they are in the writer's way.
+	takenAtOnce = 32
+	maxTaken    = 64 << 10
+
 	minRing = 64
 	// An empty ring of more slots than this is given back.
 	maxIdleRing = 4096
@@ -33,6 +39,15 @@ func (r *ring) push(s slot) {
 	}
 	r.next++
 	*r.at(r.next - 1) = s
+}
+
+// from appends to list the slot of index i, before which the total was start, and some that follow.
+func (r *ring) from(i uint64, start int64, list []slot) []slot {
+	list = append(list, *r.at(i))
+	for i++; i < r.next && len(list) < takenAtOnce && r.at(i).end-start <= maxTaken; i++ {
+		list = append(list, *r.at(i))
+	}
+	return list
 }
 
 // pop removes the oldest element.

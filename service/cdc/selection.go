@@ -29,6 +29,14 @@ func (s *Selection) Accepts(table *sql.Table, op api.Op) bool {
 		anyNames(s.stream, table) && anyNames(s.source, table) && table.Name != api.OffsetsTable
 }
 
+// all reports whether there is nothing to select from.
+func (s *Selection) all() bool { return len(s.source) == 0 && len(s.stream) == 0 && len(s.ops) == 0 }
+
+// equal reports whether both are written the same.
+func (s *Selection) equal(other *Selection) bool {
+	return slices.Equal(s.source, other.source) && slices.Equal(s.stream, other.stream) && slices.Equal(s.ops, other.ops)
+}
+
 func (s *Selection) acceptsOp(op api.Op) bool {
 	if len(s.ops) == 0 {
 		return op != api.OpSchema

@@ -1,0 +1,126 @@
+package cdc
+
+import "slices"
+
+// group is the streams of a log that select the same. When they wait, the keeper looks through new transactions once
+// for all of them, and wakes them only if there is something to deliver: otherwise a thousand streams on quiet tables
+// would cost a busy writer more than its own work. The fields are guarded by the log's mu.
+type group struct {
+	selection *Selection
+	members   int
+	// waiting lists the cursors that wait. Whenever the list is emptied, or begun anew, a new round begins.
+	waiting []*cursor
+	round   uint64
+	// read is how far the keeper has looked. Nothing between the place where a cursor began to wait and this one is
+	// for its stream.
+	read place
+}
+
+// waits reports whether c is listed as waiting. The log's mu must be held.
+func (c *cursor) waits() bool { return c.listed == c.group.round }
+
+// join makes c, whose stream has the given selection, see what is appended from now on.
+func (l *Log) join(c *cursor, selection *Selection) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed != nil {
+		return l.closed
+	}
+	c.end.Store(notReading)
+	c.skipTo(place{l.ring.next, l.total})
+	l.setCursors(append(l.cursors, c))
+	i := slices.IndexFunc(l.groups, func(g *group) bool { return g.selection.equal(selection) })
+	if i < 0 {
+		i = len(l.groups)
+		l.groups = append(l.groups, &group{selection: selection, round: 1})
+	}
+	c.group = l.groups[i]
+	c.group.members++
+	l.busy++
+	return nil
+}
+
+// leave forgets c. It is idempotent.
+func (l *Log) leave(c *cursor) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remove(c)
+	l.sweep()
+}
+
+// remove forgets c, if it is still known. l.mu must be held.
+func (l *Log) remove(c *cursor) {
+	i := slices.Index(l.cursors, c)
+	if i < 0 {
+		return
+	}
+	l.setCursors(cut(l.cursors, i))
+	g := c.group
+	if c.waits() {
+		g.waiting = cut(g.waiting, slices.Index(g.waiting, c))
+	} else {
+		l.busy--
+	}
+	if g.members--; g.members == 0 {
+		l.groups = cut(l.groups, slices.Index(l.groups, g))
+	}
+}
+
+func (l *Log) setCursors(cursors []*cursor) {
+	l.cursors = cursors
+	l.streams.Store(int32(len(cursors))) //nolint:gosec // bounded by subscriptions.max_subscriptions
+}
+
+// cut removes an element of a list whose order does not matter.
+func cut[T any](list []*T, i int) []*T {
+	last := len(list) - 1
+	list[i], list[last] = list[last], nil
+	return list[:last]
+}
+
+// await lists c, which has read the whole log, as waiting. l.mu must be held.
+func (l *Log) await(c *cursor) {
+	g := c.group
+	if !c.waits() {
+		if len(g.waiting) == 0 {
+			g.round++
+			g.read = place{c.at.Load(), c.start.Load()}
+		}
+		c.listed = g.round
+		g.waiting = append(g.waiting, c)
+		l.busy--
+	}
+	l.sweep()
+}
+
+// call takes the waiting cursors of g off its list, and returns it; list is the new one. l.mu must be held.
+func (l *Log) call(g *group, list []*cursor) []*cursor {
+	called := g.waiting
+	g.waiting = list
+	g.round++
+	l.busy += len(called)
+	return called
+}
+
+// sweep empties the ring if nobody has yet to read anything of it. l.mu must be held.
+func (l *Log) sweep() {
+	if l.busy > 0 || slices.ContainsFunc(l.groups, func(g *group) bool { return l.unread(g) }) {
+		return
+	}
+	if l.ring.len() > minRing {
+		l.ring = ring{first: l.ring.next, next: l.ring.next}
+		l.dropped = l.total
+	}
+	for l.ring.len() > 0 {
+		l.pop()
+	}
+}
+
+// unread reports whether streams of g wait and there is something that they might be waiting for. l.mu must be held.
+func (l *Log) unread(g *group) bool { return len(g.waiting) > 0 && g.read.at < l.ring.next }
+
+// pop drops the oldest transaction. l.mu must be held.
+func (l *Log) pop() {
+	l.dropped = l.ring.at(l.ring.first).end
+	l.ring.pop()
+}

@@ -1,0 +1,96 @@
+package cdc_test
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/unit"
+)
+
+func TestTransactionsAreLookedThroughOnceForAllStreamsThatWaitForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, w := newLog(t, 64*unit.MiB)
+		var streams []api.Stream
+		for range 100 {
+			streams = append(streams, subscribe(t, log, api.StreamOptions{Tables: []string{"orders"}}))
+		}
+		synctest.Wait()
+		for i := range int64(200) {
+			tx := w.commit(1000, inserts(i, 1)...)
+			synctest.Wait()
+			require.Equal(t, int64(1), tx.opened.Load())
+			requireHeld(t, log, 0, 0)
+		}
+		w.commit(1000, inserts(0, 1)...)
+		w.commit(1000, row{orders, api.OpInsert, 7}, row{users, api.OpInsert, 8})
+		w.commit(1000, inserts(0, 1)...)
+		for _, s := range streams {
+			require.Equal(t, []string{"202.0 insert Orders 7 !"}, brief(take(t, s, 1)))
+		}
+		synctest.Wait()
+		requireHeld(t, log, 0, 0)
+	})
+}
+
+func TestLargeTransactionsAreLeftToTheStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, w := newLog(t, 64*unit.MiB)
+		for range 5 {
+			subscribe(t, log, api.StreamOptions{Tables: []string{"orders"}})
+		}
+		synctest.Wait()
+		tx := w.commit(int64(unit.MiB), inserts(0, 10)...)
+		synctest.Wait()
+		require.Equal(t, int64(5), tx.opened.Load())
+		require.Zero(t, tx.decoded.Load())
+		requireHeld(t, log, 0, 0)
+	})
+}
+
+func TestGroupsDoNotDisturbEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, w := newLog(t, unit.MiB)
+		onUsers, onOrders := subscribe(t, log, api.StreamOptions{Tables: []string{"users"}}), subscribe(t, log, api.StreamOptions{Tables: []string{"orders"}})
+		deletes := subscribe(t, log, api.StreamOptions{Ops: []api.Op{api.OpDelete}})
+		stuck := subscribe(t, log, api.StreamOptions{Tables: []string{"users"}, Buffer: 1, MaxBytes: 5000})
+		for i := range int64(100) {
+			w.commit(100, row{users, api.OpInsert, i})
+			w.commit(100, row{orders, api.OpInsert, i})
+			require.Equal(t, i, take(t, onUsers, 1)[0].After[0].Int64())
+			require.Equal(t, i, take(t, onOrders, 1)[0].After[0].Int64())
+			synctest.Wait()
+		}
+		require.ErrorContains(t, stuck.Err(), "stream fell behind: ")
+		w.commit(100, row{users, api.OpDelete, 1})
+		require.Equal(t, []string{"201.0 delete users 1 !"}, brief(take(t, deletes, 1)))
+		deletes.Close()
+		w.commit(100, row{orders, api.OpInsert, 5})
+		require.Equal(t, []string{"202.0 insert Orders 5 !"}, brief(take(t, onOrders, 1)))
+		require.Equal(t, []string{"201.0 delete users 1 !"}, brief(take(t, onUsers, 1)))
+		synctest.Wait()
+		requireHeld(t, log, 0, 0)
+	})
+}
+
+func TestStreamsThatWaitWhileTheLogIsFloodedHearOfIt(t *testing.T) {
+	log, w := newLog(t, 1000)
+	var streams []api.Stream
+	for range 10 {
+		streams = append(streams, subscribe(t, log, api.StreamOptions{Tables: []string{"orders"}, MaxBytes: 1000}))
+	}
+	for i := range int64(10_000) {
+		w.commit(100, inserts(i, 1)...)
+	}
+	w.commit(100, row{orders, api.OpInsert, 1})
+	for _, s := range streams {
+		c, err := s.Next(t.Context())
+		if err == nil {
+			require.Equal(t, []string{"10001.0 insert Orders 1 !"}, brief([]*api.Change{c}))
+			continue
+		}
+		require.ErrorContains(t, err, "stream fell behind: ")
+	}
+}
