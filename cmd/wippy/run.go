@@ -23,38 +23,47 @@ const runHelp = `Run an app until it is told to stop or has nothing left to do, 
 A command and a process see args as arguments and end the program with their result: a number is the exit
 code, true is 0, false is 1, text is printed, an error is 1. The entries with auto_start run meanwhile.`
 
+// runOptions are the flags of run.
+type runOptions struct {
+	execute bool
+	dir     string
+	// parse reads flags that follow a directory, and returns what follows them.
+	parse func(args []string) ([]string, error)
+	// dirGiven says that the user has named the app directory.
+	dirGiven bool
+}
+
 func (p *program) runCommand() *cobra.Command {
-	var execute bool
-	var dir string
+	var o runOptions
 	cmd := &cobra.Command{
 		Use:   "run [dir | NAME [args] | -x NS:NAME [args]]",
 		Short: "Run an app, or one of its processes",
 		Long:  runHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			o.dirGiven = cmd.Flags().Changed("dir")
+			o.parse = func(args []string) ([]string, error) {
+				err := cmd.ParseFlags(args)
+				return cmd.Flags().Args(), err
+			}
 			switch {
-			case execute && len(args) == 0:
-				return errors.New("run: -x needs the process to run: wippy run -x NS:NAME [args]")
-			case execute:
-				return p.runEntry(cmd.Context(), dir, args[0], args[1:])
+			case o.execute:
+				return p.runEntry(cmd.Context(), o.dir, args)
 			case len(args) == 0:
-				return p.runApp(cmd.Context(), dir, args)
+				return p.runApp(cmd.Context(), o.dir)
 			default:
-				return p.runNamed(cmd.Context(), dir, cmd.Flags().Changed("dir"), args)
+				return p.runNamed(cmd.Context(), &o, args[0], args[1:])
 			}
 		},
 	}
-	cmd.Flags().BoolVarP(&execute, "execute", "x", false, "run the process that the first argument names")
-	cmd.Flags().StringVarP(&dir, "dir", "C", ".", "the app directory")
-	// What follows the first argument belongs to the app.
+	cmd.Flags().BoolVarP(&o.execute, "execute", "x", false, "run the process that the first argument names")
+	cmd.Flags().StringVarP(&o.dir, "dir", "C", ".", "the app directory")
+	// What follows the name of a command or process belongs to it.
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }
 
 // runApp runs an app until a signal or its own end.
-func (p *program) runApp(ctx context.Context, dir string, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("run: %q is a directory, and an app takes no arguments: %s", dir, strings.Join(args, " "))
-	}
+func (p *program) runApp(ctx context.Context, dir string) error {
 	app, err := p.load(dir, nil)
 	if err != nil {
 		return err
@@ -63,35 +72,55 @@ func (p *program) runApp(ctx context.Context, dir string, args []string) error {
 }
 
 // runNamed runs a command of the app or, if there is none of that name, the app in that directory.
-func (p *program) runNamed(ctx context.Context, dir string, dirGiven bool, args []string) error {
-	name := args[0]
-	info, err := os.Stat(name)
-	isDir := err == nil && info.IsDir()
-	if isDir && !dirGiven {
-		// The directory is meant unless the current directory is an app with such a command.
-		app, err := boot.Load(boot.Settings{Dir: dir})
-		if err != nil {
-			return p.runApp(ctx, name, args[1:])
-		}
-		if _, found := find(app, name); !found {
-			return p.runApp(ctx, name, args[1:])
-		}
+func (p *program) runNamed(ctx context.Context, o *runOptions, name string, args []string) error {
+	if !o.dirGiven && isDirectory(name) && !hasCommand(o.dir, name) {
+		return p.runDirectory(ctx, o, name, args)
 	}
-	app, err := p.load(dir, args[1:])
+	app, err := p.load(o.dir, args)
 	_, shown := errors.AsType[exitCode](err)
 	switch {
-	case err != nil && dirGiven:
+	case err != nil && o.dirGiven:
 		return err
 	case shown:
-		return fmt.Errorf("run: there is no directory %q, and the app in %q has problems", name, dir)
+		return fmt.Errorf("run: there is no directory %q, and the app in %q has problems", name, o.dir)
 	case err != nil:
 		return fmt.Errorf("run: there is no directory %q, and no app to run a command of that name: %w", name, err)
 	}
 	command, found := find(app, name)
 	if !found {
-		return unknownCommand(app, dir, name, dirGiven)
+		return unknownCommand(app, o, name)
 	}
-	return p.execute(ctx, app, command.ID, args[1:])
+	return p.execute(ctx, app, command.ID, args)
+}
+
+// runDirectory runs the app in a directory; flags may follow, but no arguments.
+func (p *program) runDirectory(ctx context.Context, o *runOptions, dir string, args []string) error {
+	rest, err := o.parse(args)
+	switch {
+	case err != nil:
+		return err
+	case o.execute:
+		return p.runEntry(ctx, dir, rest)
+	case len(rest) > 0:
+		return fmt.Errorf("run: %q is a directory, and an app takes no arguments: %s", dir, strings.Join(rest, " "))
+	default:
+		return p.runApp(ctx, dir)
+	}
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// hasCommand reports whether there is an app in dir that has a command of that name.
+func hasCommand(dir, name string) bool {
+	app, err := boot.Load(boot.Settings{Dir: dir})
+	if err != nil {
+		return false
+	}
+	_, found := find(app, name)
+	return found
 }
 
 func find(app *boot.App, name string) (boot.Command, bool) {
@@ -103,7 +132,7 @@ func find(app *boot.App, name string) (boot.Command, bool) {
 	return boot.Command{}, false
 }
 
-func unknownCommand(app *boot.App, dir, name string, dirGiven bool) error {
+func unknownCommand(app *boot.App, o *runOptions, name string) error {
 	var names []string
 	for _, c := range app.Commands() {
 		names = append(names, c.Name)
@@ -112,23 +141,26 @@ func unknownCommand(app *boot.App, dir, name string, dirGiven bool) error {
 	if len(names) > 0 {
 		has = "it has " + strings.Join(names, ", ")
 	}
-	if dirGiven {
-		return fmt.Errorf("run: the app in %q has no command %q; %s", dir, name, has)
+	if o.dirGiven {
+		return fmt.Errorf("run: the app in %q has no command %q; %s", o.dir, name, has)
 	}
-	return fmt.Errorf("run: there is no directory %q, and the app in %q has no command of that name; %s", name, dir, has)
+	return fmt.Errorf("run: there is no directory %q, and the app in %q has no command of that name; %s", name, o.dir, has)
 }
 
-// runEntry runs the process with an ID.
-func (p *program) runEntry(ctx context.Context, dir, entry string, args []string) error {
-	id, err := registry.ParseID(entry, "")
+// runEntry runs the process whose ID is the first argument.
+func (p *program) runEntry(ctx context.Context, dir string, args []string) error {
+	if len(args) == 0 {
+		return errors.New("run: -x needs the process to run: wippy run -x NS:NAME [args]")
+	}
+	id, err := registry.ParseID(args[0], "")
 	if err != nil {
 		return fmt.Errorf("run: -x: %w", err)
 	}
-	app, err := p.load(dir, args)
+	app, err := p.load(dir, args[1:])
 	if err != nil {
 		return err
 	}
-	return p.execute(ctx, app, id, args)
+	return p.execute(ctx, app, id, args[1:])
 }
 
 // execute runs a process and turns its end into that of the program.
