@@ -116,7 +116,7 @@ func TestBlockReleasesTheLock(t *testing.T) {
 	})
 	require.Equal(t, int64(70), w.value(`
 		local sum, done = 0, channel.new()
-		for i = 1, 10 do coroutine.spawn(function() sum = sum + native.enter() done:send(1) end) end
+		for i = 1, 10 do coroutine.spawn(function() local v = native.enter() sum = sum + v done:send(1) end) end
 		native.open()
 		for i = 1, 10 do done:receive() end
 		return sum`))

@@ -83,6 +83,7 @@ func (u *unit) compile() error {
 	if err != nil {
 		return syntaxError(u.chunk, u.source, err)
 	}
+	rewriteBlock(block)
 	proto, err := lua.Compile(block, u.chunk)
 	if err != nil {
 		return syntaxError(u.chunk, u.source, err)
