@@ -165,6 +165,18 @@ func TestGoPanicIsAScriptError(t *testing.T) {
 	require.ErrorContains(t, w.run(`probe.panics()`).Err, "in Go")
 }
 
+// broken is a module that cannot be opened.
+type broken struct{}
+
+func (broken) Name() string                 { return "broken" }
+func (broken) Global()                      {}
+func (broken) Open(*lua.LState) *lua.LTable { panic("cannot open") }
+
+func TestModuleThatPanicsFailsItsProcessOnly(t *testing.T) {
+	w := newWorld(t, broken{})
+	require.ErrorContains(t, w.run(`return 1`).Err, "cannot open")
+}
+
 func TestOnEndRunsNewestFirst(t *testing.T) {
 	p := &probe{}
 	w := newWorld(t, p)

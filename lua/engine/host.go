@@ -101,8 +101,9 @@ func (h *Host) start(p *Process, args []lua.LValue) error {
 	h.engine.register(p)
 	h.running[p.pid] = p
 	h.wg.Go(func() {
-		defer h.left(p)
 		p.run(args)
+		h.left(p) // before anybody hears of the end and spawns the next one
+		p.announce()
 	})
 	return nil
 }

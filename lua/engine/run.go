@@ -72,15 +72,18 @@ func (p *Process) run(args []lua.LValue) {
 	}
 	p.state.Close()
 	p.exit = process.Exit{PID: p.pid, Value: value, Err: err}
-	close(p.done)
-	p.tellParent()
-	p.engine.settle(p)
 }
 
-func (p *Process) tellParent() {
+// announce tells those who wait for the process, and its parent, how it has ended.
+func (p *Process) announce() {
 	if p.parent == "" {
+		close(p.done)
 		return
 	}
+	if !p.waited.Load() {
+		p.engine.forget(p)
+	}
+	close(p.done)
 	if parent := p.engine.running(p.parent); parent != nil {
 		parent.mail.exited(p.exit)
 	}
@@ -89,7 +92,9 @@ func (p *Process) tellParent() {
 // runMain runs the script and its method; the lock is held.
 func (p *Process) runMain(args []lua.LValue) (any, error) {
 	L := p.state
-	openLibraries(p, L)
+	if err := L.GPCall(openLibraries, lua.LNil); err != nil {
+		return nil, p.ending(L, err)
+	}
 	top := L.GetTop()
 	L.Push(L.NewFunctionFromProto(p.unit.proto))
 	if err := L.PCall(0, 1, nil); err != nil {

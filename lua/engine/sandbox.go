@@ -11,7 +11,7 @@ import (
 
 // openLibraries gives a new state its globals: the parts of Lua's libraries that reach nothing outside the process, and
 // the global modules. The lock is held.
-func openLibraries(p *Process, L *lua.LState) {
+func openLibraries(L *lua.LState) int {
 	for name, open := range map[string]lua.LGFunction{
 		lua.BaseLibName:   lua.OpenBase,
 		lua.TabLibName:    lua.OpenTable,
@@ -40,9 +40,11 @@ func openLibraries(p *Process, L *lua.LState) {
 	numbers, _ := globals.RawGetString(lua.MathLibName).(*lua.LTable)
 	openRandom(L, numbers)
 	globals.RawSetString(lua.CoroutineLibName, openCoroutine(L))
+	p := FromState(L)
 	for _, m := range p.engine.globals {
 		globals.RawSetString(m.Name(), p.open(L, m))
 	}
+	return 0
 }
 
 // printLine is print: it writes a line to the terminal or, on a host without one, to the log.

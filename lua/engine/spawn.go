@@ -31,7 +31,7 @@ func (e *Engine) Spawn(ctx context.Context, s process.Spawn) (process.PID, error
 		}
 		args[i] = v
 	}
-	if err := host.start(p, args); err != nil { //nolint:contextcheck // the process outlives the caller
+	if err := host.start(p, args); err != nil {
 		p.discard()
 		return "", fmt.Errorf("lua: spawn %q: %w", s.Process, err)
 	}
