@@ -19,7 +19,8 @@ type group struct {
 // waits reports whether c is listed as waiting. The log's mu must be held.
 func (c *cursor) waits() bool { return c.listed == c.group.round }
 
-// join makes c, whose stream has the given selection, see what is appended from now on.
+// join makes c, whose stream has the given selection, see what is appended from now on. The stream's goroutine,
+// which must be started next, is counted already.
 func (l *Log) join(c *cursor, selection *Selection) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,6 +38,7 @@ func (l *Log) join(c *cursor, selection *Selection) error {
 	c.group = l.groups[i]
 	c.group.members++
 	l.busy++
+	l.goroutines.Add(1)
 	return nil
 }
 

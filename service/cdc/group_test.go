@@ -35,6 +35,30 @@ func TestTransactionsAreLookedThroughOnceForAllStreamsThatWaitForOthers(t *testi
 	})
 }
 
+func TestTheOnlyStreamMayBeLookedThroughForToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, w := newLog(t, unit.MiB)
+		s := subscribe(t, log, api.StreamOptions{Tables: []string{"orders"}})
+		other := subscribe(t, log, api.StreamOptions{Tables: []string{"orders"}})
+		for range 3 {
+			w.commit(10, inserts(1, 1)...)
+			synctest.Wait()
+		}
+		other.Close()
+		w.commit(10, row{orders, api.OpInsert, 4})
+		w.commit(10, inserts(5, 1)...)
+		require.Equal(t, []string{"4.0 insert Orders 4 !"}, brief(take(t, s, 1)))
+		synctest.Wait()
+		for i := range int64(3) {
+			w.commit(10, row{orders, api.OpInsert, i})
+			require.Equal(t, i, take(t, s, 1)[0].After[0].Int64())
+			w.commit(10, inserts(5, 1)...)
+			synctest.Wait()
+		}
+		requireHeld(t, log, 0, 0)
+	})
+}
+
 func TestLargeTransactionsAreLeftToTheStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, w := newLog(t, 64*unit.MiB)

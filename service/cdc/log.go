@@ -30,7 +30,8 @@ type Log struct {
 	streams   atomic.Int32 // len(cursors), for Watched
 	alarm     chan struct{}
 	stop      chan struct{}
-	keeper    sync.WaitGroup
+	// goroutines counts the keeper and those of the streams. Streams join it under mu while closed is nil.
+	goroutines sync.WaitGroup
 
 	// mu is held for a moment only: the writer takes it. No other lock is taken while it is held.
 	mu   sync.Mutex
@@ -55,7 +56,7 @@ func NewLog(settings LogSettings) *Log {
 		alarm:     make(chan struct{}, 1),
 		stop:      make(chan struct{}),
 	}
-	l.keeper.Go(l.keep)
+	l.goroutines.Go(l.keep)
 	return l
 }
 
@@ -86,18 +87,17 @@ func (l *Log) Append(tx Transaction) {
 }
 
 // whom returns the channel that makes somebody see to a new transaction: the only stream if it waits, the keeper if
-// some of several wait, nil if none does. l.mu must be held.
+// some of several wait or the keeper must tell the only one what to skip, nil if none waits. l.mu must be held.
 func (l *Log) whom() chan struct{} {
-	switch {
-	case l.busy == len(l.cursors):
+	if l.busy == len(l.cursors) {
 		return nil
-	case len(l.cursors) == 1:
-		g := l.cursors[0].group
-		clear(l.call(g, g.waiting[:0]))
-		return l.cursors[0].wake
-	default:
+	}
+	only := l.cursors[0]
+	if len(l.cursors) > 1 || only.at.Load() < only.group.read.at {
 		return l.alarm
 	}
+	clear(l.call(only.group, only.group.waiting[:0]))
+	return only.wake
 }
 
 // Lose ends every stream with an error, after it has delivered the transactions appended before: changes that
@@ -162,10 +162,7 @@ func (l *Log) Close(cause error) {
 	for _, c := range cursors {
 		c.owner.end(cause)
 	}
-	for _, c := range cursors {
-		<-c.owner.done
-	}
-	l.keeper.Wait()
+	l.goroutines.Wait()
 }
 
 // notify makes a receive from signal possible, if it is not yet. A nil signal is ignored.

@@ -59,6 +59,7 @@ func newStream(l *Log, opts api.StreamOptions) *Stream {
 // start starts the stream's goroutine, which Close and Log.Close end and wait for.
 func (s *Stream) start() {
 	go func() {
+		defer s.log.goroutines.Done()
 		defer close(s.done)
 		defer close(s.ready)
 		p := pump{stream: s}
