@@ -61,9 +61,9 @@ entries:
     source: |
       local io = require("io")
       function main()
+        local events = process.events()
         io.print("up")
-        local event = process.events():receive()
-        io.print(event.kind)
+        io.print(events:receive().kind)
       end
   - name: service
     kind: process.service

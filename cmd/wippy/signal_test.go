@@ -25,8 +25,9 @@ entries:
     source: |
       local io = require("io")
       function main()
+        local events = process.events()
         io.print("up")
-        process.events():receive()
+        events:receive()
         io.print("asked to end")
       end
   - name: stubborn
