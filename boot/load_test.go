@@ -113,3 +113,37 @@ entries:
 	_, err := boot.Load(boot.Settings{Dir: f.settings.Dir + "/nowhere"})
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
 }
+
+func TestSettingsMayBeLeftOut(t *testing.T) {
+	f := write(t, `namespace: app
+entries:
+  - name: main
+    kind: process.lua
+    modules: [io, logger]
+    source: |
+      function main()
+        local io = require("io")
+        io.print("to nobody")
+        io.eprint("to nobody either")
+        require("logger").info("nor this")
+        return io.readline() == nil and #io.args() == 0
+      end
+`)
+	app, err := boot.Load(boot.Settings{Dir: f.settings.Dir})
+	require.NoError(t, err)
+	exit, err := app.Execute(t.Context(), id("main"), nil)
+	require.NoError(t, err)
+	require.NoError(t, exit.Err)
+	require.Equal(t, true, exit.Value)
+}
+
+func TestLibrariesThatImportEachOtherAreReported(t *testing.T) {
+	require.Equal(t, []string{
+		"app.yaml:5: app:b: imports.a: requires itself: app:a -> app:b -> app:a",
+	}, problems(t, `namespace: app
+entries:
+  - {name: main, kind: process.lua, source: "return {}", imports: {a: a}}
+  - {name: a, kind: library.lua, source: "return {}", imports: {b: b}}
+  - {name: b, kind: library.lua, source: "return {}", imports: {a: a}}
+`))
+}
