@@ -63,6 +63,14 @@ func TestLibrariesOfLua(t *testing.T) {
 	}
 }
 
+func TestStringsThatDoNotFit(t *testing.T) {
+	w := newWorld(t)
+	for _, call := range []string{`("x"):rep(1e10)`, `("xx"):rep(2^28)`, `("x"):rep(math.huge)`} {
+		require.ErrorContains(t, w.run(call).Err, "app:test:2: resulting string too large", call)
+	}
+	require.Equal(t, []any{int64(1 << 20), "", "", "ababab"}, w.value(`return {#("x"):rep(2^20), ("x"):rep(-1), (""):rep(1e10), string.rep("ab", 3)}`))
+}
+
 func TestLevelsOfError(t *testing.T) {
 	w := newWorld(t)
 	const source = "local function fail(level)\n error('x', level)\nend\nlocal function middle(level)\n fail(level)\nend\nfunction main(level)\n local _, err = pcall(middle, level)\n return err\nend"

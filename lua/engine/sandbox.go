@@ -37,6 +37,7 @@ func openLibraries(L *lua.LState) int {
 	})
 	text, _ := globals.RawGetString(lua.StringLibName).(*lua.LTable)
 	text.RawSetString("dump", lua.LNil)
+	text.RawSetString("rep", L.NewFunction(repeat(text)))
 	numbers, _ := globals.RawGetString(lua.MathLibName).(*lua.LTable)
 	openRandom(L, numbers)
 	globals.RawSetString(lua.CoroutineLibName, openCoroutine(L))
@@ -88,6 +89,20 @@ func setmetatable(L *lua.LState) lua.LGFunction {
 	original, _ := L.G.Global.RawGetString("setmetatable").(*lua.LFunction)
 	return func(L *lua.LState) int {
 		L.CheckTable(1)
+		return original.GFunction(L)
+	}
+}
+
+// maxRepeat bounds what string.rep makes: the program would not survive a string that does not fit into memory.
+const maxRepeat = 1 << 28
+
+// repeat is string.rep.
+func repeat(text *lua.LTable) lua.LGFunction {
+	original, _ := text.RawGetString("rep").(*lua.LFunction)
+	return func(L *lua.LState) int {
+		if s, n := L.CheckString(1), L.CheckNumber(2); float64(len(s))*float64(n) > maxRepeat {
+			L.RaiseError("resulting string too large")
+		}
 		return original.GFunction(L)
 	}
 }
