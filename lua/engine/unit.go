@@ -75,8 +75,8 @@ func relative(dir, path string) string {
 }
 
 func (u *unit) compile() error {
-	text := []byte(u.source)
-	if bytes.HasPrefix(text, []byte("#")) { // a first line for the shell keeps its number
+	text := bytes.TrimPrefix([]byte(u.source), []byte("\uFEFF")) // some editors begin files with it
+	if bytes.HasPrefix(text, []byte("#")) {                      // a first line for the shell keeps its number
 		text = append([]byte("--"), text...)
 	}
 	block, err := parse.Parse(bytes.NewReader(text), u.chunk)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
 	"github.com/wippy-cdc/runtime/lua/modules/time"
@@ -202,4 +203,39 @@ func TestDurations(t *testing.T) {
 		return {d:seconds(), d:milliseconds(), d:nanoseconds(), tostring(d), d == time.parse_duration("90500ms"),
 			d < time.parse_duration("2m"), d <= time.parse_duration("1s"), getmetatable(d), time.HOUR / time.MINUTE}`)
 	require.Equal(t, []any{90.5, int64(90500), int64(90500000000), "1m30.5s", true, true, false, "time.Duration", int64(60)}, v)
+}
+
+// TestTimersStress starts, resets and stops alarms from many coroutines of many processes, some of which are killed.
+func TestTimersStress(t *testing.T) {
+	w := scripttest.New(t, channel.New(), time.New())
+	pids := make([]process.PID, 20)
+	for i := range pids {
+		pids[i] = w.Start(scripttest.Plain(), `
+			local time, done = require("time"), channel.new()
+			for i = 1, 20 do
+				coroutine.spawn(function()
+					local timer, ticker = time.timer("1ms"), time.ticker("100us")
+					for j = 1, 20 do
+						local timeout = time.after("50us")
+						channel.select{timer:channel():case_receive(), ticker:channel():case_receive(), timeout:case_receive()}
+						timer:reset((j % 3) .. "ms")
+						ticker:reset("50us")
+					end
+					timer:stop()
+					ticker:stop()
+					done:send(true)
+				end)
+			end
+			for i = 1, 20 do done:receive() end
+			return "done"`)
+	}
+	for i, pid := range pids {
+		if i%2 == 0 {
+			w.Kill(pid)
+			continue
+		}
+		exit := w.End(pid)
+		require.NoError(t, exit.Err)
+		require.Equal(t, "done", exit.Value)
+	}
 }
