@@ -50,29 +50,41 @@ func (r *fastReader) Next(c *api.Change) error {
 
 func (r *fastReader) Close() {}
 
-// BenchmarkAppend measures what the writer pays per transaction, by what its streams are doing.
+// BenchmarkAppend measures what the writer pays per transaction while streams are open that nobody reads.
 func BenchmarkAppend(b *testing.B) {
 	for _, streams := range []int{0, 1, 1000} {
 		b.Run(fmt.Sprintf("stuck=%d", streams), func(b *testing.B) {
-			log, _ := newLog(b, unit.MiB)
+			log, _ := newLog(b, unit.GiB)
 			tx := newFastTransaction(1000)
 			b.ReportAllocs()
+			var stuck []api.Stream
 			for i := 0; b.Loop(); i++ {
-				if i%2048 == 0 { // before the streams fall behind
+				if i%(1<<20) == 0 { // before the streams fall behind
 					b.StopTimer()
-					for range streams {
-						s, err := log.Subscribe(api.StreamOptions{})
-						if err != nil {
-							b.Fatal(err)
-						}
-						b.Cleanup(s.Close)
-					}
+					stuck = renew(b, log, tx, stuck, streams)
 					b.StartTimer()
 				}
 				log.Append(tx)
 			}
 		})
 	}
+}
+
+// renew closes the streams and opens n others, which are stuck when it returns.
+func renew(b *testing.B, log *cdc.Log, tx cdc.Transaction, old []api.Stream, n int) []api.Stream {
+	b.Helper()
+	for _, s := range old {
+		s.Close()
+	}
+	stuck := make([]api.Stream, n)
+	for i := range stuck {
+		stuck[i] = subscribe(b, log, api.StreamOptions{MaxBytes: unit.GiB})
+	}
+	log.Append(tx)
+	for _, s := range stuck {
+		<-s.Ready()
+	}
+	return stuck
 }
 
 // BenchmarkStream measures the way of a row of six columns from the log to a reader.
