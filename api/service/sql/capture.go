@@ -61,9 +61,13 @@ const (
 	Insert Op = iota + 1
 	Update
 	Delete
+	// Truncate says that all rows of the table are gone, because it was dropped.
+	Truncate
+	// Schema says that the table was created, altered or dropped.
+	Schema
 )
 
-// String returns insert, update or delete.
+// String returns insert, update, delete, truncate or schema.
 func (o Op) String() string {
 	switch o {
 	case Insert:
@@ -72,12 +76,16 @@ func (o Op) String() string {
 		return "update"
 	case Delete:
 		return "delete"
+	case Truncate:
+		return "truncate"
+	case Schema:
+		return "schema"
 	default:
 		return "unknown"
 	}
 }
 
-// RowChange is one change of one row.
+// RowChange is one change of one row, or of one table.
 type RowChange struct {
 	Op    Op
 	Table *Table
@@ -87,7 +95,28 @@ type RowChange struct {
 	OldRowID, NewRowID int64
 	// Before and After are the values parallel to Table.Columns; empty on insert and delete respectively.
 	Before, After []Value
+	// Reshape says what happened to the table on Schema, nil otherwise.
+	Reshape *Reshape
 }
+
+// Reshape is a change of a table's schema. Table is its shape afterwards, or before it was dropped.
+type Reshape struct {
+	Action Action
+	// SQL is the CREATE statement of the table as it is now, "" if it was dropped.
+	SQL string
+	// From is the name that the table had before it was renamed, "" if it was not.
+	From string
+}
+
+// Action is what happened to a table.
+type Action string
+
+// The actions on tables.
+const (
+	Create Action = "create"
+	Alter  Action = "alter"
+	Drop   Action = "drop"
+)
 
 // Table is the shape of a table at the time of a change. It is immutable and shared by all changes made while
 // the shape was the same, so that pointers can be compared.

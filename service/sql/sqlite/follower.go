@@ -27,7 +27,8 @@ type follower struct {
 	// unwrapped means that somebody has had the driver's connection.
 	unwrapped bool
 
-	shapes shapes
+	shapes  shapes
+	catalog catalog
 	// slab is where small transactions are moved to, one behind the other.
 	slab []byte
 }
@@ -74,6 +75,9 @@ func (f *follower) apply() {
 
 // before makes sure that the savepoints of an open transaction are followed from its first statement that writes.
 func (f *follower) before(what class) {
+	if what >= reshapes {
+		f.beforeReshape(what)
+	}
 	if what < writes || f.state.Idle() || f.state&capture.Joined != 0 {
 		return
 	}
@@ -91,6 +95,9 @@ func (f *follower) after(what class) {
 	if what == writes && f.state&insideTransaction == capture.Joined|capture.Writing && f.recorder.Quiet(f.shapes.known()) {
 		return
 	}
+	if what >= reshapes {
+		f.recordReshape()
+	}
 	var n int
 	buffer := f.buffer()
 	f.state, n = f.recorder.After(f.shapes.known(), buffer)
@@ -98,7 +105,7 @@ func (f *follower) after(what class) {
 		f.slab = f.slab[n:]
 		f.db.commit(&transaction{memory: buffer[:n:n], shapes: f.shapes.bySlot, at: time.Now()})
 	}
-	if what == reshapes || f.reshaped || f.unwrapped || f.state&(capture.External|capture.NewTables) != 0 {
+	if what >= reshapes || f.reshaped || f.unwrapped || f.state&(capture.External|capture.NewTables) != 0 {
 		f.afterReshape(what)
 	}
 	if f.state&(capture.Committed|capture.Copied) == capture.Committed {
@@ -128,10 +135,13 @@ func (f *follower) afterReshape(what class) {
 		f.recorder.Lose()
 	}
 	undone := f.reshaped && f.state&capture.RolledBack != 0
-	if what == reshapes || undone || f.unwrapped {
+	if undone {
+		f.catalog.forget()
+	}
+	if what >= reshapes || undone || f.unwrapped {
 		f.forget()
 	}
-	f.reshaped = !f.state.Idle() && (f.reshaped || what == reshapes || f.unwrapped)
+	f.reshaped = !f.state.Idle() && (f.reshaped || what >= reshapes || f.unwrapped)
 }
 
 // forget makes the next row of every table resolve its table again.

@@ -27,11 +27,13 @@ func open(tb testing.TB, configure ...func(*sqlapi.SQLiteConfig)) *sqlite.DB {
 		f(cfg)
 	}
 	require.NoError(tb, cfg.Validate())
-	db, err := sqlite.Open(tb.Context(), registry.ID{Namespace: "app", Name: "db"}, cfg, ".")
+	db, err := sqlite.Open(tb.Context(), idOf("db"), cfg, ".")
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, db.Close()) })
 	return db
 }
+
+func idOf(name string) registry.ID { return registry.ID{Namespace: "app", Name: name} }
 
 // recording is a sink that keeps everything.
 type recording struct {

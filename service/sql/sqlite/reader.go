@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
 // The record format is described in capture/row.c.
@@ -49,7 +50,7 @@ func (r *reader) Next(row *sqlapi.RowChange) error {
 		index := r.index
 		r.index++
 		op, slot := sqlapi.Op(record[4]), binary.LittleEndian.Uint32(record[8:])
-		if op < sqlapi.Insert || op > sqlapi.Delete || uint64(slot) >= uint64(len(r.shapes)) {
+		if op < sqlapi.Insert || op > sqlapi.Schema || uint64(slot) >= uint64(len(r.shapes)) {
 			return errCorrupt
 		}
 		if !r.accepts(slot, op) {
@@ -83,14 +84,17 @@ func (r *reader) accepts(slot uint32, op sqlapi.Op) bool {
 func decode(record []byte, row *sqlapi.RowChange, reals []int) error {
 	columns := int(binary.LittleEndian.Uint16(record[6:]))
 	d := decoder{rest: record[headerSize:]}
-	row.OldRowID, row.NewRowID = 0, 0
+	row.OldRowID, row.NewRowID, row.Reshape = 0, 0, nil
+	row.Before, row.After = row.Before[:0], row.After[:0]
+	if row.Op > sqlapi.Delete {
+		return d.reshape(record[5], row)
+	}
 	if row.Op != sqlapi.Insert {
 		row.OldRowID = d.int64()
 	}
 	if row.Op != sqlapi.Delete {
 		row.NewRowID = d.int64()
 	}
-	row.Before, row.After = row.Before[:0], row.After[:0]
 	if row.Op != sqlapi.Insert {
 		row.Before = d.values(row.Before, columns, nil)
 	}
@@ -107,6 +111,28 @@ func decode(record []byte, row *sqlapi.RowChange, reals []int) error {
 	}
 	if row.Op != sqlapi.Insert {
 		makeReal(row.Before, reals)
+	}
+	return nil
+}
+
+// reshape reads the body of a truncate or schema record.
+func (d *decoder) reshape(action byte, row *sqlapi.RowChange) error {
+	if row.Op == sqlapi.Schema {
+		text, from := d.value(d.uint(1)), d.value(d.uint(1))
+		row.Reshape = &sqlapi.Reshape{SQL: text.Bytes(), From: from.Bytes()}
+		switch capture.Action(action) {
+		case capture.Create:
+			row.Reshape.Action = sqlapi.Create
+		case capture.Alter:
+			row.Reshape.Action = sqlapi.Alter
+		case capture.Drop:
+			row.Reshape.Action = sqlapi.Drop
+		default:
+			d.bad = true
+		}
+	}
+	if d.bad || len(d.rest) > 0 {
+		return errCorrupt
 	}
 	return nil
 }

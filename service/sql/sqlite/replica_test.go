@@ -1,8 +1,10 @@
 package sqlite_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,10 +16,13 @@ import (
 )
 
 // replica is a second database that is changed by what was captured alone. It has no triggers, no foreign keys and no
-// constraints but the keys of its tables, and a before image that is not the row it has fails the test.
+// constraints but the keys of its tables, and a before image that is not the row it has fails the test. Its columns
+// have no affinity, so that values stay what they are, and its first column holds the rowid of the source.
 type replica struct {
 	tb testing.TB
 	db *sql.DB
+	// shapes are the tables as they are here.
+	shapes map[string]*sqlapi.Table
 }
 
 func newReplica(tb testing.TB) *replica {
@@ -26,19 +31,27 @@ func newReplica(tb testing.TB) *replica {
 	require.NoError(tb, err)
 	db.SetMaxOpenConns(1)
 	tb.Cleanup(func() { require.NoError(tb, db.Close()) })
-	return &replica{tb: tb, db: db}
+	return &replica{tb: tb, db: db, shapes: map[string]*sqlapi.Table{}}
 }
 
 // apply replays a transaction.
 func (r *replica) apply(tx sqlapi.Transaction) {
 	r.tb.Helper()
 	for _, change := range changes(r.tb, tx) {
-		r.ensure(change.Table)
-		if change.Before != nil {
-			r.remove(change)
-		}
-		if change.After != nil {
-			r.insert(change)
+		switch change.Op {
+		case sqlapi.Schema:
+			r.reshape(change)
+		case sqlapi.Truncate:
+			r.ensure(change.Table)
+			r.exec("DELETE FROM " + quote(change.Table.Name))
+		case sqlapi.Insert, sqlapi.Update, sqlapi.Delete:
+			r.ensure(change.Table)
+			if len(change.Before) > 0 {
+				r.remove(change)
+			}
+			if len(change.After) > 0 {
+				r.insert(change)
+			}
 		}
 	}
 }
@@ -52,13 +65,20 @@ func (r *replica) exec(query string, args ...any) int64 {
 	return n
 }
 
-// ensure makes the table, with columns of no affinity, so that values stay what they are.
+// ensure makes a table that was there before capture began.
 func (r *replica) ensure(table *sqlapi.Table) {
 	r.tb.Helper()
-	columns := make([]string, len(table.Columns))
-	for i, c := range table.Columns {
-		columns[i] = quote(c.Name)
+	if have := r.shapes[table.Name]; have != nil {
+		require.Equal(r.tb, have, table, "the shape of a row is not that of its table")
+		return
 	}
+	r.create(table)
+}
+
+func (r *replica) create(table *sqlapi.Table) {
+	r.tb.Helper()
+	r.shapes[table.Name] = table
+	columns := names(table)
 	suffix := ""
 	if !table.HasRowID {
 		key := make([]string, len(table.Key))
@@ -67,12 +87,91 @@ func (r *replica) ensure(table *sqlapi.Table) {
 		}
 		suffix = ", PRIMARY KEY (" + strings.Join(key, ", ") + ")"
 	}
-	r.exec("CREATE TABLE IF NOT EXISTS " + quote(table.Name) + " (_rowid, " + strings.Join(columns, ", ") + suffix + ")")
+	r.exec("CREATE TABLE " + quote(table.Name) + " (" + ownRowID + ", " + strings.Join(columns, ", ") + suffix + ")")
+}
+
+const ownRowID = `"the rowid"`
+
+func names(table *sqlapi.Table) []string {
+	columns := make([]string, len(table.Columns))
+	for i, c := range table.Columns {
+		columns[i] = quote(c.Name)
+	}
+	return columns
+}
+
+func (r *replica) reshape(change sqlapi.RowChange) {
+	r.tb.Helper()
+	name := change.Table.Name
+	switch change.Reshape.Action {
+	case sqlapi.Create:
+		require.Contains(r.tb, strings.ToUpper(change.Reshape.SQL), "CREATE TABLE")
+		require.Nil(r.tb, r.shapes[name])
+		r.create(change.Table)
+	case sqlapi.Drop:
+		r.ensure(change.Table)
+		r.exec("DROP TABLE " + quote(name))
+		delete(r.shapes, name)
+	case sqlapi.Alter:
+		from := change.Reshape.From
+		if from == "" {
+			from = name
+		}
+		old := r.shapes[from]
+		if old == nil {
+			r.create(change.Table)
+			return
+		}
+		delete(r.shapes, from)
+		r.exec("ALTER TABLE " + quote(from) + " RENAME TO old")
+		r.create(change.Table)
+		r.exec("INSERT INTO " + quote(name) + " SELECT " + ownRowID + ", " + strings.Join(r.carry(old, change), ", ") + " FROM old")
+		r.exec("DROP TABLE old")
+	}
+}
+
+// carry tells where the columns of an altered table come from: the old column of that name or, when just a name has
+// changed, of that place; else the default.
+func (r *replica) carry(old *sqlapi.Table, change sqlapi.RowChange) []string {
+	r.tb.Helper()
+	var from []string
+	for i, c := range change.Table.Columns {
+		here := slices.IndexFunc(old.Columns, func(o sqlapi.Column) bool { return o.Name == c.Name })
+		switch {
+		case here >= 0:
+			from = append(from, quote(c.Name))
+		case len(old.Columns) == len(change.Table.Columns):
+			from = append(from, quote(old.Columns[i].Name))
+		default:
+			from = append(from, r.defaultOf(change, c))
+		}
+	}
+	return from
+}
+
+// defaultOf returns the default of a new column as a literal of the type that the column gives it.
+func (r *replica) defaultOf(change sqlapi.RowChange, c sqlapi.Column) string {
+	r.tb.Helper()
+	scratch, err := sql.Open("sqlite3", ":memory:")
+	require.NoError(r.tb, err)
+	defer func() { require.NoError(r.tb, scratch.Close()) }()
+	scratch.SetMaxOpenConns(1)
+	mustExec(r.tb, scratch, change.Reshape.SQL)
+	var value sql.NullString
+	require.NoError(r.tb, scratch.QueryRowContext(r.tb.Context(),
+		"SELECT dflt_value FROM pragma_table_xinfo(?) WHERE name = ?", change.Table.Name, c.Name).Scan(&value))
+	if !value.Valid {
+		return "NULL"
+	}
+	mustExec(r.tb, scratch, "CREATE TABLE one (c "+c.Type+" DEFAULT "+value.String+")", "INSERT INTO one DEFAULT VALUES")
+	var literal string
+	require.NoError(r.tb, scratch.QueryRowContext(r.tb.Context(), "SELECT quote(c) FROM one").Scan(&literal))
+	return literal
 }
 
 func (r *replica) remove(change sqlapi.RowChange) {
 	r.tb.Helper()
-	where, args := []string{"_rowid = ?"}, []any{change.OldRowID}
+	where, args := []string{ownRowID + " = ?"}, []any{change.OldRowID}
 	for i, c := range change.Table.Columns {
 		where = append(where, quote(c.Name)+" IS ?", "typeof("+quote(c.Name)+") = ?")
 		args = append(args, change.Before[i].Any(), change.Before[i].Type().String())
@@ -93,37 +192,80 @@ func (r *replica) insert(change sqlapi.RowChange) {
 
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// same fails the test unless the replica has the rows of the tables that the source has, with types and bytes.
-func (r *replica) same(source *sqlite.DB, tables ...*sqlapi.Table) {
+// same fails the test unless the replica has the rows that the source has, with types and bytes.
+func (r *replica) same(source *sqlite.DB) {
 	r.tb.Helper()
-	for _, table := range tables {
-		r.ensure(table)
-		rowid := "rowid"
-		if !table.HasRowID {
-			rowid = "0"
-		}
-		want := dump(r.tb, source.Pool(), table, rowid)
-		got := dump(r.tb, r.db, table, "_rowid")
-		require.Equal(r.tb, want, got, table.Name)
-	}
+	require.Equal(r.tb, nonEmpty(contents(r.tb, source.Pool())), nonEmpty(r.contents()))
 }
 
-func dump(tb testing.TB, db *sql.DB, table *sqlapi.Table, rowid string) []string {
-	tb.Helper()
-	parts := []string{"quote(" + rowid + ")"}
-	for _, c := range table.Columns {
-		parts = append(parts, fmt.Sprintf("quote(%[1]s) || ' ' || typeof(%[1]s) || ' ' || hex(%[1]s)", quote(c.Name)))
+func (r *replica) contents() map[string][]string {
+	r.tb.Helper()
+	all := map[string][]string{}
+	for name, table := range r.shapes {
+		all[name] = dump(r.tb, r.db, table, ownRowID)
 	}
-	rows, err := db.QueryContext(tb.Context(), "SELECT "+strings.Join(parts, " || ' | ' || ")+" AS line FROM "+
-		quote(table.Name)+" ORDER BY line")
-	require.NoError(tb, err)
+	return all
+}
+
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// contents dumps all ordinary tables of the main schema by name.
+func contents(tb testing.TB, db querier) map[string][]string {
+	tb.Helper()
+	all := map[string][]string{}
+	for _, row := range query(tb, db, "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'") {
+		table := &sqlapi.Table{Name: row[0].(string)}
+		for _, column := range query(tb, db, "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden <> 2", table.Name) {
+			table.Columns = append(table.Columns, sqlapi.Column{Name: column[0].(string)})
+		}
+		rowid := "0"
+		if row[1] == int64(0) {
+			rowid = rowidName(table)
+		}
+		all[table.Name] = dump(tb, db, table, rowid)
+	}
+	return all
+}
+
+func rowidName(table *sqlapi.Table) string {
+	if slices.ContainsFunc(table.Columns, func(c sqlapi.Column) bool { return c.Name == "rowid" }) {
+		return "_rowid_"
+	}
+	return "rowid"
+}
+
+func query(tb testing.TB, db querier, text string, args ...any) [][]any {
+	tb.Helper()
+	rows, err := db.QueryContext(tb.Context(), text, args...)
+	require.NoError(tb, err, text)
 	defer func() { require.NoError(tb, rows.Close()) }()
-	var lines []string
+	columns, err := rows.Columns()
+	require.NoError(tb, err)
+	var all [][]any
 	for rows.Next() {
-		var line string
-		require.NoError(tb, rows.Scan(&line))
-		lines = append(lines, line)
+		row, pointers := make([]any, len(columns)), make([]any, len(columns))
+		for i := range row {
+			pointers[i] = &row[i]
+		}
+		require.NoError(tb, rows.Scan(pointers...))
+		all = append(all, row)
 	}
 	require.NoError(tb, rows.Err())
+	return all
+}
+
+// dump returns a line for each row, with the storage type and the bytes of each value.
+func dump(tb testing.TB, db querier, table *sqlapi.Table, rowid string) []string {
+	tb.Helper()
+	parts := []string{"quote(" + rowid + ")"}
+	for _, c := range names(table) {
+		parts = append(parts, fmt.Sprintf("quote(%[1]s) || ' ' || typeof(%[1]s) || ' ' || hex(%[1]s)", c))
+	}
+	lines := []string{}
+	for _, row := range query(tb, db, "SELECT "+strings.Join(parts, " || ' | ' || ")+" AS line FROM main."+quote(table.Name)+" ORDER BY line") {
+		lines = append(lines, row[0].(string))
+	}
 	return lines
 }

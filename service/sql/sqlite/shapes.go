@@ -44,14 +44,24 @@ func (s *shapes) reset() {
 
 // checkVersion resolves all tables again if another connection has changed the schema.
 func (s *shapes) checkVersion(conn *sqlite3.SQLiteConn) {
+	version := schemaVersion(conn)
+	if version == 0 || version != s.version {
+		s.bySlot = nil
+	}
+	s.version = version
+}
+
+// schemaVersion returns SQLite's count of schema changes, 0 if it cannot be read.
+// See https://www.sqlite.org/pragma.html#pragma_schema_version.
+func schemaVersion(conn *sqlite3.SQLiteConn) int64 {
 	version := int64(0)
 	err := eachRow(conn, "PRAGMA main.schema_version", func(row []driver.Value) {
 		version, _ = row[0].(int64)
 	})
-	if err != nil || version == 0 || version != s.version {
-		s.bySlot = nil
+	if err != nil {
+		return 0
 	}
-	s.version = version
+	return version
 }
 
 // resolve resolves the slots that are not known yet.

@@ -10,12 +10,14 @@ type class uint8
 const (
 	// reads changes nothing: SELECT, VALUES, EXPLAIN.
 	reads class = iota
-	// controls opens and ends transactions and savepoints.
+	// controls opens and ends transactions and savepoints, or is a PRAGMA.
 	controls
 	// writes may change rows: INSERT, UPDATE, DELETE, REPLACE, WITH.
 	writes
 	// reshapes is everything else, which may change the schema.
 	reshapes
+	// drops is DROP, which may delete rows of a table that is gone afterwards.
+	drops
 )
 
 // classOf tells by the first keyword of the first statement of query.
@@ -23,10 +25,12 @@ func classOf(query string) class {
 	switch strings.ToUpper(firstWord(query)) {
 	case "SELECT", "VALUES", "EXPLAIN":
 		return reads
-	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE":
+	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA":
 		return controls
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH":
 		return writes
+	case "DROP":
+		return drops
 	default:
 		return reshapes
 	}

@@ -23,6 +23,7 @@ static int on_commit(void *arg) {
 static void on_rollback(void *arg) {
   wippy_capture *c = arg;
   c->committing = 0;
+  c->stragglers = 1;
   wippy_cut_to_mark(c, -1);
 }
 
@@ -114,6 +115,18 @@ void wippy_capture_taken(wippy_capture *c) {
   for (int i = 0; i < c->nmarks; i++) c->marks[i].offset = 0;
 }
 
+/*
+** While a statement that writes has not been reset, SQLite undoes others that fail by a savepoint and not by a
+** rollback, even in autocommit mode.
+*/
+static int has_stragglers(wippy_capture *c) {
+  sqlite3_stmt *s = NULL;
+  while ((s = sqlite3_next_stmt(c->db, s))) {
+    if (sqlite3_stmt_busy(s) && !sqlite3_stmt_readonly(s)) return 1;
+  }
+  return 0;
+}
+
 static uint64_t take_small(wippy_capture *c, void *buffer, uint32_t size) {
   wippy_commit only = c->commits[0];
   if (c->ncommits != 1 || only.lost || c->arena.spilled || only.end > size) return 0;
@@ -143,6 +156,8 @@ uint64_t wippy_capture_after(wippy_capture *c, uint32_t known, void *buffer, uin
   if (version != c->data_version + c->own_commits) state |= WIPPY_EXTERNAL;
   c->data_version = version;
   c->own_commits = 0;
+  if (c->stragglers) c->stragglers = has_stragglers(c);
+  if (c->stragglers) state |= WIPPY_STRAGGLERS;
   if (c->signals.rolled_back) state |= WIPPY_ROLLED_BACK;
   c->signals.rolled_back = 0;
   if (c->signals.tables > known) state |= WIPPY_NEW_TABLES;

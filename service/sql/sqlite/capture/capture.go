@@ -41,10 +41,12 @@ const (
 	NewTables State = C.WIPPY_NEW_TABLES
 	// RolledBack means that a savepoint or a transaction was undone.
 	RolledBack State = C.WIPPY_ROLLED_BACK
+	// Stragglers means that a statement that a rollback has aborted was not reset yet.
+	Stragglers State = C.WIPPY_STRAGGLERS
 )
 
-// Idle reports whether no transaction is open at all.
-func (s State) Idle() bool { return s&Autocommit != 0 && s&Writing == 0 }
+// Idle reports whether no transaction is open at all, and the next statement that fails undoes its own.
+func (s State) Idle() bool { return s&(Autocommit|Writing|Stragglers) == Autocommit }
 
 // Available reports whether SQLite was compiled with the preupdate hook.
 func Available() bool { return C.wippy_capture_available() != 0 }
@@ -204,6 +206,55 @@ func (r *Recorder) Ignore(slot int) { C.wippy_capture_ignore(r.c, C.uint32_t(slo
 
 // ForgetTables gives every table a new slot with its next row, because its shape may have changed.
 func (r *Recorder) ForgetTables() { C.wippy_capture_forget_tables(r.c) }
+
+// Action is what a schema record says.
+type Action uint8
+
+// The actions.
+const (
+	Create Action = iota + 1
+	Alter
+	Drop
+)
+
+// SlotOf returns the slot of a table, a new one if it has none; false if the table is not captured. With Truncate,
+// Schema and Rows it records what no hook tells about: they append to the transaction that the last statement
+// belongs to, before After has looked at it.
+func (r *Recorder) SlotOf(table string) (slot int, wanted bool) {
+	name := C.CString(table)
+	defer C.free(unsafe.Pointer(name))
+	n := int(C.wippy_capture_slot_of(r.c, name))
+	return n, n >= 0
+}
+
+// Truncate records that all rows of the table are gone.
+func (r *Recorder) Truncate(slot int) { C.wippy_capture_truncate(r.c, C.uint32_t(slot)) }
+
+// Schema records that the table was created, altered or dropped; text is its CREATE statement now, from its former
+// name if it was renamed, and either may be empty.
+func (r *Recorder) Schema(slot int, action Action, text, from string) {
+	cText, cFrom := optional(text), optional(from)
+	defer C.free(unsafe.Pointer(cText))
+	defer C.free(unsafe.Pointer(cFrom))
+	C.wippy_capture_schema(r.c, C.uint32_t(slot), C.int(action), cText, cFrom)
+}
+
+func optional(s string) *C.char {
+	if s == "" {
+		return nil
+	}
+	return C.CString(s)
+}
+
+// Rows records the rows of a query, whose first column is the rowid, as inserted.
+func (r *Recorder) Rows(slot int, query string) error {
+	text := C.CString(query)
+	defer C.free(unsafe.Pointer(text))
+	if rc := C.wippy_capture_rows(r.c, C.uint32_t(slot), text); rc != 0 {
+		return fmt.Errorf("capture: read rows: SQLite error %d", int(rc))
+	}
+	return nil
+}
 
 // Reclaim puts the hooks back and reports whether somebody had replaced them.
 func (r *Recorder) Reclaim() (replaced bool) { return C.wippy_capture_reclaim(r.c) == 0 }

@@ -34,7 +34,8 @@ enum {
   WIPPY_LOST = 32,       /* one of them is incomplete */
   WIPPY_EXTERNAL = 64,   /* another connection may have committed since the last call */
   WIPPY_NEW_TABLES = 128,/* tables were met that nobody has resolved */
-  WIPPY_ROLLED_BACK = 256/* something was undone since the last call */
+  WIPPY_ROLLED_BACK = 256,/* something was undone since the last call */
+  WIPPY_STRAGGLERS = 512 /* a statement that a rollback has aborted was not reset yet */
 };
 
 /* What can be looked at without a call while no statement runs. */
@@ -92,6 +93,15 @@ wippy_table wippy_capture_table(wippy_capture*, uint32_t slot);
 void wippy_capture_ignore(wippy_capture*, uint32_t slot);
 void wippy_capture_forget_tables(wippy_capture*);
 void wippy_capture_lose(wippy_capture*, int why);
+
+/*
+** Changes that no hook tells about. They go to the end of the transaction that the last statement belongs to, which
+** must not have been looked at by wippy_capture_after yet. slot_of returns the slot of a table, or -1 if it is not wanted.
+*/
+int64_t wippy_capture_slot_of(wippy_capture*, const char *table);
+void wippy_capture_truncate(wippy_capture*, uint32_t slot);
+void wippy_capture_schema(wippy_capture*, uint32_t slot, int action, const char *text, const char *from);
+int wippy_capture_rows(wippy_capture*, uint32_t slot, const char *select);
 
 /* Whether the hooks are still ours; puts them back. */
 int wippy_capture_reclaim(wippy_capture*);

@@ -39,6 +39,7 @@ struct wippy_capture {
 
   wippy_commit *commits;
   int ncommits, commits_size;
+  int stragglers;            /* a rollback may have aborted statements that wrote and are not reset yet */
   int committing;            /* the commit hook was called for the open transaction */
   unsigned int data_version;
   unsigned int own_commits;
@@ -78,6 +79,11 @@ wippy_table *wippy_table_of(wippy_capture*, const char *name, uint32_t *slot);
 void wippy_seal(wippy_capture*);
 
 /* row.c */
+enum { RECORD_INSERT = 1, RECORD_UPDATE, RECORD_DELETE, RECORD_TRUNCATE, RECORD_SCHEMA };
+int wippy_may_record(wippy_capture*);
+int wippy_record_insert(wippy_capture*, uint32_t slot, sqlite3_stmt *row);
+int wippy_record_truncate(wippy_capture*, uint32_t slot);
+int wippy_record_schema(wippy_capture*, uint32_t slot, int action, const char *text, const char *from);
 void wippy_preupdate(void*, sqlite3*, int, const char*, const char*, sqlite3_int64, sqlite3_int64);
 
 #endif

@@ -3,9 +3,11 @@
 
 /*
 ** A record, little-endian:
-**   u32 length of the record   u8 operation (1 insert, 2 update, 3 delete)   u8 0   u16 columns   u32 slot
+**   u32 length of the record   u8 operation (RECORD_…)   u8 action (schema: 1 create, 2 alter, 3 drop)
+**   u16 columns   u32 slot
 **   i64 old rowid (update, delete)   i64 new rowid (insert, update)
 **   old values (update, delete)   new values (insert, update)
+**   two values (schema): the CREATE text, NULL when dropped; the former name, NULL unless renamed
 ** A value is a tag and its payload:
 */
 enum {
@@ -147,17 +149,15 @@ static int put_new(wippy_capture *c, int n, int update) {
   return 0;
 }
 
-static int put_record(wippy_capture *c, int op, uint32_t slot, sqlite3_int64 old, sqlite3_int64 new) {
-  arena *a = &c->arena;
-  int n = sqlite3_preupdate_count(c->db);
-  uint64_t start = a->used;
+/* Leaves room for the head of a record, which begins at the offset that finish_record is given. */
+static int begin_record(arena *a) {
   if (!wippy_arena_reserve(a, HEADER + 2 * sizeof(sqlite3_int64))) return WIPPY_LOST_NO_MEMORY;
   a->used += HEADER;
-  if (op != SQLITE_INSERT) put(a, &old, sizeof old);
-  if (op != SQLITE_DELETE) put(a, &new, sizeof new);
-  int why = 0;
-  if (op != SQLITE_INSERT) why = put_old(c, n);
-  if (!why && op != SQLITE_DELETE) why = put_new(c, n, op == SQLITE_UPDATE);
+  return 0;
+}
+
+/* Writes the head of a record, or takes the record back if it failed. */
+static int finish_record(arena *a, uint64_t start, int op, int action, int n, uint32_t slot, int why) {
   if (why) {
     a->used = start;
     return why;
@@ -166,11 +166,77 @@ static int put_record(wippy_capture *c, int op, uint32_t slot, sqlite3_int64 old
   uint16_t columns = (uint16_t)n;
   uint8_t *head = a->bytes + start;
   memcpy(head, &length, sizeof length);
-  head[4] = op == SQLITE_INSERT ? 1 : op == SQLITE_UPDATE ? 2 : 3;
-  head[5] = 0;
+  head[4] = (uint8_t)op;
+  head[5] = (uint8_t)action;
   memcpy(head + 6, &columns, sizeof columns);
   memcpy(head + 8, &slot, sizeof slot);
   return 0;
+}
+
+static int put_record(wippy_capture *c, int op, uint32_t slot, sqlite3_int64 old, sqlite3_int64 new) {
+  arena *a = &c->arena;
+  int n = sqlite3_preupdate_count(c->db);
+  uint64_t start = a->used;
+  int why = begin_record(a);
+  if (why) return why;
+  if (op != SQLITE_INSERT) put(a, &old, sizeof old);
+  if (op != SQLITE_DELETE) put(a, &new, sizeof new);
+  if (op != SQLITE_INSERT) why = put_old(c, n);
+  if (!why && op != SQLITE_DELETE) why = put_new(c, n, op == SQLITE_UPDATE);
+  int record = op == SQLITE_INSERT ? RECORD_INSERT : op == SQLITE_UPDATE ? RECORD_UPDATE : RECORD_DELETE;
+  return finish_record(a, start, record, 0, n, slot, why);
+}
+
+/* A row of a statement that selects the rowid and then all stored columns. */
+int wippy_record_insert(wippy_capture *c, uint32_t slot, sqlite3_stmt *row) {
+  arena *a = &c->arena;
+  int n = sqlite3_column_count(row) - 1;
+  uint64_t start = a->used;
+  sqlite3_int64 rowid = sqlite3_column_int64(row, 0);
+  int why = begin_record(a);
+  if (why) return why;
+  put(a, &rowid, sizeof rowid);
+  for (int i = 0; i < n && !why; i++) why = put_value(a, sqlite3_column_value(row, i + 1));
+  return finish_record(a, start, RECORD_INSERT, 0, n, slot, why);
+}
+
+int wippy_record_truncate(wippy_capture *c, uint32_t slot) {
+  uint64_t start = c->arena.used;
+  return finish_record(&c->arena, start, RECORD_TRUNCATE, 0, 0, slot, begin_record(&c->arena));
+}
+
+static int put_text(arena *a, const char *text) {
+  uint32_t n = text ? (uint32_t)strlen(text) : 0;
+  if (!wippy_arena_reserve(a, (uint64_t)n + FIXED)) return WIPPY_LOST_NO_MEMORY;
+  if (!text) {
+    put_byte(a, TAG_NULL);
+    return 0;
+  }
+  put_byte(a, TAG_TEXT32);
+  put(a, &n, sizeof n);
+  put(a, text, n);
+  return 0;
+}
+
+int wippy_record_schema(wippy_capture *c, uint32_t slot, int action, const char *text, const char *from) {
+  arena *a = &c->arena;
+  uint64_t start = a->used;
+  int why = begin_record(a);
+  if (why) return why;
+  why = put_text(a, text);
+  if (!why) why = put_text(a, from);
+  return finish_record(a, start, RECORD_SCHEMA, action, 0, slot, why);
+}
+
+/* Makes room for another record. If there is none, the open transaction is lost from here on. */
+int wippy_may_record(wippy_capture *c) {
+  if (c->lost) return 0;
+  if (wippy_arena_length(&c->arena) - c->begin > c->arena.limit) {
+    c->lost = WIPPY_LOST_TOO_LARGE;
+  } else if (c->arena.used > c->arena.memory && wippy_arena_spill(&c->arena) < 0) {
+    c->lost = WIPPY_LOST_SPILL;
+  }
+  return !c->lost;
 }
 
 /* https://www.sqlite.org/c3ref/preupdate_blobwrite.html */
@@ -195,13 +261,5 @@ void wippy_preupdate(void *arg, sqlite3 *db, int op, const char *schema, const c
     c->lost = WIPPY_LOST_UNGUARDED;
     return;
   }
-  if (wippy_arena_length(&c->arena) - c->begin > c->arena.limit) {
-    c->lost = WIPPY_LOST_TOO_LARGE;
-    return;
-  }
-  if (c->arena.used > c->arena.memory && wippy_arena_spill(&c->arena) < 0) {
-    c->lost = WIPPY_LOST_SPILL;
-    return;
-  }
-  c->lost = put_record(c, op, slot, old, new);
+  if (wippy_may_record(c)) c->lost = put_record(c, op, slot, old, new);
 }

@@ -1,0 +1,33 @@
+#include "internal.h"
+
+/* Records of what changes a table as a whole, see capture.h. */
+
+int64_t wippy_capture_slot_of(wippy_capture *c, const char *table) {
+  uint32_t slot;
+  const wippy_table *t = wippy_table_of(c, table, &slot);
+  if (!t) {
+    wippy_capture_lose(c, WIPPY_LOST_NO_MEMORY);
+    return -1;
+  }
+  return t->wanted ? (int64_t)slot : -1;
+}
+
+void wippy_capture_truncate(wippy_capture *c, uint32_t slot) {
+  if (wippy_may_record(c)) c->lost = wippy_record_truncate(c, slot);
+}
+
+void wippy_capture_schema(wippy_capture *c, uint32_t slot, int action, const char *text, const char *from) {
+  if (wippy_may_record(c)) c->lost = wippy_record_schema(c, slot, action, text, from);
+}
+
+/* Records the rows that select returns, its first column being the rowid, as inserted. */
+int wippy_capture_rows(wippy_capture *c, uint32_t slot, const char *select) {
+  sqlite3_stmt *rows;
+  int rc = sqlite3_prepare_v2(c->db, select, -1, &rows, NULL);
+  while (rc == SQLITE_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW) {
+    rc = SQLITE_OK;
+    if (wippy_may_record(c)) c->lost = wippy_record_insert(c, slot, rows);
+  }
+  sqlite3_finalize(rows);
+  return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}

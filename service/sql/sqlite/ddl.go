@@ -1,0 +1,151 @@
+package sqlite
+
+import (
+	"database/sql/driver"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/mattn/go-sqlite3"
+
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
+)
+
+// No hook tells of schema changes, nor of the rows that CREATE TABLE … AS inserts and DROP TABLE removes. So the
+// tables of the schema are compared before and after each statement that may change them, and what differs is
+// recorded as a part of the statement's transaction, where a savepoint undoes it like everything else.
+
+// catalog is the ordinary tables of the main schema, as they were at one schema version.
+type catalog struct {
+	version int64
+	tables  map[string]definition
+}
+
+// definition is a row of https://www.sqlite.org/schematab.html.
+type definition struct {
+	root int64
+	sql  string
+}
+
+func (c *catalog) forget() { c.version = 0 }
+
+// read brings the catalog up to date and reports whether it had changed. A catalog that cannot be read is empty and
+// will be read again.
+func (c *catalog) read(conn *sqlite3.SQLiteConn) (changed bool) {
+	version := schemaVersion(conn)
+	if version == c.version && version != 0 {
+		return false
+	}
+	tables := map[string]definition{}
+	err := eachRow(conn, "SELECT name, rootpage, sql FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0",
+		func(row []driver.Value) {
+			name, _ := row[0].(string)
+			root, _ := row[1].(int64)
+			text, _ := row[2].(string)
+			tables[name] = definition{root: root, sql: text}
+		})
+	c.version, c.tables = version, tables
+	if err != nil {
+		c.version = 0
+	}
+	return true
+}
+
+// beforeReshape remembers the schema as it is before a statement that may change it. DROP TABLE may delete rows one by
+// one, and then there is no table left to resolve, so all are resolved before.
+func (f *follower) beforeReshape(what class) {
+	f.catalog.read(f.inner)
+	if what != drops {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.catalog.tables)) {
+		f.recorder.SlotOf(name)
+	}
+	_ = f.shapes.resolve(f.inner, f.recorder) // a table that cannot be read now is found out when a row needs it
+}
+
+// recordReshape records what the last statement has changed in the schema.
+func (f *follower) recordReshape() {
+	before := f.catalog.tables
+	if !f.catalog.read(f.inner) {
+		return
+	}
+	after := f.catalog.tables
+	former := map[int64]string{}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if _, stays := after[name]; stays {
+			continue
+		}
+		if renamed := nameOf(after, before[name].root); renamed != "" && !has(before, renamed) {
+			former[before[name].root] = name
+			continue
+		}
+		f.recordDrop(name)
+	}
+	f.forget()
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		from := former[after[name].root]
+		old, existed := before[name]
+		switch {
+		case existed && old.sql == after[name].sql:
+		case existed || from != "":
+			f.recordShape(name, capture.Alter, after[name].sql, from)
+		default:
+			f.recordShape(name, capture.Create, after[name].sql, "")
+		}
+	}
+}
+
+func has(tables map[string]definition, name string) bool {
+	_, ok := tables[name]
+	return ok
+}
+
+func nameOf(tables map[string]definition, root int64) string {
+	for name, d := range tables {
+		if d.root == root {
+			return name
+		}
+	}
+	return ""
+}
+
+func (f *follower) recordDrop(name string) {
+	slot, wanted := f.recorder.SlotOf(name)
+	if !wanted || slot >= f.shapes.known() || f.shapes.bySlot[slot] == nil {
+		return
+	}
+	f.recorder.Truncate(slot)
+	f.recorder.Schema(slot, capture.Drop, "", "")
+}
+
+func (f *follower) recordShape(name string, action capture.Action, text, from string) {
+	slot, wanted := f.recorder.SlotOf(name)
+	if err := f.shapes.resolve(f.inner, f.recorder); err != nil || !wanted || f.shapes.bySlot[slot] == nil {
+		return // a shadow table, or one that cannot be read; a row of it would be reported as lost
+	}
+	f.recorder.Schema(slot, action, text, from)
+	table := f.shapes.bySlot[slot].table
+	if action == capture.Create && table.HasRowID {
+		if err := f.recorder.Rows(slot, selectRows(table)); err != nil {
+			f.recorder.Lose()
+		}
+	}
+}
+
+// selectRows returns the query for all rows of a table, the rowid first, by a name of it that no column hides.
+func selectRows(table *sqlapi.Table) string {
+	rowid := "rowid"
+	for _, alias := range []string{"rowid", "_rowid_", "oid"} {
+		if !slices.ContainsFunc(table.Columns, func(c sqlapi.Column) bool { return strings.EqualFold(c.Name, alias) }) {
+			rowid = alias
+			break
+		}
+	}
+	names := []string{rowid}
+	for _, column := range table.Columns {
+		names = append(names, quote(column.Name))
+	}
+	return "SELECT " + strings.Join(names, ", ") + " FROM main." + quote(table.Name) + " ORDER BY 1"
+}
