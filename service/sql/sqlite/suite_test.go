@@ -1,0 +1,247 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mattn/go-sqlite3"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
+)
+
+// counts is what the suite has tried since the program started.
+var counts struct{ scripts, statements, failed, transactions atomic.Int64 }
+
+// A script runs on three databases: one that is captured, one of the bare driver, and one that only replays what was
+// captured. The first two must behave alike in every respect, and the third must equal them after every commit.
+func TestGeneratedScripts(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		script := drawScript(rt)
+		defer func() {
+			if rt.Failed() {
+				rt.Logf("the script:\n%s", asSQL(script))
+			}
+		}()
+		runScript(rt, script)
+	})
+}
+
+func runScript(rt *rapid.T, script []step) {
+	counts.scripts.Add(1)
+	tr := &trial{tb: tb{rapid: rt}, prepared: map[string][2]*sql.Stmt{}}
+	tr.open()
+	defer tr.close()
+	for i, s := range script {
+		counts.statements.Add(1)
+		captured, plain := tr.do(0, s), tr.do(1, s)
+		if captured.err != "" {
+			counts.failed.Add(1)
+		}
+		if captured != plain {
+			rt.Fatalf("step %d, %s:\nwith capture:    %+v\nwithout capture: %+v", i+1, s, captured, plain)
+		}
+		tr.compare(fmt.Sprintf("after step %d, %s", i+1, s))
+	}
+	for _, s := range []step{{"unprepare", ""}, {"exec", "ROLLBACK"}} {
+		tr.do(0, s)
+		tr.do(1, s)
+	}
+	tr.compare("at the end")
+}
+
+// tb makes a rapid.T pass for a testing.TB, as far as the helpers of this package go.
+type tb struct {
+	testing.TB
+	rapid *rapid.T
+}
+
+func (t tb) Context() context.Context          { return t.rapid.Context() }
+func (t tb) Name() string                      { return "script" }
+func (t tb) Helper()                           { t.rapid.Helper() }
+func (t tb) Errorf(format string, args ...any) { t.rapid.Errorf(format, args...) }
+func (t tb) FailNow()                          { t.rapid.FailNow() }
+func (t tb) Cleanup(func())                    {} // trial.close does it
+
+// trial is the run of one script.
+type trial struct {
+	tb       tb
+	db       *sqlite.DB
+	bare     *sql.DB
+	conns    [2]*sql.Conn // captured, bare
+	sink     *recording
+	detach   func()
+	replica  *replica
+	prepared map[string][2]*sql.Stmt
+	// dangling means that a prepared RETURNING statement was run by Exec, which leaves its transaction open until the
+	// statement is used again or closed.
+	dangling bool
+}
+
+func (tr *trial) open() {
+	cfg := &sqlapi.SQLiteConfig{File: sqlapi.InMemory, ForeignKeys: true}
+	tr.db = openConfig(tr.tb, cfg)
+	var err error
+	tr.bare, err = sql.Open("sqlite3", ":memory:?_foreign_keys=1")
+	require.NoError(tr.tb, err)
+	tr.replica = newReplica(tr.tb)
+	tr.sink = &recording{}
+	mustExec(tr.tb, tr.db.Pool(), suiteSchema)
+	tr.detach, err = tr.db.Attach(tr.tb.Context(), tr.sink)
+	require.NoError(tr.tb, err)
+	for i, pool := range []*sql.DB{tr.db.Pool(), tr.bare} {
+		tr.conns[i], err = pool.Conn(tr.tb.Context())
+		require.NoError(tr.tb, err)
+	}
+	mustExec(tr.tb, tr.conns[1], suiteSchema)
+}
+
+func (tr *trial) close() {
+	for _, c := range tr.conns {
+		require.NoError(tr.tb, c.Close())
+	}
+	tr.detach()
+	require.NoError(tr.tb, tr.db.Close())
+	require.NoError(tr.tb, tr.bare.Close())
+	require.NoError(tr.tb, tr.replica.db.Close())
+}
+
+// outcome is all that a program can see of a step.
+type outcome struct {
+	err                string
+	rows               string
+	affected, lastID   int64
+	changes, lastRowID int64
+	statusErr          string
+}
+
+func (tr *trial) do(which int, s step) outcome {
+	var o outcome
+	var err error
+	c := tr.conns[which]
+	switch s.how {
+	case "query", "abandon":
+		o.rows, err = readRows(tr.tb, c, s)
+	case "prepared":
+		err = tr.doPrepared(which, s, &o)
+	case "unprepare":
+		tr.unprepare(which)
+	default:
+		var result sql.Result
+		if result, err = c.ExecContext(tr.tb.Context(), s.sql); err == nil {
+			o.note(result)
+		}
+	}
+	if err != nil {
+		o.err = err.Error()
+	}
+	row := c.QueryRowContext(tr.tb.Context(), "SELECT changes(), last_insert_rowid()")
+	if err := row.Scan(&o.changes, &o.lastRowID); err != nil {
+		o.statusErr = err.Error()
+	}
+	return o
+}
+
+func (o *outcome) note(result sql.Result) {
+	o.affected, _ = result.RowsAffected()
+	o.lastID, _ = result.LastInsertId()
+}
+
+func (tr *trial) doPrepared(which int, s step, o *outcome) error {
+	pair := tr.prepared[s.sql]
+	if pair[which] == nil {
+		statement, err := tr.conns[which].PrepareContext(tr.tb.Context(), s.sql)
+		if err != nil {
+			return err
+		}
+		pair[which] = statement
+		tr.prepared[s.sql] = pair
+	}
+	tr.dangling = tr.dangling || strings.Contains(s.sql, "RETURNING")
+	result, err := pair[which].ExecContext(tr.tb.Context())
+	if err == nil {
+		o.note(result)
+	}
+	return err
+}
+
+// unprepare closes the prepared statements of one database.
+func (tr *trial) unprepare(which int) {
+	for text, pair := range tr.prepared {
+		if pair[which] != nil {
+			_ = pair[which].Close() // repeats the error of the last execution
+			pair[which] = nil
+			tr.prepared[text] = pair
+		}
+	}
+	tr.dangling = false
+}
+
+func readRows(t tb, c *sql.Conn, s step) (text string, err error) {
+	rows, err := c.QueryContext(t.Context(), s.sql)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for rows.Next() {
+		var v any
+		if err := rows.Scan(&v); err != nil {
+			break
+		}
+		fmt.Fprintf(&b, "%T %v, ", v, v)
+		if s.how == "abandon" {
+			break
+		}
+	}
+	err = rows.Err()
+	if closeErr := rows.Close(); err == nil {
+		err = closeErr
+	}
+	return b.String(), err
+}
+
+// compare replays what was captured and, unless a transaction is open, compares all three databases.
+func (tr *trial) compare(when string) {
+	for _, tx := range tr.sink.take(tr.tb) {
+		counts.transactions.Add(1)
+		tr.replica.apply(tx)
+	}
+	var idle bool
+	require.NoError(tr.tb, tr.conns[1].Raw(func(dc any) error {
+		idle = dc.(*sqlite3.SQLiteConn).AutoCommit()
+		return nil
+	}))
+	if !idle || tr.dangling {
+		return
+	}
+	want := contents(tr.tb, tr.conns[1])
+	require.Equal(tr.tb, want, contents(tr.tb, tr.conns[0]), "%s: the captured database differs from the bare one", when)
+	require.Equal(tr.tb, nonEmpty(want), nonEmpty(tr.replica.contents()), "%s: the replica differs", when)
+}
+
+func nonEmpty(tables map[string][]string) map[string][]string {
+	all := map[string][]string{}
+	for name, rows := range tables {
+		if len(rows) > 0 {
+			all[name] = rows
+		}
+	}
+	return all
+}
+
+func openConfig(t tb, cfg *sqlapi.SQLiteConfig) *sqlite.DB {
+	keys := cfg.ForeignKeys
+	file := cfg.File
+	cfg.SetDefaults()
+	cfg.ForeignKeys, cfg.File = keys, file
+	db, err := sqlite.Open(t.Context(), idOf("db"), cfg, ".")
+	require.NoError(t, err)
+	return db
+}
