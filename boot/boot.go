@@ -10,6 +10,7 @@ import (
 	api "github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/service/registry"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
 // Settings are what an app is made from. Dir is required; a nil Logger discards, nil streams are empty.
@@ -89,3 +90,6 @@ type eof struct{}
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
 var _ compiler = (*engine.Engine)(nil)
+
+// CanCapture reports whether the program was built with what db.cdc.sqlite needs.
+func CanCapture() bool { return sqlite.CanCapture() }

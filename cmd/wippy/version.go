@@ -5,6 +5,8 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wippy-cdc/runtime/boot"
 )
 
 // Set by the linker, see the Makefile.
@@ -20,8 +22,12 @@ func (p *program) versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(p.stdout, "wippy %s (commit %s, %s) %s %s/%s\n",
-				version, commit, date, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			capture := "with SQLite capture"
+			if !boot.CanCapture() {
+				capture = "without SQLite capture (tag sqlite_preupdate_hook)"
+			}
+			_, err := fmt.Fprintf(p.stdout, "wippy %s (commit %s, %s) %s %s/%s %s\n",
+				version, commit, date, runtime.Version(), runtime.GOOS, runtime.GOARCH, capture)
 			return err
 		},
 	}

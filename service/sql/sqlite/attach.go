@@ -26,9 +26,12 @@ type filter struct {
 	tables      []string
 }
 
+// CanCapture reports whether the program was built with change capture.
+func CanCapture() bool { return capture.Available() }
+
 // Attach implements sql.Capturer.
 func (db *DB) Attach(ctx context.Context, sink sqlapi.Sink) (detach func(), err error) {
-	if !capture.Available() {
+	if !CanCapture() {
 		return nil, errs.New(errs.Invalid, "sqlite: attach to %q: this program was built without change capture: "+
 			"build it with the tag sqlite_preupdate_hook, or by make build-wippy-local", db.id)
 	}
