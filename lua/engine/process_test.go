@@ -86,10 +86,13 @@ func TestRaisedObjects(t *testing.T) {
 		`error(42, 0)`:                      "42",
 		`error(setmetatable({}, {__tostring = function() return "own words" end}))`: "own words",
 		`error(setmetatable({}, {__tostring = function() error("no") end}))`:        "table whose __tostring fails",
-		`error(nil)`:                          "nil",
-		`local ch = channel.new(); error(ch)`: "channel: ",
-		`assert(false, "asserted")`:           "asserted",
-		`assert(nil)`:                         "assertion failed!",
+		`error(nil)`:                            "nil",
+		`local ch = channel.new(); error(ch)`:   "channel: ",
+		`assert(false, "asserted")`:             "asserted",
+		`assert(nil)`:                           "assertion failed!",
+		`assert(false, "100%d")`:                "100%d",
+		`assert(nil, 7)`:                        "7",
+		`assert(nil, {message = "of a table"})`: "of a table",
 	} {
 		t.Run(raise, func(t *testing.T) {
 			script, ok := errors.AsType[*engine.ScriptError](w.run(raise).Err)

@@ -30,6 +30,7 @@ func openLibraries(L *lua.LState) int {
 	}
 	L.SetFuncs(globals, map[string]lua.LGFunction{
 		"print":          printLine,
+		"assert":         assert,
 		"error":          raise,
 		"require":        require,
 		"setmetatable":   setmetatable(L),
@@ -80,6 +81,23 @@ func raise(L *lua.LState) int {
 		text = lua.LString(where+" ") + text
 	}
 	L.Error(text, 0)
+	return 0
+}
+
+// assert is assert. It differs from gopher-lua's in that the message may be any value, which is raised as it is, as it
+// should.
+func assert(L *lua.LState) int {
+	if L.ToBool(1) {
+		return L.GetTop()
+	}
+	switch v := L.Get(2).(type) {
+	case *lua.LNilType:
+		L.RaiseError("assertion failed!")
+	case lua.LString, lua.LNumber:
+		L.RaiseError("%s", v.String())
+	default:
+		L.Error(v, 0)
+	}
 	return 0
 }
 
