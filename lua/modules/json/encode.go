@@ -56,8 +56,8 @@ func (e *encoder) encode(v lua.LValue) error {
 	}
 }
 
-// number writes integers up to 2^53 plainly. Larger numbers get an exponent, so that decode, which keeps the digits
-// of a long integer in a string, gives the number back.
+// number writes integers up to 2^53 and fractions plainly. Larger integers get an exponent, so that decode, which keeps
+// the digits of a long integer in a string, gives the number back; so do fractions that begin with many zeros.
 func (e *encoder) number(n lua.LNumber) error {
 	f := float64(n)
 	switch i, whole := value.Whole(n); {
@@ -67,8 +67,10 @@ func (e *encoder) number(n lua.LNumber) error {
 		e.out.Write(strconv.AppendInt(e.out.AvailableBuffer(), i, 10))
 	case f == math.Trunc(f) && f != 0:
 		e.out.Write(strconv.AppendFloat(e.out.AvailableBuffer(), f, 'e', -1, 64))
+	case f != 0 && math.Abs(f) < 1e-6:
+		e.out.Write(strconv.AppendFloat(e.out.AvailableBuffer(), f, 'e', -1, 64))
 	default:
-		e.out.Write(strconv.AppendFloat(e.out.AvailableBuffer(), f, 'g', -1, 64))
+		e.out.Write(strconv.AppendFloat(e.out.AvailableBuffer(), f, 'f', -1, 64))
 	}
 	return nil
 }
