@@ -57,10 +57,23 @@ func (d *database) run(L *lua.LState, step string, do verb) int {
 		return engine.Fail(L, err)
 	}
 	statement, err := text(L)
+	if err == nil && leavesOpen(statement) {
+		err = errs.New(errs.Invalid, "the transaction would belong to nobody: begin it with db:begin(), and use the methods of what that returns")
+	}
 	if err != nil {
 		return engine.Fail(L, d.session.failure(db, step, err))
 	}
 	return do(d.session, L, db, textRunner(db.Pool(), statement), L.Get(3))
+}
+
+// leavesOpen reports whether a statement begins a transaction and does nothing else.
+func leavesOpen(statement string) bool {
+	statement = strings.TrimSpace(statement)
+	if end := strings.IndexByte(statement, ';'); end >= 0 && end < len(statement)-1 {
+		return false
+	}
+	words := strings.Fields(strings.ToUpper(strings.TrimSuffix(statement, ";")))
+	return len(words) > 0 && (words[0] == "BEGIN" || words[0] == "SAVEPOINT" || words[0] == "START")
 }
 
 func (d *database) prepare(L *lua.LState) int {
@@ -80,7 +93,7 @@ func (d *database) begin(L *lua.LState) int {
 	if err != nil {
 		return engine.Fail(L, d.session.failure(db, "begin", err))
 	}
-	tx, err := engine.Block(L, func(ctx context.Context) (openTx, error) { return beginTx(ctx, db, opts) })
+	tx, err := engine.Block(L, func(ctx context.Context) (*sql.Tx, error) { return db.Pool().BeginTx(ctx, opts) })
 	if err != nil {
 		return engine.Fail(L, d.session.failure(db, "begin", err))
 	}

@@ -14,18 +14,11 @@ import (
 	"github.com/wippy-cdc/runtime/lua/modules/internal/option"
 )
 
-// openTx is a transaction of the database: a *sql.Tx or one that behaves like it.
-type openTx interface {
-	executor
-	Commit() error
-	Rollback() error
-}
-
 // transaction is what db:begin returns.
 type transaction struct {
 	session *session
 	db      api.DB
-	tx      openTx
+	tx      *sql.Tx
 	// owner is the coroutine that has begun it.
 	owner *lua.LState
 	// forget takes back the rollback at the end of the process.
@@ -50,7 +43,7 @@ func transactionMethods() map[string]func(L *lua.LState, t *transaction) int {
 }
 
 // opened keeps account of a transaction until it has ended.
-func (s *session) opened(L *lua.LState, db api.DB, tx openTx) *transaction {
+func (s *session) opened(L *lua.LState, db api.DB, tx *sql.Tx) *transaction {
 	t := &transaction{session: s, db: db, tx: tx, owner: goroutineOf(L)}
 	t.forget = s.process.OnEnd(func() {
 		_ = tx.Rollback() // it may have ended already, and nobody is left to be told

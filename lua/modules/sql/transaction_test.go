@@ -106,6 +106,18 @@ func TestBeginOptions(t *testing.T) {
 	}
 }
 
+func TestABeginOutsideATransactionIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.schema(`CREATE TABLE a (x)`)
+	for _, statement := range []string{"BEGIN", " begin immediate; ", "SAVEPOINT a"} {
+		require.Equal(t, []any{"INVALID", `sql: execute "app:db": the transaction would belong to nobody: begin it with db:begin(), and use the methods of what that returns`},
+			w.onDB(`return err(db:execute("`+statement+`"))`), statement)
+	}
+	w.onDB(`ok(db:execute("BEGIN; INSERT INTO a VALUES (1); COMMIT")) return {}`)
+	require.Equal(t, 1, w.count("a"))
+}
+
 func TestAReadOnlyTransactionDoesNotWrite(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -40,7 +40,9 @@ func TestASinkSeesNoPartOfATransactionThatBeganBeforeIt(t *testing.T) {
 	t.Parallel()
 	db := open(t)
 	mustExec(t, db.Pool(), "CREATE TABLE t (a)")
-	mustExec(t, db.Pool(), "BEGIN", "INSERT INTO t VALUES (1)") // left open on the pool's only connection
+	conn, err := db.Pool().Conn(t.Context())
+	require.NoError(t, err)
+	mustExec(t, conn, "BEGIN", "INSERT INTO t VALUES (1)")
 	r := &recording{}
 	attached := make(chan error, 1)
 	var detach func()
@@ -54,7 +56,8 @@ func TestASinkSeesNoPartOfATransactionThatBeganBeforeIt(t *testing.T) {
 		t.Fatal("attached while a transaction was open", err)
 	default:
 	}
-	mustExec(t, db.Pool(), "INSERT INTO t VALUES (2)", "COMMIT", "SELECT 1")
+	mustExec(t, conn, "INSERT INTO t VALUES (2)", "COMMIT", "SELECT 1")
+	require.NoError(t, conn.Close())
 	require.NoError(t, <-attached)
 	defer detach()
 	mustExec(t, db.Pool(), "INSERT INTO t VALUES (3)")
@@ -114,7 +117,7 @@ func TestSchemaChangedByAnotherConnection(t *testing.T) {
 	mustExec(t, other.Pool(), "ALTER TABLE t RENAME COLUMN b TO c", "INSERT INTO t VALUES (3, 4)")
 	mustExec(t, db.Pool(), "INSERT INTO t VALUES (5, 6)")
 	mustExec(t, other.Pool(), "ALTER TABLE t RENAME COLUMN c TO d")
-	mustExec(t, db.Pool(), "BEGIN", "DELETE FROM t WHERE a = 5", "COMMIT")
+	mustExec(t, db.Pool(), "BEGIN; DELETE FROM t WHERE a = 5; COMMIT")
 	var names []string
 	for _, tx := range r.take(t) {
 		names = append(names, changes(t, tx)[0].Table.Columns[1].Name)

@@ -14,6 +14,10 @@ type conn struct {
 	inner *sqlite3.SQLiteConn
 	// follow is nil in a program built without capture.
 	follow *follower
+	// tx is the transaction begun by BeginTx, nil if there is none.
+	tx *tx
+	// broken means that the connection cannot be given back to the pool.
+	broken bool
 }
 
 // Unwrap returns the driver's connection, for what database/sql does not offer; it is reached by sql.Conn.Raw. What
@@ -28,12 +32,21 @@ func (c *conn) Unwrap() *sqlite3.SQLiteConn {
 
 // run executes one statement of a class with what capture must do around it.
 func run[T any](c *conn, what class, f func() (T, error)) (T, error) {
-	if !c.follow.engaged() {
-		return f()
+	if c.tx != nil && c.tx.ended != nil {
+		var none T
+		return none, c.tx.ended
 	}
-	c.follow.before(what)
+	engaged := c.follow.engaged()
+	if engaged {
+		c.follow.before(what)
+	}
 	result, err := f()
-	c.follow.after(what)
+	if engaged {
+		c.follow.after(what)
+	}
+	if c.tx != nil && (err != nil || what == controls) {
+		c.tx.check(err)
+	}
 	return result, err
 }
 
@@ -85,15 +98,6 @@ func (c *conn) Prepare(query string) (driver.Stmt, error) {
 	return c.PrepareContext(context.Background(), query)
 }
 
-// BeginTx implements driver.ConnBeginTx.
-func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	inner, err := run(c, controls, func() (driver.Tx, error) { return c.inner.BeginTx(ctx, opts) })
-	if err != nil {
-		return nil, err
-	}
-	return &tx{conn: c, inner: inner}, nil
-}
-
 // Begin implements driver.Conn.
 func (c *conn) Begin() (driver.Tx, error) {
 	return c.BeginTx(context.Background(), driver.TxOptions{})
@@ -102,13 +106,24 @@ func (c *conn) Begin() (driver.Tx, error) {
 // Ping implements driver.Pinger.
 func (c *conn) Ping(ctx context.Context) error { return c.inner.Ping(ctx) }
 
-// ResetSession implements driver.SessionResetter: what was written through Unwrap is taken over.
-func (c *conn) ResetSession(context.Context) error {
+// ResetSession implements driver.SessionResetter: what was written through Unwrap is taken over, and a transaction
+// that a BEGIN has left open on the pool is rolled back, because nobody could tell whose the next statement is.
+func (c *conn) ResetSession(ctx context.Context) error {
 	if c.follow.engaged() && c.follow.unwrapped {
 		c.follow.after(controls)
 	}
+	if c.inner.AutoCommit() {
+		return nil
+	}
+	_, err := run(c, controls, func() (driver.Result, error) { return c.inner.ExecContext(ctx, "ROLLBACK", nil) })
+	if err != nil {
+		return driver.ErrBadConn
+	}
 	return nil
 }
+
+// IsValid implements driver.Validator.
+func (c *conn) IsValid() bool { return !c.broken }
 
 // Close implements driver.Conn.
 func (c *conn) Close() error {
@@ -116,21 +131,4 @@ func (c *conn) Close() error {
 		c.follow.close()
 	}
 	return c.inner.Close()
-}
-
-// tx is the driver's transaction, followed.
-type tx struct {
-	conn  *conn
-	inner driver.Tx
-}
-
-// Commit implements driver.Tx.
-func (t *tx) Commit() error { return t.end(t.inner.Commit) }
-
-// Rollback implements driver.Tx.
-func (t *tx) Rollback() error { return t.end(t.inner.Rollback) }
-
-func (t *tx) end(f func() error) error {
-	_, err := run(t.conn, controls, func() (struct{}, error) { return struct{}{}, f() })
-	return err
 }

@@ -111,6 +111,15 @@ func mustExec(tb testing.TB, db execer, statements ...string) {
 	}
 }
 
+// oneConn returns the connection of the pool, until the end of the test.
+func oneConn(tb testing.TB, db *sqlite.DB) *sql.Conn {
+	tb.Helper()
+	conn, err := db.Pool().Conn(tb.Context())
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, conn.Close()) })
+	return conn
+}
+
 type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }

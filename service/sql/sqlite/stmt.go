@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"slices"
 
 	"github.com/mattn/go-sqlite3"
@@ -21,13 +22,17 @@ type stmt struct {
 
 // ExecContext implements driver.StmtExecContext.
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	s.settle()
+	if err := s.settle(); err != nil {
+		return nil, err
+	}
 	return run(s.conn, s.what, func() (driver.Result, error) { return s.SQLiteStmt.ExecContext(ctx, args) })
 }
 
 // QueryContext implements driver.StmtQueryContext.
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	s.settle()
+	if err := s.settle(); err != nil {
+		return nil, err
+	}
 	inner, err := run(s.conn, s.what, func() (driver.Rows, error) { return s.SQLiteStmt.QueryContext(ctx, args) })
 	if err != nil {
 		return nil, err
@@ -38,13 +43,20 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 // settle takes over what an earlier execution left open. The driver does not reset a statement that returned a row
 // to Exec, such as INSERT … RETURNING, before it is used again; resetting commits it, and the commit must not be
 // taken for a part of the next execution.
-func (s *stmt) settle() {
-	if s.what != writes || !s.conn.follow.engaged() || s.conn.follow.state.Idle() {
-		return
+func (s *stmt) settle() error {
+	if s.what != writes || !s.conn.follow.engaged() || s.conn.follow.state.Idle() || !capture.IsBusy(stmtHandleOf(s.SQLiteStmt)) {
+		return nil
 	}
-	capture.ResetStatement(stmtHandleOf(s.SQLiteStmt))
+	// The driver resets before it binds, and goes no further than a value that it cannot bind.
+	_, err := s.SQLiteStmt.Exec([]driver.Value{unbindable{}}) //nolint:staticcheck // without a context it does not start a goroutine
 	s.conn.follow.after(s.what)
+	if e, ok := errors.AsType[sqlite3.Error](err); ok {
+		return e // of the commit
+	}
+	return nil
 }
+
+type unbindable struct{}
 
 // Close implements driver.Stmt.
 func (s *stmt) Close() error {
@@ -101,5 +113,8 @@ func (r *rows) Close() error {
 		}
 	}
 	r.conn.follow.after(r.what)
+	if r.conn.tx != nil && r.what >= writes {
+		r.conn.tx.check(err)
+	}
 	return err
 }

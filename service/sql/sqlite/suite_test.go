@@ -42,6 +42,10 @@ func runScript(rt *rapid.T, script []step) {
 	for i, s := range script {
 		counts.statements.Add(1)
 		captured, plain := tr.do(0, s), tr.do(1, s)
+		if tr.indexing = tr.indexing || strings.Contains(s.sql, "words"); tr.indexing {
+			captured.forgetCounters()
+			plain.forgetCounters()
+		}
 		if captured.err != "" {
 			counts.failed.Add(1)
 		}
@@ -83,6 +87,10 @@ type trial struct {
 	// dangling means that a prepared RETURNING statement was run by Exec, which leaves its transaction open until the
 	// statement is used again or closed.
 	dangling bool
+	// indexing means that the open transaction has written to a full-text index. FTS3 then runs a statement of its own
+	// when a savepoint begins, which shows in changes() and last_insert_rowid(). With a preupdate hook, DELETE without
+	// WHERE deletes row by row and begins a savepoint where it would truncate without one.
+	indexing bool
 }
 
 func (tr *trial) open() {
@@ -147,6 +155,10 @@ func (tr *trial) do(which int, s step) outcome {
 		o.statusErr = err.Error()
 	}
 	return o
+}
+
+func (o *outcome) forgetCounters() {
+	o.affected, o.lastID, o.changes, o.lastRowID = 0, 0, 0, 0
 }
 
 func (o *outcome) note(result sql.Result) {
@@ -221,6 +233,7 @@ func (tr *trial) compare(when string) {
 	if !idle || tr.dangling {
 		return
 	}
+	tr.indexing = false
 	want := contents(tr.tb, tr.conns[1])
 	require.Equal(tr.tb, want, contents(tr.tb, tr.conns[0]), "%s: the captured database differs from the bare one", when)
 	require.Equal(tr.tb, nonEmpty(want), nonEmpty(tr.replica.contents()), "%s: the replica differs", when)

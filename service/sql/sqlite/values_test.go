@@ -71,7 +71,7 @@ func TestShadowTablesOfVirtualTablesAreNotCaptured(t *testing.T) {
 	db := open(t)
 	mustExec(t, db.Pool(), "CREATE VIRTUAL TABLE docs USING fts3(body)", "CREATE VIRTUAL TABLE area USING rtree(id, a, b)", "CREATE TABLE t (v)")
 	s := newSession(t, db)
-	mustExec(t, db.Pool(), "BEGIN", "INSERT INTO docs VALUES ('some text')", "INSERT INTO area VALUES (1, 2, 3)", "INSERT INTO t VALUES (1)", "COMMIT")
+	mustExec(t, oneConn(t, db), "BEGIN", "INSERT INTO docs VALUES ('some text')", "INSERT INTO area VALUES (1, 2, 3)", "INSERT INTO t VALUES (1)", "COMMIT")
 	txs := s.sink.take(t)
 	require.Len(t, txs, 1)
 	require.Len(t, changes(t, txs[0]), 1)
@@ -97,14 +97,15 @@ func TestATransactionBeyondTheLimitIsLostLoudly(t *testing.T) {
 	db := open(t, func(c *sqlapi.SQLiteConfig) { c.CaptureMemory, c.MaxTransactionBytes = 1<<20, 1<<20 })
 	mustExec(t, db.Pool(), "CREATE TABLE t (v)")
 	r := record(t, db)
-	mustExec(t, db.Pool(), "BEGIN", "INSERT INTO t VALUES (1)", "SAVEPOINT s", "INSERT INTO t VALUES (zeroblob(2000000))",
+	conn := oneConn(t, db)
+	mustExec(t, conn, "BEGIN", "INSERT INTO t VALUES (1)", "SAVEPOINT s", "INSERT INTO t VALUES (zeroblob(2000000))",
 		"INSERT INTO t VALUES (2)", "ROLLBACK TO s", "COMMIT")
 	require.Len(t, r.take(t), 1, "what was too large is undone")
-	mustExec(t, db.Pool(), "BEGIN", "INSERT INTO t VALUES (zeroblob(2000000))", "INSERT INTO t VALUES (2)", "COMMIT", "INSERT INTO t VALUES (3)")
+	mustExec(t, conn, "BEGIN", "INSERT INTO t VALUES (zeroblob(2000000))", "INSERT INTO t VALUES (2)", "COMMIT", "INSERT INTO t VALUES (3)")
 	require.Len(t, r.lost, 1)
 	require.ErrorContains(t, r.lost[0], "max_transaction_bytes")
 	require.Len(t, r.transactions, 1, "capture goes on")
 	var n int
-	require.NoError(t, db.Pool().QueryRowContext(t.Context(), "SELECT count(*) FROM t").Scan(&n))
+	require.NoError(t, conn.QueryRowContext(t.Context(), "SELECT count(*) FROM t").Scan(&n))
 	require.Equal(t, 4, n, "the user's transactions went through")
 }

@@ -10,7 +10,7 @@ const wippy_signals *wippy_capture_signals(const wippy_capture *c) { return &c->
 
 const char *wippy_capture_filename(sqlite3 *db) { return sqlite3_db_filename(db, "main"); }
 
-void wippy_capture_reset(void *stmt) { sqlite3_reset(stmt); }
+int wippy_capture_is_busy(void *stmt) { return sqlite3_stmt_busy(stmt); }
 
 /* Called before the commit, which can still fail: https://www.sqlite.org/c3ref/commit_hook.html */
 static int on_commit(void *arg) {

@@ -56,8 +56,8 @@ func Filename(db unsafe.Pointer) string {
 	return C.GoString(C.wippy_capture_filename((*C.sqlite3)(db)))
 }
 
-// ResetStatement resets a sqlite3_stmt, which commits what it has left open in autocommit mode.
-func ResetStatement(stmt unsafe.Pointer) { C.wippy_capture_reset(stmt) }
+// IsBusy reports whether a sqlite3_stmt has been stepped and neither finished nor reset.
+func IsBusy(stmt unsafe.Pointer) bool { return C.wippy_capture_is_busy(stmt) != 0 }
 
 // Recorder captures the changes of one connection.
 type Recorder struct {

@@ -106,7 +106,6 @@ int wippy_capture_rows(wippy_capture*, uint32_t slot, const char *select);
 /* Whether the hooks are still ours; puts them back. */
 int wippy_capture_reclaim(wippy_capture*);
 
-/* Resets a statement, which commits what it has left open. */
-void wippy_capture_reset(void *stmt);
+int wippy_capture_is_busy(void *stmt);
 
 #endif
