@@ -1,0 +1,47 @@
+package cdc
+
+import (
+	"github.com/wippy-cdc/runtime/api/registry"
+)
+
+// EndReason says why a stream has ended.
+type EndReason string
+
+// The reasons, as metrics name them.
+const (
+	// EndClosed is Close, or the end of the process that had the stream.
+	EndClosed EndReason = "closed"
+	// EndLag is a stream that fell behind.
+	EndLag EndReason = "lag"
+	// EndLost is a gap: changes could not be captured or read.
+	EndLost EndReason = "lost"
+	// EndSource is the stop, the failure or the replacement of the source.
+	EndSource EndReason = "source"
+)
+
+// Stats are the counters and gauges of one source. Counters go on over restarts of the source, and begin at 0 with the
+// program.
+type Stats struct {
+	Source registry.ID
+	// Transactions and Changes count what was appended to the log; what nobody watched is not counted.
+	Transactions uint64
+	Changes      map[Op]uint64
+	// LogBytes is what the log holds now, Streams how many read it, LagBytes how much the slowest has not read.
+	LogBytes int64
+	Streams  int
+	LagBytes int64
+	// Ended counts streams that have ended.
+	Ended map[EndReason]uint64
+	// SpilledBytes counts bytes of transactions that went to a temporary file.
+	SpilledBytes uint64
+	// SnapshotRows counts rows delivered by snapshots.
+	SnapshotRows uint64
+	// WALBytes is the size of SQLite's write-ahead log now, RetainedWALBytes what a Postgres slot keeps; nil if the
+	// engine has no such thing or it is not known.
+	WALBytes, RetainedWALBytes *int64
+}
+
+// Meter tells the Stats of all running sources, and of those that have run.
+type Meter interface {
+	Stats() []Stats
+}
