@@ -208,7 +208,7 @@ func drawScript(t *rapid.T) []step {
 
 // asSQL writes a script so that it can be pasted into a shell.
 func asSQL(script []step) string {
-	lines := []string{"PRAGMA foreign_keys = ON;", suiteSchema}
+	lines := []string{"PRAGMA foreign_keys = ON;", "PRAGMA recursive_triggers = ON;", suiteSchema, witnessSchema()}
 	for _, s := range script {
 		lines = append(lines, s.String())
 	}

@@ -34,9 +34,18 @@ func TestGeneratedScripts(t *testing.T) {
 	})
 }
 
-func runScript(rt *rapid.T, script []step) {
+// check is what a script runs under: a rapid.T, or a test of its own.
+type check interface {
+	Context() context.Context
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	FailNow()
+}
+
+func runScript(c check, script []step) {
 	counts.scripts.Add(1)
-	tr := &trial{tb: tb{rapid: rt}, prepared: map[string][2]*sql.Stmt{}}
+	tr := &trial{tb: tb{check: c}, prepared: map[string][2]*sql.Stmt{}}
 	tr.open()
 	defer tr.close()
 	for i, s := range script {
@@ -50,7 +59,7 @@ func runScript(rt *rapid.T, script []step) {
 			counts.failed.Add(1)
 		}
 		if captured != plain {
-			rt.Fatalf("step %d, %s:\nwith capture:    %+v\nwithout capture: %+v", i+1, s, captured, plain)
+			c.Fatalf("step %d, %s:\nwith capture:    %+v\nwithout capture: %+v", i+1, s, captured, plain)
 		}
 		tr.compare(fmt.Sprintf("after step %d, %s", i+1, s))
 	}
@@ -61,17 +70,17 @@ func runScript(rt *rapid.T, script []step) {
 	tr.compare("at the end")
 }
 
-// tb makes a rapid.T pass for a testing.TB, as far as the helpers of this package go.
+// tb makes a check pass for a testing.TB, as far as the helpers of this package go.
 type tb struct {
 	testing.TB
-	rapid *rapid.T
+	check check
 }
 
-func (t tb) Context() context.Context          { return t.rapid.Context() }
+func (t tb) Context() context.Context          { return t.check.Context() }
 func (t tb) Name() string                      { return "script" }
-func (t tb) Helper()                           { t.rapid.Helper() }
-func (t tb) Errorf(format string, args ...any) { t.rapid.Errorf(format, args...) }
-func (t tb) FailNow()                          { t.rapid.FailNow() }
+func (t tb) Helper()                           { t.check.Helper() }
+func (t tb) Errorf(format string, args ...any) { t.check.Errorf(format, args...) }
+func (t tb) FailNow()                          { t.check.FailNow() }
 func (t tb) Cleanup(func())                    {} // trial.close does it
 
 // trial is the run of one script.
@@ -101,14 +110,15 @@ func (tr *trial) open() {
 	require.NoError(tr.tb, err)
 	tr.replica = newReplica(tr.tb)
 	tr.sink = &recording{}
-	mustExec(tr.tb, tr.db.Pool(), suiteSchema)
+	schema := suiteSchema + witnessSchema() + "PRAGMA recursive_triggers = ON;"
+	mustExec(tr.tb, tr.db.Pool(), schema)
 	tr.detach, err = tr.db.Attach(tr.tb.Context(), tr.sink)
 	require.NoError(tr.tb, err)
 	for i, pool := range []*sql.DB{tr.db.Pool(), tr.bare} {
 		tr.conns[i], err = pool.Conn(tr.tb.Context())
 		require.NoError(tr.tb, err)
 	}
-	mustExec(tr.tb, tr.conns[1], suiteSchema)
+	mustExec(tr.tb, tr.conns[1], schema)
 }
 
 func (tr *trial) close() {
@@ -223,6 +233,7 @@ func readRows(t tb, c *sql.Conn, s step) (text string, err error) {
 func (tr *trial) compare(when string) {
 	for _, tx := range tr.sink.take(tr.tb) {
 		counts.transactions.Add(1)
+		bearWitness(tr.tb, changes(tr.tb, tx), when)
 		tr.replica.apply(tx)
 	}
 	var idle bool
