@@ -2,6 +2,7 @@ package boot
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -14,14 +15,19 @@ type serviceListener struct {
 	log        *slog.Logger
 	// build makes the service; nothing runs yet.
 	build func(entry *registry.Entry) (supervisor.Service, error)
-	// declare makes the entry known whether it runs or not, and returns what takes that back.
+	// declare makes the entry known whether it runs or not, and returns what takes that back. A declaration replaces
+	// an earlier one of the same ID; only the newest is taken back.
 	declare func(entry *registry.Entry) (withdraw func())
-	known   map[registry.ID]*declared
+	// forget takes back what an entry keeps elsewhere, after its service has ended for good.
+	forget func(ctx context.Context, entry *registry.Entry) error
+	known  map[registry.ID]*declared
 }
 
 type declared struct {
 	entry    *registry.Entry
 	withdraw func()
+	// stopped says that the entry was stopped to be added again.
+	stopped bool
 }
 
 // newServiceListener returns a listener; declare may be nil.
@@ -33,14 +39,23 @@ func newServiceListener(
 		declare = func(*registry.Entry) func() { return func() {} }
 	}
 	return &serviceListener{
-		supervisor: s, log: log, build: build, declare: declare, known: make(map[registry.ID]*declared),
+		supervisor: s, log: log, build: build, declare: declare,
+		forget: func(context.Context, *registry.Entry) error { return nil },
+		known:  make(map[registry.ID]*declared),
 	}
+}
+
+// forgetting makes f take back what a deleted entry keeps elsewhere, such as a checkpoint. It is called after the
+// service has ended, while what the entry requires still runs. An entry that is only stopped keeps it.
+func (l *serviceListener) forgetting(f func(ctx context.Context, entry *registry.Entry) error) *serviceListener {
+	l.forget = f
+	return l
 }
 
 // Add implements registry.Listener. A service that is not ready but goes on being tried is no failure: what
 // requires it meets Unavailable errors and is tried again as well.
 func (l *serviceListener) Add(ctx context.Context, entry *registry.Entry) error {
-	if old := l.known[entry.ID]; old != nil {
+	if old := l.known[entry.ID]; old != nil && !old.stopped {
 		if old.entry == entry {
 			return nil
 		}
@@ -48,7 +63,7 @@ func (l *serviceListener) Add(ctx context.Context, entry *registry.Entry) error 
 	}
 	service, err := l.build(entry)
 	if err != nil {
-		return err
+		return errors.Join(err, l.remove(ctx, entry.ID))
 	}
 	l.known[entry.ID] = &declared{entry: entry, withdraw: l.declare(entry)}
 	if !entry.Start {
@@ -67,22 +82,40 @@ func (l *serviceListener) Add(ctx context.Context, entry *registry.Entry) error 
 	if status.Err != nil {
 		err = status.Err
 	}
-	if stopErr := l.Delete(context.WithoutCancel(ctx), entry.ID); stopErr != nil {
+	if stopErr := l.remove(context.WithoutCancel(ctx), entry.ID); stopErr != nil {
 		l.log.Warn("service did not stop after its start has failed", "service", name, "error", stopErr)
 	}
 	return err
 }
 
-// Update implements registry.Listener: the old service has ended before the new one starts.
+// Update implements registry.Listener: the old service has ended before the new one starts. Meanwhile the entry is
+// declared, so that nobody takes it for unknown.
 func (l *serviceListener) Update(ctx context.Context, entry *registry.Entry) error {
-	if err := l.Delete(ctx, entry.ID); err != nil {
+	if err := l.Stop(ctx, entry.ID); err != nil {
 		return err
 	}
 	return l.Add(ctx, entry)
 }
 
+// Stop implements registry.Listener.
+func (l *serviceListener) Stop(ctx context.Context, id registry.ID) error {
+	if old := l.known[id]; old != nil {
+		old.stopped = true
+	}
+	return l.supervisor.Stop(ctx, id.String())
+}
+
 // Delete implements registry.Listener.
 func (l *serviceListener) Delete(ctx context.Context, id registry.ID) error {
+	old := l.known[id]
+	if old == nil {
+		return nil
+	}
+	return errors.Join(l.remove(ctx, id), l.forget(ctx, old.entry))
+}
+
+// remove stops an entry and takes back its declaration.
+func (l *serviceListener) remove(ctx context.Context, id registry.ID) error {
 	old := l.known[id]
 	if old == nil {
 		return nil
@@ -104,6 +137,9 @@ func (l scriptListener) Add(_ context.Context, entry *registry.Entry) error { re
 
 // Update implements registry.Listener.
 func (l scriptListener) Update(_ context.Context, entry *registry.Entry) error { return l.add(entry) }
+
+// Stop implements registry.Listener: who has the script keeps it.
+func (l scriptListener) Stop(context.Context, registry.ID) error { return nil }
 
 // Delete implements registry.Listener.
 func (l scriptListener) Delete(_ context.Context, id registry.ID) error {

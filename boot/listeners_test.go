@@ -49,6 +49,8 @@ type listening struct {
 	services *supervisor.Supervisor
 	events   []string
 	declared map[api.ID]int
+
+	cannotForget error
 }
 
 func listen(t *testing.T) *listening {
@@ -61,9 +63,13 @@ func listen(t *testing.T) *listening {
 		}
 		return scripted{entry, &l.events}, nil
 	}
-	l.Listener = boot.NewServiceListener(l.services, log, build, func(entry *api.Entry) func() {
-		l.declared[entry.ID]++
+	listener := boot.NewServiceListener(l.services, log, build, func(entry *api.Entry) func() {
+		l.declared[entry.ID] = 1
 		return func() { l.declared[entry.ID]-- }
+	})
+	l.Listener = listener.Forgetting(func(_ context.Context, entry *api.Entry) error {
+		l.events = append(l.events, "forget "+string(entry.Kind))
+		return l.cannotForget
 	})
 	return l
 }
@@ -104,9 +110,51 @@ func TestListenerAddsUpdatesAndDeletes(t *testing.T) {
 	require.NoError(t, l.Delete(t.Context(), id("a")))
 	require.Equal(t, []string{
 		"up test.one", "down test.one", "up test.two", "down test.two", "up test.three", "down test.three",
+		"forget test.three",
 	}, l.events)
 	require.Zero(t, l.declared[id("a")])
 	require.Equal(t, supervisorapi.Unknown, l.state("a"))
+}
+
+func TestListenerKeepsWhatItStops(t *testing.T) {
+	l := listen(t)
+	defer l.close(t)
+	one := entry("a", "run")
+	require.NoError(t, l.Add(t.Context(), one))
+	require.NoError(t, l.Stop(t.Context(), id("a")))
+	require.NoError(t, l.Stop(t.Context(), id("a")))
+	require.NoError(t, l.Stop(t.Context(), id("nobody")))
+	require.Equal(t, 1, l.declared[id("a")])
+	require.Equal(t, supervisorapi.Unknown, l.state("a"))
+
+	require.NoError(t, l.Add(t.Context(), one), "the same entry starts again")
+	require.Equal(t, supervisorapi.Running, l.state("a"))
+	require.NoError(t, l.Stop(t.Context(), id("a")))
+	require.NoError(t, l.Delete(t.Context(), id("a")), "what is stopped can be deleted")
+	require.Zero(t, l.declared[id("a")])
+	require.Equal(t, []string{"up test.one", "down test.one", "up test.one", "down test.one", "forget test.one"}, l.events)
+}
+
+func TestListenerSaysWhatItCouldNotForget(t *testing.T) {
+	l := listen(t)
+	defer l.close(t)
+	l.cannotForget = errors.New("locked")
+	require.NoError(t, l.Add(t.Context(), entry("a", "run")))
+	require.ErrorIs(t, l.Delete(t.Context(), id("a")), l.cannotForget)
+	require.Zero(t, l.declared[id("a")])
+	require.Equal(t, supervisorapi.Unknown, l.state("a"))
+}
+
+func TestFailedReplacementLeavesNoTrace(t *testing.T) {
+	for _, does := range []string{"fail", "nothing"} {
+		l := listen(t)
+		defer l.close(t)
+		require.NoError(t, l.Add(t.Context(), entry("a", "run")))
+		require.Error(t, l.Update(t.Context(), entry("a", does)))
+		require.Zero(t, l.declared[id("a")])
+		require.Equal(t, []string{"up test.one", "down test.one"}, l.events, "it may succeed the next time, nothing is forgotten")
+		require.NoError(t, l.Delete(t.Context(), id("a")))
+	}
 }
 
 func TestListenerDeclaresWhatIsNotStarted(t *testing.T) {

@@ -132,17 +132,27 @@ type Listener interface {
 	// Add makes the entry available, and starts it if entry.Start is set. A failed Add leaves no trace.
 	Add(ctx context.Context, entry *Entry) error
 	// Update replaces the running entry of the same ID. What is exclusive is stopped and waited for before its
-	// successor starts.
+	// successor starts. After a failed Update the entry is stopped.
 	Update(ctx context.Context, entry *Entry) error
-	// Delete stops the entry, waits for it, and takes back what Add has made.
+	// Stop stops the entry and waits for it. It stays declared, and so does all that it keeps elsewhere, such as a
+	// checkpoint: either Add follows, because something that the entry requires is replaced, or the app ends.
+	Stop(ctx context.Context, id ID) error
+	// Delete stops the entry, waits for it, and takes back what Add has made and what the entry keeps elsewhere: it is
+	// declared no longer.
 	Delete(ctx context.Context, id ID) error
 }
 
-// ChangeSet is the difference between two states of the registry. Deleted is in stopping order, dependents first;
-// Added and Updated together are in starting order, dependencies first.
+// ChangeSet is the difference between two states of the registry. Ended is in stopping order, dependents first;
+// Applied is in starting order, dependencies first.
 type ChangeSet struct {
-	Deleted []*Entry
+	Ended   []Ended
 	Applied []Applied
+}
+
+// Ended is an entry to stop or, if Delete is set, to delete.
+type Ended struct {
+	Entry  *Entry
+	Delete bool
 }
 
 // Applied is an entry to add or, if Update is set, to replace.

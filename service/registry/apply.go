@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -41,14 +42,15 @@ func NewApplier(listeners map[registry.Kind]registry.Listener) *Applier {
 }
 
 // Apply stops what is no longer declared or has changed, dependents first, and then starts what is new, dependencies
-// first. It goes on after a failure; an entry that requires one that has failed is not started. The error joins
-// an *EntryError for each. Entries that have failed are tried again by the next Apply. When ctx is done, Apply
-// starts nothing more and returns the cause along with the rest.
+// first. An entry is not touched if neither it nor anything that it requires has changed. Apply goes on after a
+// failure; an entry that requires one that has failed is not started. The error joins an *EntryError for each.
+// Entries that have failed are tried again by the next Apply. When ctx is done, Apply starts nothing more and
+// returns the cause along with the rest.
 func (a *Applier) Apply(ctx context.Context, to *State) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	set := Plan(a.current, to)
-	problems := a.remove(ctx, set.Deleted)
+	problems := a.end(ctx, set.Ended)
 	failed := make(map[registry.ID]bool)
 	for i, applied := range set.Applied {
 		if ctx.Err() != nil {
@@ -64,30 +66,44 @@ func (a *Applier) Apply(ctx context.Context, to *State) error {
 			problems = append(problems, &EntryError{ID: applied.Entry.ID, Position: applied.Entry.Position, Err: err})
 		}
 	}
-	a.current = to.without(failed)
+	a.current = &State{records: to.records, byID: to.byID, down: failed}
 	return errors.Join(problems...)
 }
 
-// Stop stops everything, in the reverse of the starting order.
+// Stop stops everything, in the reverse of the starting order. Nothing is deleted.
 func (a *Applier) Stop(ctx context.Context) error {
-	return a.Apply(stopContext(ctx), &State{})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var running []registry.Ended
+	for _, rec := range slices.Backward(a.current.records) {
+		if !a.current.down[rec.entry.ID] {
+			running = append(running, registry.Ended{Entry: rec.entry})
+		}
+	}
+	problems := a.end(ctx, running)
+	a.current = &State{}
+	return errors.Join(problems...)
 }
 
-func (a *Applier) remove(ctx context.Context, entries []*registry.Entry) []error {
+func (a *Applier) end(ctx context.Context, entries []registry.Ended) []error {
 	var problems []error
-	for _, entry := range entries {
-		listener := a.listeners[entry.Kind]
+	for _, ended := range entries {
+		entry, listener := ended.Entry, a.listeners[ended.Entry.Kind]
 		if listener == nil {
 			continue
 		}
-		if err := listener.Delete(stopContext(ctx), entry.ID); err != nil {
+		stop := listener.Stop
+		if ended.Delete {
+			stop = listener.Delete
+		}
+		if err := stop(stopContext(ctx), entry.ID); err != nil {
 			problems = append(problems, &EntryError{ID: entry.ID, Position: entry.Position, Err: err})
 		}
 	}
 	return problems
 }
 
-// applyOne adds or updates an entry. Nothing is left of it after an error.
+// applyOne adds or updates an entry. It does not run after an error.
 func (a *Applier) applyOne(ctx context.Context, applied registry.Applied, failed map[registry.ID]bool) error {
 	entry, listener := applied.Entry, a.listeners[applied.Entry.Kind]
 	err := requirementsOf(entry, failed)
@@ -100,7 +116,7 @@ func (a *Applier) applyOne(ctx context.Context, applied registry.Applied, failed
 		err = listener.Add(ctx, entry)
 	}
 	if err != nil && applied.Update {
-		return errors.Join(err, listener.Delete(stopContext(ctx), entry.ID))
+		return errors.Join(err, listener.Stop(stopContext(ctx), entry.ID))
 	}
 	return err
 }
@@ -112,16 +128,4 @@ func requirementsOf(entry *registry.Entry, failed map[registry.ID]bool) error {
 		}
 	}
 	return nil
-}
-
-// without returns the state without some entries and those that require them.
-func (s *State) without(ids map[registry.ID]bool) *State {
-	left := &State{byID: make(map[registry.ID]*record, len(s.records))}
-	for _, rec := range s.records {
-		if !ids[rec.entry.ID] {
-			left.records = append(left.records, rec)
-			left.byID[rec.entry.ID] = rec
-		}
-	}
-	return left
 }

@@ -51,6 +51,14 @@ func (r *recorder) Update(_ context.Context, entry *api.Entry) error {
 	return r.note("update", entry.ID)
 }
 
+func (r *recorder) Stop(ctx context.Context, id api.ID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	delete(r.running, id)
+	return r.note("stop", id)
+}
+
 func (r *recorder) Delete(ctx context.Context, id api.ID) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -95,7 +103,7 @@ func TestStartsInOrderAndStopsInReverse(t *testing.T) {
 	require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))
 	require.Empty(t, r.take())
 	require.NoError(t, a.Stop(t.Context()))
-	require.Equal(t, []string{"delete idle", "delete other", "delete web", "delete cdc", "delete db"}, r.take())
+	require.Equal(t, []string{"stop idle", "stop other", "stop web", "stop cdc", "stop db"}, r.take())
 	require.NoError(t, a.Stop(t.Context()))
 	require.Empty(t, r.take())
 }
@@ -108,13 +116,13 @@ func TestChangesRestartWhatDependsOnThem(t *testing.T) {
 		"a comment": {[]string{"namespace", "# hello\nnamespace"}, nil},
 		"a leaf":    {[]string{"name: other,", "name: other, text: x,"}, []string{"update other"}},
 		"a root": {[]string{"a.db", "b.db"}, []string{
-			"delete web", "delete cdc", "update db", "start cdc", "start web",
+			"stop web", "stop cdc", "update db", "start cdc", "start web",
 		}},
 		"the middle": {[]string{"db_resource: db", "db_resource: db, snapshot: true"}, []string{
-			"delete web", "update cdc", "start web",
+			"stop web", "update cdc", "start web",
 		}},
 		"a lifecycle": {[]string{"db_resource: db", "db_resource: db, lifecycle: {stop_timeout: 1s}"}, []string{
-			"delete web", "update cdc", "start web",
+			"stop web", "update cdc", "start web",
 		}},
 		"a kind": {
 			[]string{"{name: other, kind: test.everything,", "{name: other, kind: process.host,"},
@@ -123,7 +131,7 @@ func TestChangesRestartWhatDependsOnThem(t *testing.T) {
 		"a new entry": {[]string{"entries:", "entries:\n  - {name: new, kind: test.everything}"}, []string{"add new"}},
 		"a new name":  {[]string{"name: idle", "name: busy"}, []string{"delete idle", "add busy"}},
 		"a new requirement": {[]string{"name: other,", "name: other, ref: idle,"}, []string{
-			"delete other", "update idle", "start other", // idle is to run now
+			"stop other", "update idle", "start other", // idle is to run now
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,7 +158,7 @@ func TestContentOfFilesIsPartOfAnEntry(t *testing.T) {
 	after, err := loader.Load(".")
 	require.NoError(t, err)
 	set := registry.Plan(before, after)
-	require.Empty(t, set.Deleted)
+	require.Empty(t, set.Ended)
 	require.Len(t, set.Applied, 1)
 	require.True(t, set.Applied[0].Update)
 	require.Equal(t, registry.Plan(before, before), registry.Plan(after, after))
@@ -183,16 +191,46 @@ func TestFailedUpdateLeavesNothing(t *testing.T) {
 	r.fail["update db"] = errors.New("boom")
 	err := a.Apply(t.Context(), mustLoad(t, strings.ReplaceAll(app, "a.db", "b.db")))
 	require.ErrorContains(t, err, "app:db: boom")
-	require.Equal(t, []string{"delete web", "delete cdc", "update db", "delete db"}, r.take())
+	require.Equal(t, []string{"stop web", "stop cdc", "update db", "stop db"}, r.take())
 	require.NoError(t, a.Stop(t.Context()))
-	require.Equal(t, []string{"delete idle", "delete other"}, r.take())
+	require.Equal(t, []string{"stop idle", "stop other"}, r.take())
+}
+
+// What was stopped for a replacement that never came is still told of its end, because it may keep something
+// elsewhere; and it is started again once what it requires can be.
+func TestEntriesThatWereNotStartedAgain(t *testing.T) {
+	broken := strings.ReplaceAll(app, "a.db", "b.db")
+	for name, c := range map[string]struct {
+		next  string
+		calls []string
+	}{
+		"cured":   {strings.ReplaceAll(app, "a.db", "c.db"), []string{"start db", "start cdc", "start web"}},
+		"no cure": {broken, []string{"start db"}},
+		"deleted": {"namespace: app\nentries:\n  - {name: db, kind: db.sql.sqlite, file: c.db}", []string{
+			"delete idle", "delete other", "delete web", "delete cdc", "add db",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, r := applier()
+			require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))
+			r.fail["update db"] = errors.New("boom")
+			require.Error(t, a.Apply(t.Context(), mustLoad(t, broken)))
+			r.take()
+			if name == "no cure" {
+				r.fail["start db"] = errors.New("boom")
+			}
+			err := a.Apply(t.Context(), mustLoad(t, c.next))
+			require.Equal(t, name == "no cure", err != nil)
+			require.Equal(t, c.calls, r.take())
+		})
+	}
 }
 
 func TestStoppingGoesOnAfterAFailure(t *testing.T) {
 	a, r := applier()
 	require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))
 	r.take()
-	r.fail["delete cdc"] = errors.New("stuck")
+	r.fail["stop cdc"] = errors.New("stuck")
 	require.EqualError(t, a.Stop(t.Context()), "app.yaml:5: app:cdc: stuck")
 	require.Len(t, r.take(), 5)
 }
@@ -208,7 +246,7 @@ func TestApplyEndsWithItsContext(t *testing.T) {
 	require.EqualError(t, a.Apply(ctx, mustLoad(t, app)), "interrupted")
 	require.Equal(t, []string{"start db", "start cdc"}, r.take())
 	require.NoError(t, a.Stop(ctx))
-	require.Equal(t, []string{"delete cdc", "delete db"}, r.take())
+	require.Equal(t, []string{"stop cdc", "stop db"}, r.take())
 }
 
 func TestStartingAddsToWhatIsStarted(t *testing.T) {
@@ -300,6 +338,8 @@ func (o *orderChecker) put(entry *api.Entry) error {
 	o.running[entry.ID] = entry
 	return nil
 }
+
+func (o *orderChecker) Stop(ctx context.Context, id api.ID) error { return o.Delete(ctx, id) }
 
 func (o *orderChecker) Delete(_ context.Context, id api.ID) error {
 	o.noDependents(id)

@@ -15,6 +15,8 @@ import (
 type State struct {
 	records []*record
 	byID    map[registry.ID]*record
+	// down are the entries that could not be started when the state was applied.
+	down map[registry.ID]bool
 }
 
 // newState marks what is to be started: entries with auto_start and all that they require.
@@ -68,31 +70,29 @@ func (s *State) Entry(id registry.ID) *registry.Entry {
 func (s *State) Len() int { return len(s.records) }
 
 // Plan returns what must be done to come from one state to another. An entry that has changed is updated; those
-// that require it are stopped before and started again after it.
+// that require it are stopped before and added again after it. An entry that could not be started is added again.
 func Plan(from, to *State) registry.ChangeSet {
 	changed := make(map[registry.ID]bool)
-	replaced := make(map[registry.ID]bool)
+	gone := make(map[registry.ID]bool)
 	for _, old := range from.records {
-		now := to.byID[old.entry.ID]
-		if now == nil || !same(old, now) {
-			changed[old.entry.ID] = true
-		}
-		if now != nil && now.entry.Kind != old.entry.Kind {
-			replaced[old.entry.ID] = true
-		}
+		id := old.entry.ID
+		now := to.byID[id]
+		gone[id] = now == nil || now.entry.Kind != old.entry.Kind
+		changed[id] = gone[id] || from.down[id] || !same(old, now)
 	}
-	maps.Copy(replaced, dependents([]*State{from, to}, changed))
+	maps.DeleteFunc(changed, func(_ registry.ID, yes bool) bool { return !yes })
+	replaced := dependents([]*State{from, to}, changed)
 
 	var set registry.ChangeSet
 	for _, old := range slices.Backward(from.records) {
-		if id := old.entry.ID; replaced[id] || to.byID[id] == nil {
-			set.Deleted = append(set.Deleted, old.entry)
+		if id := old.entry.ID; gone[id] || (replaced[id] && !from.down[id]) {
+			set.Ended = append(set.Ended, registry.Ended{Entry: old.entry, Delete: gone[id]})
 		}
 	}
 	for _, now := range to.records {
 		id := now.entry.ID
-		switch existed := from.byID[id] != nil; {
-		case !existed || replaced[id]:
+		switch runs := from.byID[id] != nil && !from.down[id]; {
+		case !runs || gone[id] || replaced[id]:
 			set.Applied = append(set.Applied, registry.Applied{Entry: now.entry})
 		case changed[id]:
 			set.Applied = append(set.Applied, registry.Applied{Entry: now.entry, Update: true})
