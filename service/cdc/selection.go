@@ -14,19 +14,21 @@ import (
 type Selection struct {
 	source, stream []string
 	ops            []api.Op
+	schema         bool
 }
 
-// NewSelection returns the selection of a stream that asks for tables and ops, nil meaning all, on a source that
-// captures the tables named in source, nil or empty meaning all.
-func NewSelection(source, tables []string, ops []api.Op) *Selection {
-	return &Selection{source: slices.Clone(source), stream: slices.Clone(tables), ops: slices.Clone(ops)}
+// NewSelection returns the selection of a stream with the given options on a source that captures the tables named
+// in source, nil or empty meaning all.
+func NewSelection(source []string, opts api.StreamOptions) *Selection {
+	return &Selection{
+		source: slices.Clone(source), stream: slices.Clone(opts.Tables), ops: slices.Clone(opts.Ops), schema: opts.Schema,
+	}
 }
 
-// Accepts reports whether changes of this kind to table are delivered. Those of the table of checkpoints never are,
-// and schema changes only if ops names them.
+// Accepts reports whether changes of this kind to table are delivered. Those of the table of checkpoints never are.
 func (s *Selection) Accepts(table *sql.Table, op api.Op) bool {
 	return s.acceptsOp(op) &&
-		anyNames(s.stream, table) && anyNames(s.source, table) && table.Name != api.OffsetsTable
+		anyNames(s.stream, table) && anyNames(s.source, table) && !sameName(table.Name, api.OffsetsTable)
 }
 
 // all reports whether there is nothing to select from.
@@ -34,14 +36,19 @@ func (s *Selection) all() bool { return len(s.source) == 0 && len(s.stream) == 0
 
 // equal reports whether both are written the same.
 func (s *Selection) equal(other *Selection) bool {
-	return slices.Equal(s.source, other.source) && slices.Equal(s.stream, other.stream) && slices.Equal(s.ops, other.ops)
+	return s.schema == other.schema && slices.Equal(s.ops, other.ops) &&
+		slices.Equal(s.source, other.source) && slices.Equal(s.stream, other.stream)
 }
 
 func (s *Selection) acceptsOp(op api.Op) bool {
-	if len(s.ops) == 0 {
-		return op != api.OpSchema
+	switch op {
+	case api.OpSchema:
+		return s.schema
+	case api.OpSnapshot:
+		return true
+	default:
+		return len(s.ops) == 0 || slices.Contains(s.ops, op)
 	}
-	return slices.Contains(s.ops, op)
 }
 
 func anyNames(names []string, table *sql.Table) bool {

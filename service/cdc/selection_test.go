@@ -38,24 +38,30 @@ func TestSelectionOfTables(t *testing.T) {
 		{nil, nil, api.OffsetsTable, false},
 		{nil, []string{api.OffsetsTable}, api.OffsetsTable, false},
 	} {
-		selection := cdc.NewSelection(test.source, test.stream, nil)
+		selection := cdc.NewSelection(test.source, api.StreamOptions{Tables: test.stream})
 		require.Equal(t, test.want, selection.Accepts(table(test.table), api.OpInsert), "%+v", test)
 	}
 }
 
 func TestSelectionOfOps(t *testing.T) {
 	t.Parallel()
-	selection := cdc.NewSelection(nil, nil, []api.Op{api.OpUpdate, api.OpDelete})
+	selection := cdc.NewSelection(nil, api.StreamOptions{Ops: []api.Op{api.OpUpdate, api.OpDelete}})
 	require.False(t, selection.Accepts(users, api.OpInsert))
+	require.False(t, selection.Accepts(users, api.OpTruncate))
 	require.True(t, selection.Accepts(users, api.OpUpdate))
 	require.True(t, selection.Accepts(users, api.OpDelete))
+	require.True(t, selection.Accepts(users, api.OpSnapshot), "ops are about what happens later")
 
-	all := cdc.NewSelection(nil, nil, nil)
+	all := cdc.NewSelection(nil, api.StreamOptions{})
 	for _, op := range api.Ops() {
 		require.True(t, all.Accepts(users, op), op)
 	}
 	require.False(t, all.Accepts(users, api.OpSchema), "only on request")
-	require.True(t, cdc.NewSelection(nil, nil, []api.Op{api.OpSchema}).Accepts(users, api.OpSchema))
+	onRequest := cdc.NewSelection(nil, api.StreamOptions{
+		Tables: []string{"users"}, Ops: []api.Op{api.OpInsert}, Schema: true,
+	})
+	require.True(t, onRequest.Accepts(users, api.OpSchema), "whatever ops are")
+	require.False(t, onRequest.Accepts(orders, api.OpSchema))
 }
 
 func TestStreamSkipsWhatItDoesNotSelect(t *testing.T) {

@@ -43,7 +43,7 @@ func newStream(l *Log, opts api.StreamOptions) *Stream {
 	s := &Stream{
 		log:       l,
 		opts:      opts,
-		selection: NewSelection(l.settings.Tables, opts.Tables, opts.Ops),
+		selection: NewSelection(l.settings.Tables, opts),
 		ready:     make(chan struct{}, 1),
 		room:      make(chan struct{}, 1),
 		stop:      make(chan struct{}),

@@ -37,10 +37,13 @@ type Change struct {
 	Index int
 	// Last is true on the last change of its transaction that this stream delivers.
 	Last bool
-	// Before and After are the old and the new row, parallel to Table.Columns; nil if there is none.
+	// Before and After are the old and the new row, parallel to Table.Columns; nil if there is none, as on OpTruncate
+	// and OpSchema.
 	Before, After []sql.Value
 	// OldRowID and NewRowID are the SQLite rowids before and after.
 	OldRowID, NewRowID int64
+	// Reshape says what happened to the table on OpSchema, nil otherwise.
+	Reshape *sql.Reshape
 }
 
 // Transaction describes a committed transaction. It is shared by all its changes.
@@ -79,8 +82,11 @@ func appendHex(dst []byte, v uint64, digits int) []byte {
 }
 
 // Key returns the names and values of the primary key, of the old row on update and delete. A table without a
-// declared key is identified by its rowid.
+// declared key is identified by its rowid. A change that is not of one row has no key.
 func (c *Change) Key() ([]string, []sql.Value) {
+	if c.Before == nil && c.After == nil {
+		return nil, nil
+	}
 	row, rowid := c.After, c.NewRowID
 	if c.Before != nil {
 		row, rowid = c.Before, c.OldRowID

@@ -62,3 +62,17 @@ func TestKeyWithoutAPrimaryKeyIsTheRowID(t *testing.T) {
 	require.Equal(t, []string{"rowid"}, names)
 	require.Equal(t, []sql.Value{sql.IntegerValue(7)}, values)
 }
+
+func TestChangesOfAWholeTableHaveNoKey(t *testing.T) {
+	t.Parallel()
+	for _, table := range []*sql.Table{{HasRowID: true}, {Columns: []sql.Column{{Name: "a"}}, Key: []int{0}}} {
+		for _, c := range []cdc.Change{
+			{Op: cdc.OpTruncate, Table: table},
+			{Op: cdc.OpSchema, Table: table, Reshape: &sql.Reshape{Action: sql.Drop}},
+		} {
+			names, values := c.Key()
+			require.Empty(t, names)
+			require.Empty(t, values)
+		}
+	}
+}

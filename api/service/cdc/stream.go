@@ -52,6 +52,8 @@ type StreamOptions struct {
 	Tables []string
 	// Ops selects operations among Ops(); nil means all.
 	Ops []Op
+	// Schema is whether OpSchema is delivered too, whatever Ops selects.
+	Schema bool
 	// Buffer is how many changes are decoded ahead of the reader, 1 to MaxBuffer; 0 means DefaultBuffer.
 	Buffer int
 	// MaxBytes is how much of the log may be unread before the stream is ended, at most the source's log_bytes;

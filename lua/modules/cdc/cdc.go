@@ -7,6 +7,7 @@
 //	  tables = {"users"}, ops = {"insert", "update"},  -- nil = all
 //	  buffer = 64,                                  -- changes read ahead, 1..65536
 //	  max_bytes = 16777216,                         -- how far behind it may fall, up to the source's log_bytes
+//	  schema = true,                                -- op schema too: tables created, altered and dropped
 //	})
 //	local changes, err = stream:channel()           -- subscribes on the first call; the same channel afterwards
 //	local change, ok = changes:receive()            -- nil, false at the end
@@ -22,7 +23,9 @@
 // A change is a table of its own with the fields op, schema, table, relation, before, after, columns, key, source,
 // source_id, transaction, last, cursor, lsn, timestamp and generation. The list columns is shared by all changes of
 // one table shape and must not be changed. NULL is nil, so columns tells a column that is NULL from one that is not
-// there. Integers beyond ±2^53 are decimal strings, texts and blobs strings of exactly the bytes stored.
+// there. Op truncate, all rows of the table are gone, has no rows and no key; nor has op schema, which has action
+// (create, alter, drop), sql (the CREATE statement, nil when dropped) and renamed_from. Integers beyond ±2^53 are
+// decimal strings, texts and blobs strings of exactly the bytes stored.
 package cdc
 
 import (

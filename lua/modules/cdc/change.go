@@ -62,6 +62,9 @@ func (c *converter) convert(L *lua.LState, change *api.Change) *lua.LTable {
 	if key := shape.key(L, change); key != nil {
 		t.RawSetString("key", key)
 	}
+	if change.Reshape != nil {
+		reshape(t, change.Reshape)
+	}
 	t.RawSetString("source", c.source)
 	t.RawSetString("source_id", c.source)
 	t.RawSetString("transaction", c.id)
@@ -92,6 +95,17 @@ func (c *converter) op(op api.Op) lua.LValue {
 		return c.remove
 	default:
 		return lua.LString(op)
+	}
+}
+
+// reshape adds what op schema tells. What is empty is absent.
+func reshape(t *lua.LTable, r *sql.Reshape) {
+	t.RawSetString("action", lua.LString(r.Action))
+	if r.SQL != "" {
+		t.RawSetString("sql", lua.LString(r.SQL))
+	}
+	if r.From != "" {
+		t.RawSetString("renamed_from", lua.LString(r.From))
 	}
 }
 

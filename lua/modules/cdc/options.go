@@ -24,7 +24,7 @@ func streamOptions(v lua.LValue) (api.StreamOptions, error) {
 		absent("snapshot"),
 		option.Whole("buffer", &buffer, 1, api.MaxBuffer),
 		option.Whole("max_bytes", &maxBytes, 1, 0),
-		absent("schema"),
+		option.Flag("schema", &opts.Schema),
 	)
 	for _, op := range ops {
 		opts.Ops = append(opts.Ops, api.Op(op))

@@ -33,7 +33,7 @@ func TestWrongOptionsAreErrorsOfStreamItself(t *testing.T) {
 		`{max_bytes = 67108865}`:     `max_bytes is 67108865, must be 1 to the source's log_bytes (67108864)`,
 		`{snapshot = true}`:          `snapshot is not available in this version: leave it out`,
 		`{snapshot = "yes"}`:         `snapshot is "yes", must be true or false`,
-		`{schema = true}`:            `schema is not available in this version: leave it out`,
+		`{schema = 1}`:               `schema is 1, must be true or false`,
 		`{buffer = 0, bufer = 64}`:   `key "bufer" is not known`,
 		`{ops = {"insert", x = {}}}`: `ops must be a list of strings, its element 2 is nil`,
 	} {

@@ -69,7 +69,7 @@ func (r *reader) Next(change *api.Change) error {
 		return err
 	}
 	change.Op, change.Table, change.Transaction, change.Index = opOf(row.Op), row.Table, r.header, row.Index
-	change.OldRowID, change.NewRowID = row.OldRowID, row.NewRowID
+	change.OldRowID, change.NewRowID, change.Reshape = row.OldRowID, row.NewRowID, row.Reshape
 	change.Before, change.After = nil, nil
 	if len(row.Before) > 0 {
 		change.Before = row.Before
