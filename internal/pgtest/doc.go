@@ -1,0 +1,13 @@
+// Package pgtest gives tests a real Postgres server: a private one per test binary, made from the installed programs,
+// or the one that WIPPY_TEST_POSTGRES_DSN names.
+//
+//	func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
+//
+//	func TestSomething(t *testing.T) {
+//		db := pgtest.New(t) // a database of its own
+//	}
+//
+// The private server starts with the first test that asks for it. It has wal_level=logical, so little memory for logical
+// decoding that transactions are streamed early, password authentication and TLS on TCP. It ends with the
+// test binary, however that ends.
+package pgtest

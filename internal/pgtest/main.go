@@ -1,0 +1,55 @@
+package pgtest
+
+import (
+	"os"
+	"sync"
+	"testing"
+)
+
+// DSNVariable names the environment variable that gives the server to use instead of a private one, as a URL of a
+// superuser.
+const DSNVariable = "WIPPY_TEST_POSTGRES_DSN"
+
+// Runner runs the tests of a binary and then stops its server.
+type Runner struct{ tests interface{ Run() int } }
+
+// Main returns what a TestMain has to run instead of m.
+func Main(m *testing.M) Runner { return Runner{m} }
+
+// Run implements goleak.TestingM.
+func (r Runner) Run() int {
+	defer shared.stop()
+	return r.tests.Run()
+}
+
+// shared is the server of this test binary.
+var shared lazy //nolint:gochecknoglobals // the tests of a binary have nothing else in common
+
+// lazy is a server that starts when it is needed.
+type lazy struct {
+	mu     sync.Mutex
+	server *Server
+	err    error
+}
+
+func (l *lazy) get() (*Server, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.server == nil && l.err == nil {
+		if dsn := os.Getenv(DSNVariable); dsn != "" {
+			l.server, l.err = external(dsn)
+		} else {
+			l.server, l.err = start(nil)
+		}
+	}
+	return l.server, l.err
+}
+
+func (l *lazy) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.server != nil {
+		l.server.stop()
+	}
+	l.server = nil
+}
