@@ -34,8 +34,10 @@ type Sink interface {
 type Transaction interface {
 	// CommittedAt is when the commit was seen.
 	CommittedAt() time.Time
-	// Size is the memory that the transaction holds, in bytes.
+	// Size is the memory that the transaction holds, in bytes, along with Spilled.
 	Size() int64
+	// Spilled is how much of it is in a temporary file instead.
+	Spilled() int64
 	// Rows returns a reader at the first change, of those changes that filter accepts; nil accepts all.
 	Rows(filter RowFilter) RowReader
 }
@@ -49,6 +51,8 @@ type RowReader interface {
 	// Next reads the next change into row, appending its values to row.Before[:0] and row.After[:0], so that
 	// the caller decides about their memory. It returns io.EOF after the last change.
 	Next(row *RowChange) error
+	// Passed returns how many changes of an operation Next has passed, those that the filter refused included.
+	Passed(op Op) int
 	// Close releases the reader. It does not affect the transaction.
 	Close()
 }

@@ -38,6 +38,8 @@ type reader struct {
 	filter   sqlapi.RowFilter
 	verdicts []verdict
 	index    int
+	// passed counts the changes by operation.
+	passed [sqlapi.Schema + 1]int
 }
 
 // Next implements sql.RowReader.
@@ -53,6 +55,7 @@ func (r *reader) Next(row *sqlapi.RowChange) error {
 		if op < sqlapi.Insert || op > sqlapi.Schema || uint64(slot) >= uint64(len(r.shapes)) {
 			return errCorrupt
 		}
+		r.passed[op]++
 		if !r.accepts(slot, op) {
 			continue
 		}
@@ -60,6 +63,9 @@ func (r *reader) Next(row *sqlapi.RowChange) error {
 		return decode(record, row, r.shapes[slot].reals)
 	}
 }
+
+// Passed implements sql.RowReader.
+func (r *reader) Passed(op sqlapi.Op) int { return r.passed[op] }
 
 // Close implements sql.RowReader.
 func (r *reader) Close() { r.records = records{} }

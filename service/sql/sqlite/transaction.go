@@ -24,12 +24,14 @@ const transactionOverhead = 256
 func (t *transaction) CommittedAt() time.Time { return t.at }
 
 // Size implements sql.Transaction. Records in a file count as if they were in memory.
-func (t *transaction) Size() int64 {
-	size := int64(len(t.memory)) + transactionOverhead
-	if t.file != nil {
-		size += t.file.To - t.file.From
+func (t *transaction) Size() int64 { return int64(len(t.memory)) + transactionOverhead + t.Spilled() }
+
+// Spilled implements sql.Transaction.
+func (t *transaction) Spilled() int64 {
+	if t.file == nil {
+		return 0
 	}
-	return size
+	return t.file.To - t.file.From
 }
 
 // Rows implements sql.Transaction.
