@@ -30,9 +30,11 @@ type Source interface {
 	LSN() string
 	// Admission tells how much of the limits is in use.
 	Admission() api.Admission
+	// Measure sets the gauges of stats.
+	Measure(stats *api.Stats)
 }
 
-// Catalog knows the sources of one engine, running or not, and opens streams on them. It implements api.Engine.
+// Catalog knows the sources of one engine, running or not, and opens streams on them. It implements api.Engine and api.Meter.
 type Catalog struct {
 	mu      sync.RWMutex
 	sources map[registry.ID]*record
@@ -43,12 +45,16 @@ type Catalog struct {
 // record is what a catalog knows of one source. It is guarded by the catalog's mu.
 type record struct {
 	Declaration
-	running Source
+	running  Source
+	counters *Counters
 	// run is the latest run, nil if there was none.
 	run *Run
 }
 
-var _ api.Engine = (*Catalog)(nil)
+var (
+	_ api.Engine = (*Catalog)(nil)
+	_ api.Meter  = (*Catalog)(nil)
+)
 
 // NewCatalog returns an empty catalog.
 func NewCatalog() *Catalog { return &Catalog{sources: make(map[registry.ID]*record)} }
@@ -59,7 +65,7 @@ func (c *Catalog) Declare(d Declaration) {
 	defer c.mu.Unlock()
 	r := c.sources[d.Info.ID]
 	if r == nil {
-		r = new(record)
+		r = &record{counters: NewCounters()}
 		c.sources[d.Info.ID] = r
 	}
 	state, epoch, generation, err := r.Info.State, r.Info.Epoch, r.Info.Generation, r.Info.Err
@@ -114,6 +120,33 @@ func (c *Catalog) Source(id registry.ID) (api.SourceInfo, bool) {
 		return r.describe(), true
 	}
 	return api.SourceInfo{}, false
+}
+
+// Stats implements api.Meter.
+func (c *Catalog) Stats() []api.Stats {
+	all, running := c.counted()
+	for i, source := range running {
+		if source != nil {
+			source.Measure(&all[i]) // it may look at files
+		}
+	}
+	slices.SortFunc(all, func(a, b api.Stats) int { return cmp.Compare(a.Source.String(), b.Source.String()) })
+	return all
+}
+
+// counted returns the counters of all sources that have run, and those that run now, nil for others, in the same order.
+func (c *Catalog) counted() (all []api.Stats, running []Source) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for id, r := range c.sources {
+		if r.run == nil {
+			continue
+		}
+		stats := api.Stats{Source: id}
+		r.counters.fill(&stats)
+		all, running = append(all, stats), append(running, r.running)
+	}
+	return all, running
 }
 
 // Check implements api.Streamer.
@@ -187,6 +220,9 @@ type Run struct {
 
 // Generation names the run. Names of later runs are greater as strings; they consist of hexadecimal digits.
 func (r *Run) Generation() string { return r.generation }
+
+// Counters returns those of the source, which go on over its runs.
+func (r *Run) Counters() *Counters { return r.record.counters }
 
 // Ready makes the source available to subscribers, until End.
 func (r *Run) Ready(source Source) {

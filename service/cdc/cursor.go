@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math"
 	"sync/atomic"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 // notReading is the end of a transaction that is not being read.
@@ -36,7 +38,7 @@ type cursor struct {
 	// listed is the round of the group in which the cursor was last listed as waiting.
 	listed uint64
 	// gone is why the cursor is no longer in the log, if its stream does not know yet.
-	gone error
+	gone *ending
 }
 
 // place is a position in the log: the index of a transaction and the log's total before it.
@@ -105,7 +107,7 @@ func (l *Log) take(c *cursor) error {
 	case c.gone != nil:
 		return c.gone
 	case l.closed != nil:
-		return l.closed
+		return &ending{api.EndSource, l.closed}
 	case at == l.ring.next:
 		l.await(c)
 		return errCaughtUp

@@ -194,8 +194,8 @@ func (l *Log) drop(read uint64) bool {
 }
 
 // fellBehind returns the error that ends the stream of c. l.mu must be held.
-func (l *Log) fellBehind(c *cursor) error {
-	return errs.New(errs.Unavailable, "stream fell behind: %s in %d transactions unread, limit %s; "+
+func (l *Log) fellBehind(c *cursor) *ending {
+	return &ending{api.EndLag, errs.New(errs.Unavailable, "stream fell behind: %s in %d transactions unread, limit %s; "+
 		"read faster, raise max_bytes, or resubscribe with snapshot = true",
-		unit.Size(l.total-c.start.Load()), l.ring.next-c.at.Load(), unit.Size(c.limit))
+		unit.Size(l.total-c.start.Load()), l.ring.next-c.at.Load(), unit.Size(c.limit))}
 }

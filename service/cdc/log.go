@@ -20,6 +20,8 @@ type LogSettings struct {
 	Bytes unit.Size
 	// Subscriptions bounds the streams.
 	Subscriptions api.SubscriptionsConfig
+	// Counters are those of the source; nil means that nobody reads them.
+	Counters *Counters
 }
 
 // Log is the sequence of transactions that one run of a source has committed, as far as streams have yet to read
@@ -50,6 +52,9 @@ type Log struct {
 
 // NewLog returns an empty log, which must be closed.
 func NewLog(settings LogSettings) *Log {
+	if settings.Counters == nil {
+		settings.Counters = NewCounters()
+	}
 	l := &Log{
 		settings:  settings,
 		admission: newAdmission(settings.Source, settings.Subscriptions),
@@ -83,6 +88,7 @@ func (l *Log) Append(tx Transaction) {
 		signal = l.whom()
 	}
 	l.mu.Unlock()
+	l.settings.Counters.transactions.Add(1)
 	notify(signal)
 }
 
@@ -160,7 +166,7 @@ func (l *Log) Close(cause error) {
 		close(l.stop)
 	}
 	for _, c := range cursors {
-		c.owner.end(cause)
+		c.owner.end(&ending{api.EndSource, cause})
 	}
 	l.goroutines.Wait()
 }

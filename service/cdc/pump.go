@@ -34,7 +34,11 @@ func (p *pump) run() {
 			err = p.idle()
 		}
 		if err != nil {
-			s.end(err)
+			e, known := errors.AsType[*ending](err)
+			if !known {
+				e = &ending{api.EndLost, err}
+			}
+			s.end(e)
 			return
 		}
 	}

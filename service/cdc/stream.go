@@ -131,17 +131,18 @@ func (s *Stream) Err() error {
 // Close implements api.Stream.
 func (s *Stream) Close() {
 	s.closed.Store(true)
-	s.end(io.EOF)
+	s.end(&ending{api.EndClosed, io.EOF})
 	<-s.done
 }
 
-// end makes the stream's goroutine end. The first cause counts.
-func (s *Stream) end(cause error) {
+// end makes the stream's goroutine end. The first ending counts.
+func (s *Stream) end(e *ending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cause == nil {
-		s.cause = cause
+		s.cause = e.cause
 		s.ended.Store(true)
+		s.log.settings.Counters.ended[e.reason].Add(1)
 		close(s.stop)
 	}
 }

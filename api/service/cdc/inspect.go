@@ -79,7 +79,7 @@ type Engine interface {
 	Streamer
 }
 
-// Composite is one inspector and streamer over several engines. It is immutable.
+// Composite is one inspector, streamer and meter over several engines. It is immutable.
 type Composite struct{ engines []Engine }
 
 // NewComposite returns a Composite over engines.
@@ -123,6 +123,18 @@ func (c *Composite) Subscribe(ctx context.Context, id registry.ID, opts StreamOp
 		return nil, err
 	}
 	return e.Subscribe(ctx, id, opts)
+}
+
+// Stats implements Meter.
+func (c *Composite) Stats() []Stats {
+	var all []Stats
+	for _, e := range c.engines {
+		if m, ok := e.(Meter); ok {
+			all = append(all, m.Stats()...)
+		}
+	}
+	slices.SortFunc(all, func(a, b Stats) int { return cmp.Compare(a.Source.String(), b.Source.String()) })
+	return all
 }
 
 func (c *Composite) engineOf(id registry.ID) (Engine, error) {

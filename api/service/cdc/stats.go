@@ -23,9 +23,12 @@ const (
 // program.
 type Stats struct {
 	Source registry.ID
-	// Transactions and Changes count what was appended to the log; what nobody watched is not counted.
+	// Transactions counts those that were appended to the log; what nobody watched is not counted.
 	Transactions uint64
-	Changes      map[Op]uint64
+	// Changes counts the changes of those transactions, by operation, whatever the streams select. They are counted when
+	// a stream has read the transaction through, so that the writer need not count them: what no stream has come to read
+	// is missing.
+	Changes map[Op]uint64
 	// LogBytes is what the log holds now, Streams how many read it, LagBytes how much the slowest has not read.
 	LogBytes int64
 	Streams  int

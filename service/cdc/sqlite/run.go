@@ -24,15 +24,16 @@ var (
 	_ cdc.Source = (*run)(nil)
 )
 
-func newRun(s *Source, generation string) *run {
+func newRun(s *Source, book *cdc.Run) *run {
 	return &run{
 		Log: cdc.NewLog(cdc.LogSettings{
 			Source:        s.id,
 			Tables:        s.config.Tables,
 			Bytes:         s.config.LogBytes,
 			Subscriptions: s.config.Subscriptions,
+			Counters:      book.Counters(),
 		}),
-		origin: origin{source: s.id, generation: generation},
+		origin: origin{source: s.id, generation: book.Generation(), counters: book.Counters()},
 		tables: s.config.Tables,
 		closed: make(chan struct{}),
 	}
@@ -50,6 +51,7 @@ func (r *run) Tables() []string {
 func (r *run) Committed(tx sql.Transaction) {
 	sequence := r.sequence.Add(1)
 	if r.Watched() {
+		r.origin.counters.Spilled(tx.Spilled())
 		r.Append(&transaction{rows: tx, origin: &r.origin, sequence: sequence})
 	}
 }

@@ -81,7 +81,7 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	if err != nil {
 		return fmt.Errorf("db_resource: %w", err)
 	}
-	r := newRun(s, book.Generation())
+	r := newRun(s, book)
 	detach, err := db.Attach(ctx, r)
 	if err != nil {
 		r.Close(err)

@@ -1,8 +1,11 @@
 package sqlite
 
 import (
+	"errors"
+	"io"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -15,6 +18,7 @@ import (
 type origin struct {
 	source     registry.ID
 	generation string
+	counters   *cdc.Counters
 }
 
 // transaction is a committed transaction in the log. All that can wait is left to the first stream that reads it.
@@ -24,6 +28,8 @@ type transaction struct {
 	sequence uint64
 	once     sync.Once
 	header   api.Transaction
+	// counted is set when the changes have been counted.
+	counted atomic.Bool
 }
 
 // overhead is the memory that a transaction holds besides its rows.
@@ -41,7 +47,7 @@ func (t *transaction) Open(selection *cdc.Selection) cdc.Reader {
 			CommittedAt: t.rows.CommittedAt(),
 		}
 	})
-	r := &reader{header: &t.header, selection: selection}
+	r := &reader{tx: t, selection: selection}
 	r.rows = t.rows.Rows(r.accepts)
 	return r
 }
@@ -51,8 +57,8 @@ func lsn(sequence uint64) string { return strconv.FormatUint(sequence, 10) }
 
 // reader decodes one transaction for one stream.
 type reader struct {
+	tx        *transaction
 	rows      sql.RowReader
-	header    *api.Transaction
 	selection *cdc.Selection
 	row       sql.RowChange
 }
@@ -66,9 +72,12 @@ func (r *reader) Next(change *api.Change) error {
 	row := &r.row
 	row.Before, row.After = change.Before, change.After
 	if err := r.rows.Next(row); err != nil {
+		if errors.Is(err, io.EOF) {
+			r.count()
+		}
 		return err
 	}
-	change.Op, change.Table, change.Transaction, change.Index = opOf(row.Op), row.Table, r.header, row.Index
+	change.Op, change.Table, change.Transaction, change.Index = opOf(row.Op), row.Table, &r.tx.header, row.Index
 	change.OldRowID, change.NewRowID, change.Reshape = row.OldRowID, row.NewRowID, row.Reshape
 	change.Before, change.After = nil, nil
 	if len(row.Before) > 0 {
@@ -78,6 +87,17 @@ func (r *reader) Next(change *api.Change) error {
 		change.After = row.After
 	}
 	return nil
+}
+
+// count counts the changes of a transaction that was read through, unless another stream has done so. A reader passes
+// all changes whatever it selects, so that counting costs next to nothing, and nothing at all on the writer.
+func (r *reader) count() {
+	if !r.tx.counted.CompareAndSwap(false, true) {
+		return
+	}
+	for op := sql.Insert; op <= sql.Schema; op++ {
+		r.tx.origin.counters.Changes(opOf(op), r.rows.Passed(op))
+	}
 }
 
 // Close implements cdc.Reader.
