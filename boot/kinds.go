@@ -23,6 +23,7 @@ func kinds() []kind {
 	return []kind{
 		{read: config[env.VariableConfig](env.KindVariable)},
 		{read: config[sqlapi.SQLiteConfig](sqlapi.KindSQLite), listen: (*runtime).sqliteDatabases},
+		{read: config[sqlapi.PostgresConfig](sqlapi.KindPostgres), listen: (*runtime).postgresDatabases},
 		{read: config[cdcapi.SQLiteConfig](cdcapi.KindSQLite), listen: (*runtime).sqliteSources},
 		{read: config[cdcapi.PostgresConfig](cdcapi.KindPostgres), listen: (*runtime).postgresSources},
 		{read: script[process.LuaConfig](process.KindLua), check: checkProcess, listen: (*runtime).processes},

@@ -2,8 +2,8 @@ package boot
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/registry"
@@ -31,6 +31,7 @@ import (
 type runtime struct {
 	dir        string
 	log        *slog.Logger
+	lookupEnv  func(name string) (string, bool)
 	supervisor supervisorapi.Supervisor
 	directory  *resource.Directory
 	sqlite     *cdc.Catalog
@@ -42,9 +43,12 @@ type runtime struct {
 // newRuntime wires the parts together. Nothing runs yet; the supervisor is the caller's.
 func newRuntime(s Settings, supervisor supervisorapi.Supervisor) *runtime {
 	r := &runtime{
-		dir: s.Dir, log: s.Logger, supervisor: supervisor,
+		dir: s.Dir, log: s.Logger, lookupEnv: s.LookupEnv, supervisor: supervisor,
 		directory: resource.New(), sqlite: cdc.NewCatalog(), postgres: cdc.NewCatalog(),
 		terminal: engine.NewTerminal(s.Stdin, s.Stdout, s.Stderr, s.Args),
+	}
+	if r.lookupEnv == nil {
+		r.lookupEnv = os.LookupEnv
 	}
 	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: []engine.Module{
 		cdcmodule.New(cdcapi.NewComposite(r.sqlite, r.postgres)),
@@ -142,48 +146,4 @@ func (r *runtime) services() api.Listener {
 	return newServiceListener(r.supervisor, r.log, func(entry *api.Entry) (supervisorapi.Service, error) {
 		return r.engine.NewService(entry)
 	}, nil)
-}
-
-// postgresSources declares sources that this version cannot run.
-func (r *runtime) postgresSources() api.Listener {
-	build := typed(func(e entryOf[*cdcapi.PostgresConfig]) (supervisorapi.Service, error) {
-		return unavailable{id: e.ID, catalog: r.postgres}, nil
-	})
-	return newServiceListener(r.supervisor, r.log, build, func(entry *api.Entry) func() {
-		if config, ok := entry.Config.(*cdcapi.PostgresConfig); ok {
-			r.postgres.Declare(postgresDeclaration(entry.ID, config))
-		}
-		return func() { r.postgres.Remove(entry.ID) }
-	})
-}
-
-func postgresDeclaration(id api.ID, config *cdcapi.PostgresConfig) cdc.Declaration {
-	return cdc.Declaration{
-		Info: cdcapi.SourceInfo{
-			ID: id, Kind: cdcapi.KindPostgres, Engine: "postgres", DBResource: config.DBResource,
-			Tables: config.Tables, Snapshot: config.Snapshot, Slot: config.SlotName, Publication: config.Publication,
-			Streaming: config.Streaming, Failover: config.Failover, Temporary: config.Temporary,
-		},
-		LogBytes: config.LogBytes,
-	}
-}
-
-// unavailable is a source of an engine that this version does not have.
-type unavailable struct {
-	id      api.ID
-	catalog *cdc.Catalog
-}
-
-// String implements supervisor.Service.
-func (u unavailable) String() string { return fmt.Sprintf("%s %s", cdcapi.KindPostgres, u.id) }
-
-// Serve implements supervisor.Service: it fails for good, and the source says why.
-func (u unavailable) Serve(context.Context, func()) error {
-	err := errs.New(errs.Invalid, "%s sources are not available in this version", cdcapi.KindPostgres)
-	run, beginErr := u.catalog.Begin(u.id)
-	if beginErr != nil {
-		return beginErr
-	}
-	run.End(err)
-	return err
 }
