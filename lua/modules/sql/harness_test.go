@@ -8,6 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	api "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/internal/pgtest"
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
 	"github.com/wippy-cdc/runtime/lua/modules/errors"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
@@ -17,7 +18,7 @@ import (
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
 
 // world runs scripts beside a real database app:db.
 type world struct {

@@ -16,10 +16,14 @@
 // others as floats, strings as text, booleans as the database's own (1 and 0 on SQLite). sql.NULL is NULL; sql.as.int,
 // float, text and binary choose the storage type, and sql.as.int takes integers of 64 bits as decimal strings.
 //
+// On Postgres, placeholders are $1, $2 and so on, there are no names, and a value must fit the type that the server
+// expects: a string fits every type whose text form it is, sql.as.binary is for bytea.
+//
 // # Results
 //
 // A row is a table keyed by column name; two columns of one name are an error, so that none hides the other. Integers
-// beyond ±2^53 are decimal strings, texts and blobs strings of exactly the bytes stored, NULL is absent.
+// beyond ±2^53 are decimal strings, texts and blobs strings of exactly the bytes stored, NULL is absent. Values of
+// Postgres' other types are strings in their text form, times with a zone in UTC; booleans are booleans.
 //
 // # Transactions
 //

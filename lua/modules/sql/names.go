@@ -15,8 +15,11 @@ import (
 // so that a misspelt one would go unnoticed: it is an error here.
 func (r *runner) arguments(db api.DB, params lua.LValue) ([]any, error) {
 	args, err := arguments(params)
-	if err != nil || db.Type() != "sqlite" || len(args) == 0 {
+	if err != nil || len(args) == 0 {
 		return args, err
+	}
+	if db.Type() != "sqlite" {
+		return args, positional(db, args)
 	}
 	given := make([]string, 0, len(args))
 	for _, arg := range args {
@@ -39,6 +42,14 @@ func (r *runner) arguments(db api.DB, params lua.LValue) ([]any, error) {
 		args = append(args, args[len(args)%n])
 	}
 	return args, nil
+}
+
+// positional returns an error if args has names, which only SQLite knows.
+func positional(db api.DB, args []any) error {
+	if named, ok := args[0].(sql.NamedArg); ok {
+		return errs.New(errs.Invalid, "params has the name %q, but %s knows only positions: write $1, $2 and a list", named.Name, db.Type())
+	}
+	return nil
 }
 
 // placeholders returns the names of the parameters in a SQLite statement or script, in order, as often as they are

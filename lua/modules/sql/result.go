@@ -14,7 +14,9 @@ import (
 // result is the rows of a query, read in full so that they hold no connection.
 type result struct {
 	columns []string
-	rows    [][]any
+	// types are the names of the columns' types on the server, where the driver's values do not say enough.
+	types []string
+	rows  [][]any
 }
 
 // collect reads and closes rows.
@@ -34,7 +36,14 @@ func read(rows *sql.Rows) (*result, error) {
 	if twice := duplicate(columns); twice != "" {
 		return nil, errs.New(errs.Invalid, "two columns are named %q, and a row has one field of a name: rename one with AS", twice)
 	}
-	r := &result{columns: columns}
+	r := &result{columns: columns, types: make([]string, len(columns))}
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range types {
+		r.types[i] = t.DatabaseTypeName()
+	}
 	targets := make([]any, len(columns))
 	for rows.Next() {
 		row := make([]any, len(columns))
@@ -64,7 +73,7 @@ func (r *result) table(L *lua.LState) (*lua.LTable, error) {
 	for i, values := range r.rows {
 		row := L.CreateTable(0, len(values))
 		for c, v := range values {
-			field, err := fromDriver(L, v)
+			field, err := fromDriver(L, v, r.types[c])
 			if err != nil {
 				return nil, errs.New(errs.Internal, "column %q: %w", r.columns[c], err)
 			}
@@ -77,10 +86,19 @@ func (r *result) table(L *lua.LState) (*lua.LTable, error) {
 	return t, nil
 }
 
-// fromDriver returns a driver's value: NULL, a boolean, a number or bytes. Times are of servers that have them.
-func fromDriver(L *lua.LState, v any) (lua.LValue, error) {
-	if at, ok := v.(time.Time); ok {
-		return lua.LString(at.Format(time.RFC3339Nano)), nil
+// fromDriver returns a driver's value of a column of the named type: NULL, a boolean, a number or bytes. Times are of
+// servers that have them; they look as the server writes them, and as they look in changes.
+func fromDriver(L *lua.LState, v any, typeName string) (lua.LValue, error) {
+	at, ok := v.(time.Time)
+	if !ok {
+		return engine.ToLua(L, v)
 	}
-	return engine.ToLua(L, v)
+	switch typeName {
+	case "DATE":
+		return lua.LString(at.Format(time.DateOnly)), nil
+	case "TIMESTAMP":
+		return lua.LString(at.Format("2006-01-02 15:04:05.999999")), nil
+	default:
+		return lua.LString(at.UTC().Format("2006-01-02 15:04:05.999999") + "+00"), nil
+	}
 }
