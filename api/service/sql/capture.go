@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Capturer is a DB whose writer connection captures committed changes.
+// Capturer is a DB whose writer connection captures committed changes, and which can be read and written beside it.
 type Capturer interface {
 	DB
+	Beside
 	// Attach hands every transaction to sink that begins after Attach has returned, until the function returned
 	// is called. It waits for a transaction that is open now, until ctx is done. The error is of kind Invalid if
 	// the program was built without capture. Several sinks may be attached; each gets the changes of all tables

@@ -4,6 +4,7 @@ package sql
 
 import (
 	"database/sql"
+	"errors"
 
 	"github.com/wippy-cdc/runtime/api/registry"
 )
@@ -13,6 +14,9 @@ const (
 	KindSQLite   registry.Kind = "db.sql.sqlite"
 	KindPostgres registry.Kind = "db.sql.postgres"
 )
+
+// ErrInMemory says that something needs a file and the database has none.
+var ErrInMemory = errors.New("the database is in memory")
 
 // DB is a running database. It is what resource.Directory holds under the entry's ID.
 type DB interface {

@@ -19,8 +19,9 @@ import (
 
 // DB is an open SQLite database. It implements sql.Capturer and sql.Classifier of the API.
 type DB struct {
-	id   registry.ID
-	pool *sql.DB
+	id        registry.ID
+	pool      *sql.DB
+	connector *connector
 
 	// filterVersion moves whenever the sinks change, so that the writer notices without a lock.
 	filterVersion atomic.Uint64
@@ -41,7 +42,8 @@ func Open(ctx context.Context, id registry.ID, cfg *sqlapi.SQLiteConfig, dir str
 		return nil, openError(id, err)
 	}
 	db := &DB{id: id}
-	db.pool = sql.OpenDB(&connector{db: db, cfg: cfg, file: file})
+	db.connector = &connector{db: db, cfg: cfg, file: file}
+	db.pool = sql.OpenDB(db.connector)
 	db.pool.SetMaxOpenConns(1)
 	db.pool.SetMaxIdleConns(1)
 	if file != sqlapi.InMemory {

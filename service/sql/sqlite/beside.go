@@ -1,0 +1,130 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+)
+
+// A connection beside the writer waits this long for a lock of another process.
+const besideTimeout = 250 * time.Millisecond
+
+// Aside implements sql.Beside of the API. The connection is opened for the occasion: it is seldom used. Holding the
+// writer's is not for its sake alone: if the file changed under a transaction that has read but not yet written, SQLite
+// would refuse to let it write, see https://www.sqlite.org/isolation.html.
+func (db *DB) Aside(ctx context.Context, f func(ctx context.Context, connection *sql.DB) error) error {
+	if db.connector.file == sqlapi.InMemory {
+		return fmt.Errorf("sqlite: write beside %q: %w", db.id, sqlapi.ErrInMemory)
+	}
+	beside := sql.OpenDB(&besideConnector{connector: db.connector})
+	beside.SetMaxOpenConns(1)
+	var err error
+	if db.isClosed() { // and there is no transaction to be in the way of
+		err = f(ctx, beside)
+	} else {
+		err = db.holdWriter(ctx, func(*conn) error { return f(ctx, beside) })
+	}
+	err = errors.Join(err, beside.Close())
+	return errs.Wrap(errs.KindOf(db.Classify(err)), prefix(err, "sqlite: write beside %q", db.id))
+}
+
+func (db *DB) isClosed() bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.closed
+}
+
+// prefix says in front of err what it is about, nil if there is none.
+func prefix(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}
+
+// WALBytes implements sql.Beside of the API. SQLite names the file after the database's, links resolved.
+func (db *DB) WALBytes() (size int64, ok bool) {
+	if db.connector.file == sqlapi.InMemory {
+		return 0, false
+	}
+	file, err := filepath.EvalSymlinks(db.connector.file)
+	if err != nil {
+		return 0, false
+	}
+	info, err := os.Stat(file + "-wal")
+	if err != nil {
+		return 0, false
+	}
+	return info.Size(), true
+}
+
+// holdWriter calls f while it has the writer's connection, on which no transaction is open then.
+func (db *DB) holdWriter(ctx context.Context, f func(writer *conn) error) error {
+	connection, err := db.pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	err = connection.Raw(func(driverConn any) error {
+		writer, ok := driverConn.(*conn)
+		if !ok {
+			return errs.New(errs.Internal, "the writer is a %T", driverConn)
+		}
+		return f(writer)
+	})
+	return errors.Join(err, connection.Close())
+}
+
+// besideConnector opens plain connections to the file of a database. One that must not be written by its options is not
+// written; checkpoints of the write-ahead log are left to the writer.
+type besideConnector struct{ *connector }
+
+// Connect implements driver.Connector.
+func (c *besideConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	inner, err := openBeside(c.file, "rw")
+	if err != nil {
+		return nil, err
+	}
+	pragmas := []string{"PRAGMA synchronous = normal", "PRAGMA wal_autocheckpoint = 0"}
+	for name, value := range c.cfg.Options {
+		if strings.EqualFold(name, "query_only") {
+			pragmas = append(pragmas, "PRAGMA query_only = '"+strings.ReplaceAll(value, "'", "''")+"'")
+		}
+	}
+	for _, pragma := range pragmas {
+		if _, err := inner.ExecContext(ctx, pragma, nil); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", c.file, err), inner.Close())
+		}
+	}
+	return inner, nil
+}
+
+// openBeside opens a plain connection to an existing file; mode is rw or ro,
+// see https://www.sqlite.org/uri.html#recognized_query_parameters.
+func openBeside(file, mode string) (*sqlite3.SQLiteConn, error) {
+	dsn := fmt.Sprintf("file:%s?mode=%s&_busy_timeout=%d", (&url.URL{Path: file}).EscapedPath(), mode, besideTimeout.Milliseconds())
+	return openPlain(dsn)
+}
+
+func openPlain(dsn string) (*sqlite3.SQLiteConn, error) {
+	opened, err := (&sqlite3.SQLiteDriver{}).Open(dsn)
+	if err != nil {
+		return nil, err
+	}
+	inner, ok := opened.(*sqlite3.SQLiteConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("the driver opened a %T", opened), opened.Close())
+	}
+	return inner, nil
+}
