@@ -39,7 +39,7 @@ func (db *DB) snapshot(ctx context.Context, pinned func() error) (*snapshot, err
 		return nil, errors.Join(err, s.Close())
 	}
 	err = db.holdWriter(ctx, func(*conn) error {
-		if err := s.begin(); err != nil {
+		if err := s.begin(ctx); err != nil {
 			return err
 		}
 		return pinned()
@@ -97,8 +97,8 @@ func (s *snapshot) requireWAL() error {
 }
 
 // begin begins the read transaction. SQLite takes the read lock with the first read.
-func (s *snapshot) begin() error {
-	if _, err := s.conn.ExecContext(context.Background(), "BEGIN", nil); err != nil {
+func (s *snapshot) begin(ctx context.Context) error {
+	if _, err := s.conn.ExecContext(ctx, "BEGIN", nil); err != nil {
 		return err
 	}
 	return eachRow(s.conn, "SELECT 1 FROM main.sqlite_schema LIMIT 1", func([]driver.Value) {})
@@ -203,7 +203,7 @@ func valueOf(v driver.Value) (sqlapi.Value, error) {
 	case string:
 		return sqlapi.TextValue(v), nil
 	case []byte:
-		return sqlapi.BlobValue(unsafe.String(unsafe.SliceData(v), len(v))), nil
+		return sqlapi.BlobValue(unsafe.String(unsafe.SliceData(v), len(v))), nil //nolint:gosec // nobody else has v
 	default:
 		return sqlapi.Value{}, fmt.Errorf("the driver returned a %T", v)
 	}
