@@ -5,6 +5,7 @@ package boot
 import (
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 
 	api "github.com/wippy-cdc/runtime/api/registry"
@@ -23,6 +24,9 @@ type Settings struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Args           []string
+	// Reload asks Run to read the declarations anew, once for each value; nil means never. A value that nobody has
+	// received yet stands for all that would follow it, so a buffer of one is enough.
+	Reload <-chan os.Signal
 	// LookupEnv reads the environment; nil means that of the process.
 	LookupEnv func(name string) (string, bool)
 }

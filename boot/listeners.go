@@ -91,7 +91,8 @@ func (l *serviceListener) Add(ctx context.Context, entry *registry.Entry) error 
 // Update implements registry.Listener: the old service has ended before the new one starts. Meanwhile the entry is
 // declared, so that nobody takes it for unknown.
 func (l *serviceListener) Update(ctx context.Context, entry *registry.Entry) error {
-	if err := l.Stop(ctx, entry.ID); err != nil {
+	// Also when the app is told to end meanwhile: a service is not abandoned for that.
+	if err := l.Stop(context.WithoutCancel(ctx), entry.ID); err != nil {
 		return err
 	}
 	return l.Add(ctx, entry)

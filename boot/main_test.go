@@ -46,6 +46,13 @@ func (b *buffer) String() string {
 	return b.content.String()
 }
 
+// forget drops what has been written so far.
+func (b *buffer) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.content.Reset()
+}
+
 // wait waits until text has been written, or the test has no more time.
 func (b *buffer) wait(t *testing.T, text string) {
 	t.Helper()

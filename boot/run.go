@@ -38,13 +38,14 @@ func (x *execution) end(ctx context.Context) error {
 
 // Run starts the entries with auto_start, and those they require, and runs until ctx is done, or all its process.service
 // entries have ended for good, or nothing is left that runs. Then it stops everything, in order. What could not
-// be started is logged while the rest runs. The error is nil after a clean end that ctx has asked for, and
-// if all process.service entries have completed; else it tells what has failed.
+// be started is logged while the rest runs. Meanwhile it reloads the declarations when Settings.Reload asks for it. The
+// error is nil after a clean end that ctx has asked for, and if all process.service entries have completed; else it
+// tells what has failed.
 func (a *App) Run(ctx context.Context) error {
 	x := a.begin(ctx)
 	failed := failures(x.applier.Apply(ctx, a.state))
 	if ctx.Err() == nil {
-		x.wait(ctx, x.wanted(a.state), failed)
+		x.wait(ctx, a, failed)
 	}
 	var err error
 	if ctx.Err() == nil {
@@ -53,21 +54,41 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(err, x.end(ctx))
 }
 
-// wait waits until ctx is done or nothing is left to run for.
-func (x *execution) wait(ctx context.Context, services map[string]api.Kind, failed map[string]error) {
-	x.tracker.watch(services, failed)
-	select {
-	case <-x.tracker.ended:
-		return
-	default:
+// wait waits until ctx is done or nothing is left to run for, and reloads the app when it is told to.
+func (x *execution) wait(ctx context.Context, app *App, failed map[string]error) {
+	for ctx.Err() == nil {
+		services := x.wanted(app.state)
+		ended := x.tracker.watch(services, failed)
+		select {
+		case <-ended:
+			return
+		default:
+		}
+		x.report(failed)
+		if len(services) == 0 {
+			x.log.Warn("nothing is started: no entry has lifecycle.auto_start")
+		}
+		next := x.awaitReload(ctx, app, ended)
+		if next == nil {
+			return
+		}
+		app, failed = next, x.apply(ctx, next)
 	}
-	x.report(failed)
-	if len(services) == 0 {
-		x.log.Warn("nothing is started: no entry has lifecycle.auto_start")
-	}
-	select {
-	case <-ctx.Done():
-	case <-x.tracker.ended:
+}
+
+// awaitReload returns the app that is to run instead of app, nil when ctx is done or nothing is left to run for.
+func (x *execution) awaitReload(ctx context.Context, app *App, ended <-chan struct{}) *App {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ended:
+			return nil
+		case <-app.settings.Reload:
+		}
+		if next := x.reload(app); next != nil {
+			return next
+		}
 	}
 }
 

@@ -10,24 +10,21 @@ import (
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/api/supervisor"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
 
 // tracker follows the services of an app and knows when there is nothing left to run for: when all its processes
 // have ended for good, or everything has failed.
 type tracker struct {
-	// ended is closed when that is so.
+	mu     sync.Mutex
+	states map[string]supervisor.Status
+	wanted map[string]registry.Kind
+	failed map[string]error
+	// ended is closed when there is nothing left to run for; nil while nobody watches.
 	ended chan struct{}
-
-	mu       sync.Mutex
-	states   map[string]supervisor.Status
-	wanted   map[string]registry.Kind
-	failed   map[string]error
-	watching bool
 }
 
-func newTracker() *tracker {
-	return &tracker{ended: make(chan struct{}), states: make(map[string]supervisor.Status)}
-}
+func newTracker() *tracker { return &tracker{states: make(map[string]supervisor.Status)} }
 
 // observe implements supervisor.Observer.
 func (t *tracker) observe(name string, status supervisor.Status) {
@@ -37,13 +34,15 @@ func (t *tracker) observe(name string, status supervisor.Status) {
 	t.check()
 }
 
-// watch begins to watch for the end, when everything that could be started has been. wanted are the services that
-// are to run, by name; failed tells why entries were not started.
-func (t *tracker) watch(wanted map[string]registry.Kind, failed map[string]error) {
+// watch begins to watch for the end, when everything that could be started has been; the channel is closed then. wanted
+// are the services that are to run, by name; failed tells why entries were not started.
+func (t *tracker) watch(wanted map[string]registry.Kind, failed map[string]error) (ended <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.wanted, t.failed, t.watching = wanted, failed, true
+	own := make(chan struct{})
+	t.wanted, t.failed, t.ended = wanted, failed, own
 	t.check()
+	return own
 }
 
 // hasFailed reports whether a service was started and has failed for good.
@@ -53,16 +52,29 @@ func (t *tracker) hasFailed(name string) bool {
 	return t.states[name].State == supervisor.Failed
 }
 
+// fallen lists the entries whose services have failed for good.
+func (t *tracker) fallen(declared *declarations.State) []registry.ID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var ids []registry.ID
+	for entry := range declared.Entries() {
+		if t.states[entry.ID.String()].State == supervisor.Failed {
+			ids = append(ids, entry.ID)
+		}
+	}
+	return ids
+}
+
 // release ends the watch, so that stopping the services is not taken for their end.
 func (t *tracker) release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.watching = false
+	t.ended = nil
 }
 
 // check closes ended if there is nothing left to run for. t.mu must be held.
 func (t *tracker) check() {
-	if !t.watching || len(t.wanted) == 0 {
+	if t.ended == nil || len(t.wanted) == 0 {
 		return
 	}
 	processes, runningProcesses, running := 0, 0, 0
@@ -79,8 +91,8 @@ func (t *tracker) check() {
 		}
 	}
 	if running == 0 || (processes > 0 && runningProcesses == 0) {
-		t.watching = false
 		close(t.ended)
+		t.ended = nil
 	}
 }
 

@@ -12,7 +12,8 @@ var Main = main
 
 // Run runs a command line in this process.
 func Run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal, exit func(code int)) int {
-	p := &program{stdin: eof{}, stdout: stdout, stderr: stderr, signals: signals, exit: exit}
+	hangups := func() <-chan os.Signal { return nil }
+	p := &program{stdin: eof{}, stdout: stdout, stderr: stderr, signals: signals, hangups: hangups, exit: exit}
 	return p.run(args)
 }
 

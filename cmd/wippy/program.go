@@ -16,6 +16,8 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	signals        <-chan os.Signal
+	// hangups begins to deliver the signal that asks a running app to reload.
+	hangups func() <-chan os.Signal
 	// exit ends the process at once.
 	exit func(code int)
 

@@ -21,7 +21,11 @@ const runHelp = `Run an app until it is told to stop or has nothing left to do, 
   wippy run -x NS:NAME [args]  the process NS:NAME of the app
 
 A command and a process see args as arguments and end the program with their result: a number is the exit
-code, true is 0, false is 1, text is printed, an error is 1. The entries with auto_start run meanwhile.`
+code, true is 0, false is 1, text is printed, an error is 1. The entries with auto_start run meanwhile.
+
+SIGINT and SIGTERM stop an app cleanly; a second one ends it at once. SIGHUP makes a running app read its declarations
+and scripts anew: if anything is wrong with them all problems are logged and it goes on as it was, else what
+has changed, and what requires it, is stopped and started again.`
 
 // runOptions are the flags of run.
 type runOptions struct {
@@ -64,7 +68,7 @@ func (p *program) runCommand() *cobra.Command {
 
 // runApp runs an app until a signal or its own end.
 func (p *program) runApp(ctx context.Context, dir string) error {
-	app, err := p.load(dir, nil)
+	app, err := p.load(boot.Settings{Dir: dir, Reload: p.hangups()})
 	if err != nil {
 		return err
 	}
@@ -76,7 +80,7 @@ func (p *program) runNamed(ctx context.Context, o *runOptions, name string, args
 	if !o.dirGiven && isDirectory(name) && !hasCommand(o.dir, name) {
 		return p.runDirectory(ctx, o, name, args)
 	}
-	app, err := p.load(o.dir, args)
+	app, err := p.load(boot.Settings{Dir: o.dir, Args: args})
 	_, shown := errors.AsType[exitCode](err)
 	switch {
 	case err != nil && o.dirGiven:
@@ -156,7 +160,7 @@ func (p *program) runEntry(ctx context.Context, dir string, args []string) error
 	if err != nil {
 		return fmt.Errorf("run: -x: %w", err)
 	}
-	app, err := p.load(dir, args[1:])
+	app, err := p.load(boot.Settings{Dir: dir, Args: args[1:]})
 	if err != nil {
 		return err
 	}
@@ -180,14 +184,13 @@ func (p *program) execute(ctx context.Context, app *boot.App, id registry.ID, ar
 }
 
 // load loads an app with the terminal of this program, and shows its problems.
-func (p *program) load(dir string, args []string) (*boot.App, error) {
+func (p *program) load(settings boot.Settings) (*boot.App, error) {
 	logger, err := p.logger()
 	if err != nil {
 		return nil, err
 	}
-	app, err := boot.Load(boot.Settings{
-		Dir: dir, Logger: logger, Stdin: p.stdin, Stdout: p.stdout, Stderr: p.stderr, Args: args,
-	})
+	settings.Logger, settings.Stdin, settings.Stdout, settings.Stderr = logger, p.stdin, p.stdout, p.stderr
+	app, err := boot.Load(settings)
 	if err != nil {
 		return nil, p.showProblems(err)
 	}

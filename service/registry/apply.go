@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -39,6 +40,28 @@ type Applier struct {
 // others.
 func NewApplier(listeners map[registry.Kind]registry.Listener) *Applier {
 	return &Applier{listeners: listeners, current: &State{}}
+}
+
+// Fallen tells of entries that run no longer, although they were started: the next Apply starts them again along with
+// what requires them.
+func (a *Applier) Fallen(ids ...registry.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	down := maps.Clone(a.current.down)
+	if down == nil {
+		down = make(map[registry.ID]bool)
+	}
+	for _, id := range ids {
+		down[id] = true
+	}
+	a.current = &State{records: a.current.records, byID: a.current.byID, down: down}
+}
+
+// Plan returns what Apply would do.
+func (a *Applier) Plan(to *State) registry.ChangeSet {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return Plan(a.current, to)
 }
 
 // Apply stops what is no longer declared or has changed, dependents first, and then starts what is new, dependencies

@@ -226,6 +226,20 @@ func TestEntriesThatWereNotStartedAgain(t *testing.T) {
 	}
 }
 
+func TestWhatHasFallenIsStartedAgain(t *testing.T) {
+	a, r := applier()
+	state := mustLoad(t, app)
+	require.NoError(t, a.Apply(t.Context(), state))
+	r.take()
+	a.Fallen(id("cdc"), id("nobody"))
+	require.Equal(t, []api.Ended{{Entry: state.Entry(id("web"))}}, a.Plan(state).Ended)
+	require.Empty(t, r.take(), "a plan changes nothing")
+	require.NoError(t, a.Apply(t.Context(), state))
+	require.Equal(t, []string{"stop web", "start cdc", "start web"}, r.take())
+	require.NoError(t, a.Apply(t.Context(), state))
+	require.Empty(t, r.take())
+}
+
 func TestStoppingGoesOnAfterAFailure(t *testing.T) {
 	a, r := applier()
 	require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))

@@ -22,15 +22,18 @@ type Problem struct {
 	Text string
 }
 
+// Where returns file:line, or the file if the problem concerns the whole of it.
+func (p Problem) Where() string {
+	if p.Position.Line > 0 {
+		return p.Position.String()
+	}
+	return p.Position.File
+}
+
 // String returns "file:line: namespace:name: field: text".
 func (p Problem) String() string {
 	parts := make([]string, 0, 4)
-	if p.Position.Line > 0 {
-		parts = append(parts, p.Position.String())
-	} else {
-		parts = append(parts, p.Position.File)
-	}
-	for _, part := range []string{p.ID.String(), p.Field, p.Text} {
+	for _, part := range []string{p.Where(), p.ID.String(), p.Field, p.Text} {
 		if part != "" {
 			parts = append(parts, part)
 		}

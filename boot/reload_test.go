@@ -1,0 +1,361 @@
+package boot_test
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// reloadable is an app whose shell executes what is typed, and whose watcher goes on with a new stream when one ends.
+const reloadable = `namespace: app
+entries:
+  - {name: db, kind: db.sql.sqlite, file: one.db, lifecycle: {auto_start: true}}
+  - {name: cdc, kind: db.cdc.sqlite, db_resource: db, tables: [a], lifecycle: {auto_start: true}}
+  - {name: terminal, kind: terminal.host}
+  - {name: shell, kind: process.lua, source: file://shell.lua, modules: [sql, io]}
+  - {name: shell.service, kind: process.service, process: shell, host: terminal, lifecycle: {auto_start: true}}
+  - {name: watcher, kind: process.lua, source: file://watcher.lua, modules: [cdc, io, time], imports: {greeting: lib}}
+  - {name: lib, kind: library.lua, source: file://lib.lua}
+  - {name: watcher.service, kind: process.service, process: watcher, host: terminal, lifecycle: {auto_start: true}}
+-- lib.lua --
+return "watching"
+-- shell.lua --
+local sql, io = require("sql"), require("io")
+function main()
+  for line in io.readline do
+    local db, err = sql.get("app:db")
+    local done
+    if db then done, err = db:execute(line) end
+    io.print(done and "ok" or tostring(err), line)
+  end
+end
+-- watcher.lua --
+local cdc, io, time = require("cdc"), require("io"), require("time")
+local function watch(stream, changes)
+  io.print(require("greeting"), table.concat(cdc.source("app:cdc").tables or { "all" }, ","))
+  while true do
+    local change = changes:receive()
+    if errors.is(change) then
+      return io.print("ended", change:kind(), change:retryable(), change:message())
+    end
+    io.print(change.op, change.table, change.after.n)
+  end
+end
+function main()
+  while true do
+    local stream, err = cdc.stream("app:cdc")
+    if not stream then return io.print("no stream", err:kind()) end
+    local changes = stream:channel()
+    if changes then watch(stream, changes) else time.sleep("1ms") end
+  end
+end
+`
+
+// running is an app that runs, can be typed to and reloaded.
+type running struct {
+	*fixture
+	typed  *io.PipeWriter
+	reload chan os.Signal
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// start runs an app until the end of the test.
+func start(t *testing.T, archive string) *running {
+	t.Helper()
+	r := prepare(t, archive)
+	r.run(t)
+	r.log.wait(t, `msg="service is running" service=app:watcher.service`)
+	return r
+}
+
+func prepare(t *testing.T, archive string) *running {
+	t.Helper()
+	r := &running{fixture: write(t, archive), reload: make(chan os.Signal, 1), ended: make(chan error, 1)}
+	var stdin *io.PipeReader
+	stdin, r.typed = io.Pipe()
+	r.settings.Stdin, r.settings.Reload = stdin, r.reload
+	return r
+}
+
+func (r *running) run(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r.cancel = cancel
+	app := r.app(t)
+	go func() { r.ended <- app.Run(ctx) }()
+	t.Cleanup(func() { r.stop(t) })
+}
+
+// stop ends the app; it must have nothing to complain about.
+func (r *running) stop(t *testing.T) {
+	t.Helper()
+	r.cancel()
+	require.NoError(t, r.typed.Close())
+	require.NoError(t, <-r.ended, r.log)
+	r.ended <- nil
+}
+
+// change replaces text in a file of the app.
+func (r *running) change(t *testing.T, file string, replace ...string) {
+	t.Helper()
+	path := filepath.Join(r.settings.Dir, file)
+	old, err := os.ReadFile(path)
+	require.NoError(t, err)
+	changed := strings.NewReplacer(replace...).Replace(string(old))
+	require.NotEqual(t, string(old), changed)
+	// In one step, so that a reload that is under way does not read half of it.
+	require.NoError(t, os.WriteFile(path+".new", []byte(changed), 0o600))
+	require.NoError(t, os.Rename(path+".new", path))
+}
+
+// hup asks for a reload and waits until log tells what; the log before it is forgotten.
+func (r *running) hup(t *testing.T, what string) {
+	t.Helper()
+	r.log.forget()
+	r.reload <- syscall.SIGHUP
+	r.log.wait(t, what)
+}
+
+// execute types statements; each must be done.
+func (r *running) execute(t *testing.T, statements ...string) {
+	t.Helper()
+	for _, statement := range statements {
+		_, err := io.WriteString(r.typed, statement+"\n")
+		require.NoError(t, err)
+		r.stdout.wait(t, "ok\t"+statement+"\n")
+	}
+}
+
+// services lists what the log tells of services since the last reload, in order.
+func (r *running) services() []string {
+	var all []string
+	for line := range strings.Lines(r.log.String()) {
+		for _, what := range []string{"service has stopped", "service is running", "service has completed"} {
+			if _, rest, ok := strings.Cut(line, `msg="`+what+`" service=app:`); ok {
+				all = append(all, strings.TrimPrefix(strings.TrimPrefix(what, "service "), "has ")+" "+strings.Fields(rest)[0])
+			}
+		}
+	}
+	return all
+}
+
+const reloaded = "msg=reloaded"
+
+func TestReloadWithoutChange(t *testing.T) {
+	r := start(t, reloadable)
+	r.stdout.wait(t, "watching\ta\n")
+	r.hup(t, "nothing has changed")
+	r.change(t, "app.yaml", "entries:", "# a comment and an empty line\n\nentries:")
+	r.hup(t, "nothing has changed")
+	require.Empty(t, r.services())
+}
+
+func TestReloadReplacesASource(t *testing.T) {
+	for name, replace := range map[string][]string{
+		"tables": {"tables: [a]", "tables: [a, b]"},
+		"limits": {"tables: [a]", "tables: [a, b], log_bytes: 1MiB, subscriptions: {max_subscriptions: 1}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, reloadable)
+			r.stdout.wait(t, "watching\ta\n")
+			r.execute(t, "CREATE TABLE a (n)", "CREATE TABLE b (n)", "INSERT INTO b VALUES (1)", "INSERT INTO a VALUES (1)")
+			r.stdout.wait(t, "insert\ta\t1\n")
+
+			r.change(t, "app.yaml", replace...)
+			r.hup(t, reloaded)
+			require.Equal(t, []string{"stopped cdc", "is running cdc"}, r.services(), "nothing else was touched")
+			r.stdout.wait(t, "watching\ta,b\n")
+			require.Regexp(t, `ended\tUNAVAILABLE\ttrue\tcdc: source "app:cdc" .*`, r.stdout)
+			r.execute(t, "INSERT INTO b VALUES (2)")
+			r.stdout.wait(t, "insert\tb\t2\n")
+			require.NotContains(t, r.stdout.String(), "insert\tb\t1")
+			require.NotContains(t, r.stdout.String(), "no stream")
+		})
+	}
+}
+
+func TestReloadReplacesADatabaseAndWhatDependsOnIt(t *testing.T) {
+	r := start(t, reloadable)
+	r.stdout.wait(t, "watching\ta\n")
+	r.execute(t, "CREATE TABLE a (n)")
+	r.stdout.forget()
+	r.change(t, "app.yaml", "one.db", "two.db")
+	r.hup(t, reloaded)
+	require.Equal(t, []string{"stopped cdc", "stopped db", "is running db", "is running cdc"}, r.services())
+	require.Contains(t, r.log.String(), "updated=[app:db] restarted=[app:cdc]")
+	r.stdout.wait(t, "watching\ta\n")
+	require.Contains(t, r.stdout.String(), "ended\tUNAVAILABLE")
+	r.execute(t, "CREATE TABLE a (n, other)", "INSERT INTO a VALUES (3, 4)")
+	r.stdout.wait(t, "insert\ta\t3\n")
+	require.FileExists(t, filepath.Join(r.settings.Dir, "two.db"))
+}
+
+func TestReloadDeletesAndAdds(t *testing.T) {
+	r := start(t, reloadable)
+	r.stdout.wait(t, "watching\ta\n")
+	const source = "  - {name: cdc, kind: db.cdc.sqlite, db_resource: db, tables: [a], lifecycle: {auto_start: true}}\n"
+	const added = "  - {name: second, kind: process.service, process: watcher, host: terminal, lifecycle: {auto_start: true, requires: [cdc]}}\n"
+	r.change(t, "app.yaml", source, "")
+	r.hup(t, reloaded)
+	require.Contains(t, r.log.String(), "deleted=[app:cdc]")
+	r.stdout.wait(t, "no stream\tNOT_FOUND\n")
+
+	r.stdout.forget()
+	r.change(t, "app.yaml", "  - {name: lib", source+added+"  - {name: lib")
+	r.hup(t, reloaded)
+	r.stdout.wait(t, "watching\ta\n")
+	require.Contains(t, r.services(), "is running second")
+	require.NotContains(t, r.services(), "is running watcher.service", "it has completed and has not changed")
+
+	r.change(t, "app.yaml", added, "")
+	r.hup(t, reloaded)
+	require.Equal(t, []string{"stopped second"}, r.services())
+	r.execute(t, "CREATE TABLE a (n)") // the rest goes on
+}
+
+func TestReloadOfScripts(t *testing.T) {
+	r := start(t, reloadable)
+	r.stdout.wait(t, "watching\ta\n")
+	r.change(t, "lib.lua", "watching", "looking at")
+	r.hup(t, reloaded)
+	r.stdout.wait(t, "looking at\ta\n")
+	require.Equal(t, []string{"stopped watcher.service", "is running watcher.service"}, r.services())
+	require.Contains(t, r.log.String(), "updated=[app:lib]")
+
+	r.change(t, "watcher.lua", `io.print(require("greeting"), `, `io.print("changed", `)
+	r.hup(t, reloaded)
+	r.stdout.wait(t, "changed\ta\n")
+}
+
+func TestReloadRefusesWhatIsWrong(t *testing.T) {
+	r := start(t, reloadable)
+	r.stdout.wait(t, "watching\ta\n")
+	wrong := []string{"tables: [a]", "tables: [b], table: x", "name: lib,", "name: lib, modules: [jsno],"}
+	r.change(t, "app.yaml", wrong...)
+	r.change(t, "shell.lua", "main()", "main(")
+	r.hup(t, "the app goes on as it was")
+	file := filepath.Join(r.settings.Dir, "app.yaml")
+	require.Contains(t, r.log.String(), "at="+file+":4 entry=app:cdc field=table problem=\"unknown field; did you mean tables?\"")
+	require.Contains(t, r.log.String(), "at="+file+":9 entry=app:lib field=modules[0]")
+	require.Contains(t, r.log.String(), "at="+file+":6 entry=app:shell field=source problem=\"shell.lua:3: syntax error")
+	require.Contains(t, r.log.String(), "problems=3")
+	require.Empty(t, r.services())
+	r.execute(t, "CREATE TABLE a (n)", "INSERT INTO a VALUES (1)")
+	r.stdout.wait(t, "insert\ta\t1\n")
+
+	r.change(t, "shell.lua", "main(", "main()")
+	r.change(t, "app.yaml", wrong[1], wrong[0], wrong[3], wrong[2])
+	r.hup(t, "nothing has changed")
+
+	require.NoError(t, os.Rename(file, file+".gone"))
+	r.hup(t, "reload refused, the app goes on as it was")
+	require.Contains(t, r.log.String(), "there is no YAML file")
+	require.Empty(t, r.services())
+}
+
+func TestReloadAskedForWhileTheAppStarts(t *testing.T) {
+	r := prepare(t, reloadable)
+	r.reload <- syscall.SIGHUP
+	r.run(t)
+	r.log.wait(t, "nothing has changed")
+
+	again := prepare(t, reloadable)
+	defer func() { require.NoError(t, again.typed.Close()) }()
+	app := again.app(t)
+	again.change(t, "app.yaml", "tables: [a]", "tables: [b]")
+	again.reload <- syscall.SIGHUP
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { again.ended <- app.Run(ctx) }()
+	again.stdout.wait(t, "watching\tb\n")
+	cancel()
+	require.NoError(t, <-again.ended)
+}
+
+func TestReloadsInQuickSuccession(t *testing.T) {
+	r := start(t, reloadable)
+	r.stdout.wait(t, "watching\ta\n")
+	for n := range 10 {
+		from, to := "one.db", "two.db"
+		if n%2 == 1 {
+			from, to = to, from
+		}
+		r.change(t, "app.yaml", from, to)
+		r.reload <- syscall.SIGHUP
+	}
+	r.change(t, "app.yaml", "tables: [a]", "tables: [b]")
+	r.reload <- syscall.SIGHUP
+	r.stdout.wait(t, "watching\tb\n")
+	require.NotContains(t, r.log.String(), "level=ERROR")
+}
+
+func TestReloadIsInterrupted(t *testing.T) {
+	for range 10 {
+		r := start(t, reloadable)
+		r.stdout.wait(t, "watching\ta\n")
+		r.change(t, "app.yaml", "one.db", "two.db")
+		r.reload <- syscall.SIGHUP
+		r.stop(t)
+		require.NotContains(t, r.log.String(), "level=ERROR")
+	}
+}
+
+// What could not be started, or has failed for good since, is tried again by every reload.
+func TestReloadTriesAgainWhatHasFailed(t *testing.T) {
+	const failing = `namespace: app
+entries:
+  - {name: db, kind: db.sql.sqlite, file: data.db, lifecycle: {auto_start: true}}
+  - {name: host, kind: terminal.host, lifecycle: {auto_start: true}}
+  - name: stays
+    kind: process.lua
+    source: "function main() process.events():receive() end"
+  - {name: stays.service, kind: process.service, process: stays, host: host, lifecycle: {auto_start: true}}
+  - name: once
+    kind: process.lua
+    modules: [sql, io]
+    source: |
+      function main()
+        local db = assert(require("sql").get("app:db"))
+        assert(db:query("SELECT * FROM t"))
+        require("io").print("found")
+      end
+  - {name: once.service, kind: process.service, process: once, host: host, lifecycle: {auto_start: true, requires: [db], restart: {max_attempts: 1}}}
+`
+	r := prepare(t, failing)
+	file := filepath.Join(r.settings.Dir, "data.db")
+	require.NoError(t, os.Mkdir(file, 0o700)) // a directory is no database
+	r.run(t)
+	r.log.wait(t, "not started: requires app:db, which failed")
+
+	require.NoError(t, os.Remove(file))
+	r.hup(t, reloaded)
+	require.Contains(t, r.log.String(), "restarted=\"[app:db app:once.service]\"")
+	r.log.wait(t, `msg="service has failed" service=app:once.service`)
+
+	r.change(t, "app.yaml", "SELECT * FROM t", "SELECT 1")
+	r.hup(t, reloaded)
+	r.stdout.wait(t, "found")
+
+	r.change(t, "app.yaml", "SELECT 1", "SELECT * FROM t")
+	r.hup(t, `msg="service has failed" service=app:once.service`)
+	r.hup(t, `msg="service has failed" service=app:once.service`)
+	require.NotContains(t, r.log.String(), "stays.service")
+}
+
+// When a reload has taken away the last process that had work to do, the app has nothing left to run for.
+func TestReloadCanEndTheApp(t *testing.T) {
+	r := start(t, reloadable)
+	r.stdout.wait(t, "watching\ta\n")
+	r.change(t, "shell.lua", "for line in io.readline do", "do return end while true do")
+	r.change(t, "watcher.lua", "function main()", "function main() do return end")
+	r.reload <- syscall.SIGHUP
+	require.NoError(t, <-r.ended)
+	r.ended <- nil
+}
