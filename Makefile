@@ -45,6 +45,13 @@ run: build-wippy-local ## Build, then run the quickstart example
 test: ## Run all tests with the race detector
 	$(GO) test -race -tags '$(TAGS)' ./...
 
+# A failure prints the seed and the shortest script that shows it.
+DURATION ?= 30m
+SEED     ?= 1
+.PHONY: soak
+soak: ## Try generated scripts on capture for DURATION, from SEED on
+	WIPPY_SOAK='$(DURATION)' WIPPY_SOAK_SEED='$(SEED)' $(GO) test -tags '$(TAGS)' -count 1 -timeout 0 -v -run '^TestSoak$$' ./service/sql/sqlite
+
 .PHONY: lint
 lint: $(LINT) ## Check style and import rules; installs the pinned linter if it is missing
 	$(LINT) run ./...

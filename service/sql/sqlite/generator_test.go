@@ -42,7 +42,7 @@ func oneOf(t *rapid.T, label string, choices ...string) string {
 func literal(t *rapid.T) string {
 	return oneOf(t, "value", "NULL", "0", "1", "2", "3", "13", "41", "42", "43", "44", "51", "52", "53", "54", "''", "'a'", "'b'", "'A'",
 		"x''", "x'00'", "x'6100'", "'a' || char(0)", "CAST(x'ff80' AS TEXT)", "9223372036854775807", "-9223372036854775808",
-		"9007199254740993", "-0.0", "0.5", "9e999", "-9e999", "1e308", "zeroblob(300)", "hex(zeroblob(200))", "'1'", "1.0", "-129", "70000")
+		"9007199254740993", "-0.0", "0.5", "9e999", "-9e999", "1e308", "zeroblob(300)", "zeroblob(70000)", "hex(zeroblob(200))", "'1'", "1.0", "-129", "70000")
 }
 
 func number(t *rapid.T) string { return oneOf(t, "number", "0", "1", "2", "3", "4", "5", "6") }
@@ -158,6 +158,7 @@ func ddl(t *rapid.T) string {
 		// With a temporary table of the same name in the way, VACUUM numbers the rows of a table without INTEGER
 		// PRIMARY KEY anew, which https://www.sqlite.org/lang_vacuum.html allows.
 		"DROP TABLE IF EXISTS temp.plain; VACUUM",
+		"ATTACH ':memory:' AS aside; CREATE TABLE aside.plain (a, b)", "INSERT INTO aside.plain VALUES (1, 2)", "DETACH aside",
 		"CREATE INDEX plain_b ON plain (b)", "DROP INDEX plain_b",
 		"PRAGMA user_version = 3",
 	)
@@ -179,7 +180,7 @@ func (s step) String() string {
 }
 
 func drawStep(t *rapid.T) step {
-	switch rapid.IntRange(0, 19).Draw(t, "step") {
+	switch rapid.IntRange(0, 20).Draw(t, "step") {
 	case 0, 1, 2, 3, 4, 5:
 		return step{"exec", control(t)}
 	case 6:
@@ -190,11 +191,15 @@ func drawStep(t *rapid.T) step {
 		return step{"script", dml(t) + "; " + oneOf(t, "second", dml(t), control(t), ddl(t)) + "; /* ; */ " + dml(t) + oneOf(t, "tail", "", "; ", "; -- end")}
 	case 9, 10:
 		return step{"prepared", oneOf(t, "prepared",
-			"INSERT INTO plain VALUES (1, 'p')", "DELETE FROM plain", "UPDATE places SET what = what", "INSERT INTO totals (a, b) VALUES (1, 2) RETURNING b",
+			"INSERT INTO plain VALUES (1, 'p')", "DELETE FROM plain", "UPDATE places SET what = what",
+			"INSERT INTO totals (a, b) VALUES (1, 2) RETURNING b", "UPDATE later SET id = id + 1 WHERE id = 3 RETURNING id",
 			"INSERT INTO users (name, age) VALUES ('p', 51)", "DELETE FROM users", "SELECT * FROM plain", "BEGIN", "COMMIT")}
 	case 11:
+		// Run again before it was closed, this fails after it has committed what the first run has left open.
+		return step{"prepared", "INSERT INTO users (id, name) VALUES (9, 'once') RETURNING id"}
+	case 12:
 		return step{"unprepare", ""}
-	case 12, 13:
+	case 13, 14:
 		return step{"exec", ddl(t)}
 	default:
 		return step{"exec", dml(t)}
@@ -203,7 +208,11 @@ func drawStep(t *rapid.T) step {
 
 // drawScript is a schema with content and what is done to it.
 func drawScript(t *rapid.T) []step {
-	return rapid.SliceOfN(rapid.Custom(drawStep), 1, 40).Draw(t, "script")
+	script := []step{{"exec", "INSERT INTO plain VALUES (1, 'a'), (2, 'b')"}}
+	for range 6 { // rapid draws short slices only
+		script = append(script, rapid.SliceOfN(rapid.Custom(drawStep), 0, 20).Draw(t, "steps")...)
+	}
+	return script
 }
 
 // asSQL writes a script so that it can be pasted into a shell.

@@ -38,15 +38,15 @@ func witnessSchema() string {
 
 // valuesOf lists four columns of an image, NULL for those that there are not.
 func valuesOf(prefix string, has bool, columns []string) string {
-	list := ""
+	var list strings.Builder
 	for c := range 4 {
+		value := "NULL"
 		if has && c < len(columns) {
-			list += ", " + prefix + columns[c]
-		} else {
-			list += ", NULL"
+			value = prefix + columns[c]
 		}
+		list.WriteString(", " + value)
 	}
-	return list
+	return list.String()
 }
 
 // heard is what was captured of a transaction, and what its witnesses say, by table.

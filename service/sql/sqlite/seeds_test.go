@@ -1,12 +1,13 @@
 package sqlite_test
 
 import (
-	"fmt"
+	"flag"
 	"os"
 	"runtime"
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -40,19 +41,39 @@ func diverges(t *testing.T, seed int) bool {
 	return s.failed
 }
 
-// With WIPPY_SEEDS=n in the environment, TestSeeds counts which of the scripts 1 to n diverge. It does not fail then:
-// it is how TestTheSuiteHasTeeth runs the suite against weakened rules.
+// With WIPPY_SEEDS=n in the environment, TestSeeds counts which of the scripts 1 to n diverge, or with
+// WIPPY_SEEDS_ENOUGH=1 stops at the first. It does not fail then: it is how TestTheSuiteHasTeeth runs the suite
+// against weakened rules.
 func TestSeeds(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv("WIPPY_SEEDS"))
 	if err != nil {
 		require.False(t, diverges(t, 1))
 		return
 	}
-	diverged := 0
-	for seed := 1; seed <= n; seed++ {
-		if diverges(t, seed) {
+	diverged, tried := 0, 0
+	for tried < n && (diverged == 0 || os.Getenv("WIPPY_SEEDS_ENOUGH") == "") {
+		tried++
+		if diverges(t, tried) {
 			diverged++
 		}
 	}
-	fmt.Printf("%d of %d scripts diverged\n", diverged, n)
+	t.Logf("%d of %d scripts diverged", diverged, tried)
+}
+
+// With WIPPY_SOAK=duration in the environment, TestSoak tries scripts for that long, from the seed WIPPY_SOAK_SEED on.
+func TestSoak(t *testing.T) {
+	duration, err := time.ParseDuration(os.Getenv("WIPPY_SOAK"))
+	if err != nil {
+		t.Skip("run it by make soak")
+	}
+	seed, err := strconv.Atoi(os.Getenv("WIPPY_SOAK_SEED"))
+	require.NoError(t, err)
+	require.NoError(t, flag.Set("rapid.checks", "2000"))
+	require.NoError(t, flag.Set("rapid.nofailfile", "true"))
+	for end := time.Now().Add(duration); time.Now().Before(end) && !t.Failed(); seed++ {
+		require.NoError(t, flag.Set("rapid.seed", strconv.Itoa(seed)))
+		rapid.Check(t, checkScript)
+		t.Logf("up to seed %d: %d scripts, %d statements of which %d failed, %d transactions", seed,
+			counts.scripts.Load(), counts.statements.Load(), counts.failed.Load(), counts.transactions.Load())
+	}
 }

@@ -23,15 +23,17 @@ var counts struct{ scripts, statements, failed, transactions atomic.Int64 }
 // captured. The first two must behave alike in every respect, and the third must equal them after every commit.
 func TestGeneratedScripts(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(rt *rapid.T) {
-		script := drawScript(rt)
-		defer func() {
-			if rt.Failed() {
-				rt.Logf("the script:\n%s", asSQL(script))
-			}
-		}()
-		runScript(rt, script)
-	})
+	rapid.Check(t, checkScript)
+}
+
+func checkScript(t *rapid.T) {
+	script := drawScript(t)
+	defer func() {
+		if t.Failed() {
+			t.Logf("the script:\n%s", asSQL(script))
+		}
+	}()
+	runScript(t, script)
 }
 
 // check is what a script runs under: a rapid.T, or a test of its own.
@@ -50,6 +52,12 @@ func runScript(c check, script []step) {
 	defer tr.close()
 	for i, s := range script {
 		counts.statements.Add(1)
+		if tr.dangling && strings.Contains(s.sql, "BEGIN") {
+			// SQLite forgets the savepoint of a statement that is not reset when a transaction begins, and then undoes
+			// one statement with another.
+			tr.unprepare(0)
+			tr.unprepare(1)
+		}
 		captured, plain := tr.do(0, s), tr.do(1, s)
 		if tr.indexing = tr.indexing || strings.Contains(s.sql, "words"); tr.indexing {
 			captured.forgetCounters()

@@ -36,6 +36,7 @@ struct wippy_capture {
   mark *marks;
   int nmarks, marks_size;
   int joined;                /* the guard takes part in the open transaction */
+  int joining;
 
   wippy_commit *commits;
   int ncommits, commits_size;

@@ -19,8 +19,12 @@ typedef struct guard_cursor {
   sqlite3_int64 left;
 } guard_cursor;
 
+/*
+** A mark that is there already stays. It is there if BEGIN came while a statement with a savepoint of its own was not
+** reset: SQLite then numbers savepoints anew, but the pager keeps its older one, and undoing goes back to that.
+*/
 void wippy_mark(wippy_capture *c, int n) {
-  if (n < 0) return;
+  if (n < c->nmarks) return;
   if (n >= c->marks_size) {
     int size = n + 16;
     mark *marks = realloc(c->marks, (size_t)size * sizeof *marks);
@@ -31,11 +35,10 @@ void wippy_mark(wippy_capture *c, int n) {
     c->marks = marks;
     c->marks_size = size;
   }
-  /* Savepoints older than the guard's part in the transaction began where it joined. */
-  mark now = {wippy_arena_length(&c->arena), c->lost};
+  /* Savepoints older than the guard's part in the transaction began with it: had more than one statement written
+     before, the guard would have joined earlier. */
+  mark now = {c->joining ? c->begin : wippy_arena_length(&c->arena), c->joining ? 0 : c->lost};
   while (c->nmarks <= n) c->marks[c->nmarks++] = now;
-  c->marks[n] = now;
-  c->nmarks = n + 1;
 }
 
 void wippy_cut_to_mark(wippy_capture *c, int n) {
@@ -205,11 +208,13 @@ static int run_join(wippy_capture *c) {
 int wippy_capture_join(wippy_capture *c) {
   sqlite3_mutex_enter(sqlite3_db_mutex(c->db));
   c->join_rows = sqlite3_changes64(c->db);
+  c->joining = 1;
   int rc = c->join ? run_join(c) : SQLITE_ERROR;
   if (rc != SQLITE_OK || !c->joined) { /* first use, or the user dropped the temp schema, or an interrupt */
     rc = prepare_join(c);
     if (rc == SQLITE_OK) rc = run_join(c);
   }
+  c->joining = 0;
   sqlite3_mutex_leave(sqlite3_db_mutex(c->db));
   return rc;
 }

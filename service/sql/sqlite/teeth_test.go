@@ -1,0 +1,78 @@
+package sqlite_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// rule is something that capture must do, and the edit of the source that makes it not do it.
+type rule struct{ name, file, text, instead string }
+
+func rules() []rule {
+	return []rule{
+		{"a savepoint cuts the arena back", "capture/savepoint.c", "wippy_arena_cut(&c->arena, c->marks[n].offset);", ""},
+		{"savepoints are joined before the first write", "follower.go", "what < writes || f.state.Idle()", "what < writes || true"},
+		{"a commit counts when the statement has ended", "capture/capture.c", "c->committing = 1;", "wippy_seal(c);"},
+		{"a script is split into statements", "conn.go", "if !c.follow.engaged() || isSingle(query) {", "if true {"},
+		{"a table is resolved when its row is met", "follower.go", "f.recorder.ForgetTables()", "_ = 0"},
+		{"a prepared RETURNING is settled before its next use", "stmt.go", "if s.what != writes ||", "if true ||"},
+		{"RETURNING commits when its rows are closed", "stmt.go", "r.conn.follow.after(r.what)", "_ = 0"},
+		{"statements that a rollback aborts are stragglers", "capture/capture.go", "s&(Autocommit|Writing|Stragglers)", "s&(Autocommit|Writing)"},
+		{"the schema is compared around DDL", "follower.go", "f.recordReshape()", "_ = 0"},
+		{"a REAL column shows no integers", "reader.go", "makeReal(row.Before, reals)", "_ = 0"},
+		{"virtual columns are left out", "shapes.go", "if row[6] == hiddenVirtual {", "if false {"},
+		{"joining leaves changes() alone", "capture/savepoint.c", "c->join_rows = sqlite3_changes64(c->db);", "c->join_rows = 0;"},
+	}
+}
+
+var divergedLine = regexp.MustCompile(`(\d+) of (\d+) scripts diverged`)
+
+// The suite is worth something only if it fails when a rule is broken. With WIPPY_TEETH=n in the environment, n scripts
+// are tried on each, else as many as it takes.
+func TestTheSuiteHasTeeth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds the package once for each rule")
+	}
+	env := []string{"WIPPY_SEEDS=1000", "WIPPY_SEEDS_ENOUGH=1"}
+	if n := os.Getenv("WIPPY_TEETH"); n != "" {
+		env = []string{"WIPPY_SEEDS=" + n}
+	}
+	for _, r := range rules() {
+		output := runWeakened(t, r, env)
+		found := divergedLine.FindStringSubmatch(output)
+		require.NotNil(t, found, "%s: %s", r.name, output)
+		t.Logf("without %q: %s", r.name, found[0])
+		require.NotEqual(t, "0", found[1], "the suite does not notice that this is missing: %s", r.name)
+	}
+}
+
+// runWeakened builds the suite with one rule taken away and runs it.
+func runWeakened(t *testing.T, r rule, env []string) string {
+	t.Helper()
+	dir := t.TempDir()
+	source, err := os.ReadFile(r.file)
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(string(source), r.text), "%s: %s holds the text once", r.name, r.file)
+	weakened, overlay := filepath.Join(dir, filepath.Base(r.file)), filepath.Join(dir, "overlay.json")
+	require.NoError(t, os.WriteFile(weakened, []byte(strings.Replace(string(source), r.text, r.instead, 1)), 0o600))
+	original, err := filepath.Abs(r.file)
+	require.NoError(t, err)
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{original: weakened}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(overlay, replace, 0o600))
+	program := filepath.Join(dir, "weakened.test")
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-tags", "sqlite_preupdate_hook", "-overlay", overlay, "-o", program, ".")
+	built, err := build.CombinedOutput()
+	require.NoError(t, err, "%s: %s", r.name, built)
+	run := exec.CommandContext(t.Context(), program, "-test.v", "-test.run", "^TestSeeds$")
+	run.Env = append(run.Environ(), env...)
+	output, _ := run.CombinedOutput() // a program that dies of it has not said how many
+	return string(output)
+}
