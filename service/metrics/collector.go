@@ -1,0 +1,110 @@
+// Package metrics shows the figures of change sources to Prometheus.
+package metrics
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+// Collector turns the figures of a meter into metrics, whenever they are asked for. Nothing is kept in between, so
+// the sources pay for being watched only then. It implements prometheus.Collector.
+type Collector struct {
+	meter   cdc.Meter
+	metrics []metric
+	// changes and ended have a second label.
+	changes, ended *prometheus.Desc
+}
+
+// metric is a figure that a source has once.
+type metric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	// read returns the figure, false if the source has none.
+	read func(s *cdc.Stats) (float64, bool)
+}
+
+var _ prometheus.Collector = (*Collector)(nil)
+
+// NewCollector returns a collector over meter. It is safe to use from any goroutine if the meter is.
+func NewCollector(meter cdc.Meter) *Collector {
+	return &Collector{
+		meter:   meter,
+		changes: describe("changes_total", "Row changes of transactions that a stream has read, whatever streams select.", "op"),
+		ended:   describe("streams_ended_total", "Streams that have ended.", "reason"),
+		metrics: []metric{
+			counter("transactions_total", "Transactions appended to the log.", func(s *cdc.Stats) uint64 { return s.Transactions }),
+			counter("spilled_bytes_total", "Bytes of transactions that went to a temporary file.",
+				func(s *cdc.Stats) uint64 { return s.SpilledBytes }),
+			counter("snapshot_rows_total", "Rows delivered by snapshots.", func(s *cdc.Stats) uint64 { return s.SnapshotRows }),
+			gauge("log_bytes", "Size of the transactions that the log holds.", func(s *cdc.Stats) int64 { return s.LogBytes }),
+			gauge("streams", "Open streams.", func(s *cdc.Stats) int64 { return int64(s.Streams) }),
+			gauge("stream_lag_bytes", "How much of the log the slowest stream has not read.",
+				func(s *cdc.Stats) int64 { return s.LagBytes }),
+			optional("wal_size_bytes", "Size of SQLite's write-ahead log file.", func(s *cdc.Stats) *int64 { return s.WALBytes }),
+			optional("retained_wal_bytes", "Write-ahead log that the server keeps for the replication slot.",
+				func(s *cdc.Stats) *int64 { return s.RetainedWALBytes }),
+		},
+	}
+}
+
+// describe makes the description of a metric that has the label source and perhaps others.
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("wippy_cdc_"+name, help, append([]string{"source"}, labels...), nil)
+}
+
+func counter(name, help string, read func(*cdc.Stats) uint64) metric {
+	return metric{describe(name, help), prometheus.CounterValue, func(s *cdc.Stats) (float64, bool) {
+		return float64(read(s)), true
+	}}
+}
+
+func gauge(name, help string, read func(*cdc.Stats) int64) metric {
+	return metric{describe(name, help), prometheus.GaugeValue, func(s *cdc.Stats) (float64, bool) {
+		return float64(read(s)), true
+	}}
+}
+
+// optional is a gauge of sources whose engine has such a thing.
+func optional(name, help string, read func(*cdc.Stats) *int64) metric {
+	return metric{describe(name, help), prometheus.GaugeValue, func(s *cdc.Stats) (float64, bool) {
+		if p := read(s); p != nil {
+			return float64(*p), true
+		}
+		return 0, false
+	}}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
+	descs <- c.changes
+	descs <- c.ended
+	for _, m := range c.metrics {
+		descs <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
+	for _, s := range c.meter.Stats() {
+		source := s.Source.String()
+		for _, m := range c.metrics {
+			if value, ok := m.read(&s); ok {
+				metrics <- prometheus.MustNewConstMetric(m.desc, m.kind, value, source)
+			}
+		}
+		for _, op := range slices.Sorted(maps.Keys(s.Changes)) {
+			metrics <- total(c.changes, s.Changes[op], source, string(op))
+		}
+		for _, reason := range slices.Sorted(maps.Keys(s.Ended)) {
+			metrics <- total(c.ended, s.Ended[reason], source, string(reason))
+		}
+	}
+}
+
+func total(desc *prometheus.Desc, n uint64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), labels...)
+}

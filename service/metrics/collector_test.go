@@ -1,0 +1,97 @@
+package metrics_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/service/metrics"
+)
+
+// meter tells what it holds.
+type meter []cdc.Stats
+
+func (m *meter) Stats() []cdc.Stats { return *m }
+
+func full() *meter {
+	wal, retained := int64(4096), int64(0)
+	return &meter{
+		{
+			Source: registry.ID{Namespace: "app", Name: "cdc"}, Transactions: 3,
+			Changes:  map[cdc.Op]uint64{cdc.OpInsert: 7, cdc.OpUpdate: 0},
+			LogBytes: 100, Streams: 2, LagBytes: 50,
+			Ended:        map[cdc.EndReason]uint64{cdc.EndClosed: 4, cdc.EndLag: 1},
+			SpilledBytes: 9, SnapshotRows: 11, WALBytes: &wal,
+		},
+		{Source: registry.ID{Namespace: "app", Name: "pg"}, RetainedWALBytes: &retained},
+	}
+}
+
+const expected = `
+# HELP wippy_cdc_changes_total Row changes of transactions that a stream has read, whatever streams select.
+# TYPE wippy_cdc_changes_total counter
+wippy_cdc_changes_total{op="insert",source="app:cdc"} 7
+wippy_cdc_changes_total{op="update",source="app:cdc"} 0
+# HELP wippy_cdc_log_bytes Size of the transactions that the log holds.
+# TYPE wippy_cdc_log_bytes gauge
+wippy_cdc_log_bytes{source="app:cdc"} 100
+wippy_cdc_log_bytes{source="app:pg"} 0
+# HELP wippy_cdc_retained_wal_bytes Write-ahead log that the server keeps for the replication slot.
+# TYPE wippy_cdc_retained_wal_bytes gauge
+wippy_cdc_retained_wal_bytes{source="app:pg"} 0
+# HELP wippy_cdc_snapshot_rows_total Rows delivered by snapshots.
+# TYPE wippy_cdc_snapshot_rows_total counter
+wippy_cdc_snapshot_rows_total{source="app:cdc"} 11
+wippy_cdc_snapshot_rows_total{source="app:pg"} 0
+# HELP wippy_cdc_spilled_bytes_total Bytes of transactions that went to a temporary file.
+# TYPE wippy_cdc_spilled_bytes_total counter
+wippy_cdc_spilled_bytes_total{source="app:cdc"} 9
+wippy_cdc_spilled_bytes_total{source="app:pg"} 0
+# HELP wippy_cdc_stream_lag_bytes How much of the log the slowest stream has not read.
+# TYPE wippy_cdc_stream_lag_bytes gauge
+wippy_cdc_stream_lag_bytes{source="app:cdc"} 50
+wippy_cdc_stream_lag_bytes{source="app:pg"} 0
+# HELP wippy_cdc_streams Open streams.
+# TYPE wippy_cdc_streams gauge
+wippy_cdc_streams{source="app:cdc"} 2
+wippy_cdc_streams{source="app:pg"} 0
+# HELP wippy_cdc_streams_ended_total Streams that have ended.
+# TYPE wippy_cdc_streams_ended_total counter
+wippy_cdc_streams_ended_total{reason="closed",source="app:cdc"} 4
+wippy_cdc_streams_ended_total{reason="lag",source="app:cdc"} 1
+# HELP wippy_cdc_transactions_total Transactions appended to the log.
+# TYPE wippy_cdc_transactions_total counter
+wippy_cdc_transactions_total{source="app:cdc"} 3
+wippy_cdc_transactions_total{source="app:pg"} 0
+# HELP wippy_cdc_wal_size_bytes Size of SQLite's write-ahead log file.
+# TYPE wippy_cdc_wal_size_bytes gauge
+wippy_cdc_wal_size_bytes{source="app:cdc"} 4096
+`
+
+func TestCollectsEveryFigure(t *testing.T) {
+	t.Parallel()
+	registerer := prometheus.NewPedanticRegistry()
+	require.NoError(t, registerer.Register(metrics.NewCollector(full())))
+	require.NoError(t, testutil.GatherAndCompare(registerer, strings.NewReader(expected)))
+}
+
+func TestNamesAreAsPrometheusWantsThem(t *testing.T) {
+	t.Parallel()
+	problems, err := testutil.CollectAndLint(metrics.NewCollector(full()))
+	require.NoError(t, err)
+	require.Empty(t, problems)
+}
+
+func TestCollectsWhatIsThereNow(t *testing.T) {
+	t.Parallel()
+	m := full()
+	registerer := prometheus.NewPedanticRegistry()
+	require.NoError(t, registerer.Register(metrics.NewCollector(m)))
+	*m = nil
+	require.NoError(t, testutil.GatherAndCompare(registerer, strings.NewReader("")))
+}
