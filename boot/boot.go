@@ -10,6 +10,7 @@ import (
 
 	api "github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/lua/engine"
+	"github.com/wippy-cdc/runtime/service/metrics"
 	"github.com/wippy-cdc/runtime/service/registry"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
@@ -27,6 +28,8 @@ type Settings struct {
 	// Reload asks Run to read the declarations anew, once for each value; nil means never. A value that nobody has
 	// received yet stands for all that would follow it, so a buffer of one is enough.
 	Reload <-chan os.Signal
+	// Metrics is the address at which metrics are served while the app runs, see metrics.Address; "" means nowhere.
+	Metrics string
 	// LookupEnv reads the environment; nil means that of the process.
 	LookupEnv func(name string) (string, bool)
 }
@@ -55,6 +58,11 @@ func Load(settings Settings) (*App, error) {
 	}
 	if settings.Stderr == nil {
 		settings.Stderr = io.Discard
+	}
+	if settings.Metrics != "" {
+		if _, err := metrics.Address(settings.Metrics); err != nil {
+			return nil, err
+		}
 	}
 	state, err := registry.NewLoader(readers(settings), settings.LookupEnv).Load(settings.Dir)
 	if err != nil {

@@ -18,7 +18,10 @@ func (a *App) Execute(ctx context.Context, id api.ID, args []any) (process.Exit,
 	if err := a.executable(id); err != nil {
 		return process.Exit{}, err
 	}
-	x := a.begin(ctx)
+	x, err := a.begin(ctx)
+	if err != nil {
+		return process.Exit{}, err
+	}
 	exit, err := x.execute(ctx, a.state, id, args)
 	return exit, errors.Join(err, x.end(ctx))
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/service/metrics"
 	"github.com/wippy-cdc/runtime/service/registry"
 	"github.com/wippy-cdc/runtime/service/supervisor"
 )
@@ -18,22 +19,34 @@ type execution struct {
 	tracker   *tracker
 	listeners map[api.Kind]api.Listener
 	applier   *registry.Applier
+	metrics   *metrics.Server // nil if there are none
 }
 
-func (a *App) begin(ctx context.Context) *execution {
+// begin makes a run; nothing is started yet but the metrics, without which it does not begin.
+func (a *App) begin(ctx context.Context) (*execution, error) {
 	x := &execution{tracker: newTracker()}
 	x.services = supervisor.New(ctx, a.settings.Logger, x.tracker.observe)
 	x.runtime = newRuntime(a.settings, x.services)
 	x.listeners = x.runtime.listeners()
 	x.applier = registry.NewApplier(x.listeners)
-	return x
+	if a.settings.Metrics != "" && ctx.Err() == nil {
+		var err error
+		if x.metrics, err = serveMetrics(ctx, a.settings, x.sources); err != nil {
+			return nil, errors.Join(err, x.end(ctx))
+		}
+	}
+	return x, nil
 }
 
 // end stops everything in the reverse of the starting order.
 func (x *execution) end(ctx context.Context) error {
 	x.tracker.release()
 	ctx = context.WithoutCancel(ctx)
-	return errors.Join(x.applier.Stop(ctx), x.services.Close(ctx))
+	err := errors.Join(x.applier.Stop(ctx), x.services.Close(ctx))
+	if x.metrics != nil {
+		err = errors.Join(err, x.metrics.Close(ctx))
+	}
+	return err
 }
 
 // Run starts the entries with auto_start, and those they require, and runs until ctx is done, or all its process.service
@@ -42,12 +55,14 @@ func (x *execution) end(ctx context.Context) error {
 // error is nil after a clean end that ctx has asked for, and if all process.service entries have completed; else it
 // tells what has failed.
 func (a *App) Run(ctx context.Context) error {
-	x := a.begin(ctx)
+	x, err := a.begin(ctx)
+	if err != nil {
+		return err
+	}
 	failed := failures(x.applier.Apply(ctx, a.state))
 	if ctx.Err() == nil {
 		x.wait(ctx, a, failed)
 	}
-	var err error
 	if ctx.Err() == nil {
 		err = x.tracker.failures()
 	}

@@ -36,6 +36,7 @@ type runtime struct {
 	directory  *resource.Directory
 	sqlite     *cdc.Catalog
 	postgres   *cdc.Catalog
+	sources    *cdcapi.Composite // over both
 	engine     *engine.Engine
 	terminal   *engine.Terminal
 }
@@ -50,8 +51,9 @@ func newRuntime(s Settings, supervisor supervisorapi.Supervisor) *runtime {
 	if r.lookupEnv == nil {
 		r.lookupEnv = os.LookupEnv
 	}
+	r.sources = cdcapi.NewComposite(r.sqlite, r.postgres)
 	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: []engine.Module{
-		cdcmodule.New(cdcapi.NewComposite(r.sqlite, r.postgres)),
+		cdcmodule.New(r.sources),
 		channel.New(),
 		errors.New(),
 		io.New(),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/boot"
 )
@@ -31,6 +32,7 @@ has changed, and what requires it, is stopped and started again.`
 type runOptions struct {
 	execute bool
 	dir     string
+	metrics string
 	// parse reads flags that follow a directory, and returns what follows them.
 	parse func(args []string) ([]string, error)
 	// dirGiven says that the user has named the app directory.
@@ -51,9 +53,9 @@ func (p *program) runCommand() *cobra.Command {
 			}
 			switch {
 			case o.execute:
-				return p.runEntry(cmd.Context(), o.dir, args)
+				return p.runEntry(cmd.Context(), &o, o.dir, args)
 			case len(args) == 0:
-				return p.runApp(cmd.Context(), o.dir)
+				return p.runApp(cmd.Context(), &o, o.dir)
 			default:
 				return p.runNamed(cmd.Context(), &o, args[0], args[1:])
 			}
@@ -61,14 +63,16 @@ func (p *program) runCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&o.execute, "execute", "x", false, "run the process that the first argument names")
 	cmd.Flags().StringVarP(&o.dir, "dir", "C", ".", "the app directory")
+	cmd.Flags().StringVar(&o.metrics, "metrics", "",
+		"serve Prometheus metrics at `ADDR`, host:port or :port; without a host only this machine can reach it")
 	// What follows the name of a command or process belongs to it.
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }
 
 // runApp runs an app until a signal or its own end.
-func (p *program) runApp(ctx context.Context, dir string) error {
-	app, err := p.load(boot.Settings{Dir: dir, Reload: p.hangups()})
+func (p *program) runApp(ctx context.Context, o *runOptions, dir string) error {
+	app, err := p.load(boot.Settings{Dir: dir, Metrics: o.metrics, Reload: p.hangups()})
 	if err != nil {
 		return err
 	}
@@ -80,13 +84,15 @@ func (p *program) runNamed(ctx context.Context, o *runOptions, name string, args
 	if !o.dirGiven && isDirectory(name) && !hasCommand(o.dir, name) {
 		return p.runDirectory(ctx, o, name, args)
 	}
-	app, err := p.load(boot.Settings{Dir: o.dir, Args: args})
+	app, err := p.load(boot.Settings{Dir: o.dir, Metrics: o.metrics, Args: args})
 	_, shown := errors.AsType[exitCode](err)
 	switch {
 	case err != nil && o.dirGiven:
 		return err
 	case shown:
 		return fmt.Errorf("run: there is no directory %q, and the app in %q has problems", name, o.dir)
+	case err != nil && !errs.Is(err, errs.NotFound):
+		return err
 	case err != nil:
 		return fmt.Errorf("run: there is no directory %q, and no app to run a command of that name: %w", name, err)
 	}
@@ -104,11 +110,11 @@ func (p *program) runDirectory(ctx context.Context, o *runOptions, dir string, a
 	case err != nil:
 		return err
 	case o.execute:
-		return p.runEntry(ctx, dir, rest)
+		return p.runEntry(ctx, o, dir, rest)
 	case len(rest) > 0:
 		return fmt.Errorf("run: %q is a directory, and an app takes no arguments: %s", dir, strings.Join(rest, " "))
 	default:
-		return p.runApp(ctx, dir)
+		return p.runApp(ctx, o, dir)
 	}
 }
 
@@ -152,7 +158,7 @@ func unknownCommand(app *boot.App, o *runOptions, name string) error {
 }
 
 // runEntry runs the process whose ID is the first argument.
-func (p *program) runEntry(ctx context.Context, dir string, args []string) error {
+func (p *program) runEntry(ctx context.Context, o *runOptions, dir string, args []string) error {
 	if len(args) == 0 {
 		return errors.New("run: -x needs the process to run: wippy run -x NS:NAME [args]")
 	}
@@ -160,7 +166,7 @@ func (p *program) runEntry(ctx context.Context, dir string, args []string) error
 	if err != nil {
 		return fmt.Errorf("run: -x: %w", err)
 	}
-	app, err := p.load(boot.Settings{Dir: dir, Args: args[1:]})
+	app, err := p.load(boot.Settings{Dir: dir, Metrics: o.metrics, Args: args[1:]})
 	if err != nil {
 		return err
 	}

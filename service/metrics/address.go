@@ -14,15 +14,16 @@ const loopback = "127.0.0.1"
 // Address completes an address for Listen: host:port, :port or port. Without a host it is that of the loopback
 // interface.
 func Address(address string) (string, error) {
+	given := address
 	if !strings.Contains(address, ":") {
 		address = ":" + address
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return "", invalid(address)
+		return "", invalid(given)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		return "", invalid(address)
+		return "", invalid(given)
 	}
 	if host == "" {
 		host = loopback
