@@ -9,59 +9,124 @@ import (
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
-// admission keeps the streams of one source within its limits.
+// admission keeps the streams of one source within its limits. Live streams share the log, so together they can make it
+// keep no more than the one that may fall behind most. A stream with a snapshot counts on its own until it has caught
+// up: before, it is behind for certain.
 type admission struct {
 	source registry.ID
 	limits api.SubscriptionsConfig
 
-	mu  sync.Mutex
+	mu sync.Mutex
+	// now lacks ReservedBytes.
 	now api.Admission
+	// live counts the streams that have caught up, by max_bytes; own is the sum over the others.
+	live map[unit.Size]int
+	own  unit.Size
+}
+
+// ticket is what a stream has been admitted to.
+type ticket struct {
+	size unit.Size
+	// scanning says that it reads a snapshot, behind that it has not caught up since.
+	scanning, behind bool
 }
 
 func newAdmission(source registry.ID, limits api.SubscriptionsConfig) *admission {
-	return &admission{source: source, limits: limits.Resolved()}
+	return &admission{source: source, limits: limits.Resolved(), live: make(map[unit.Size]int)}
 }
 
 // admit takes a place for a stream that may fall size bytes behind; whoever is admitted must leave.
-func (a *admission) admit(size unit.Size) error {
+func (a *admission) admit(size unit.Size, snapshot bool) (ticket, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.check(size); err != nil {
+	if err := a.check(size, snapshot); err != nil {
 		a.now.Rejected++
-		return err
+		return ticket{}, err
 	}
 	a.now.Active++
-	a.now.ReservedBytes += int64(size)
-	return nil
+	if snapshot {
+		a.now.Snapshots++
+		a.own += size
+	} else {
+		a.live[size]++
+	}
+	return ticket{size: size, scanning: snapshot, behind: snapshot}, nil
 }
 
 // check says why there is no room for a stream, nil if there is. a.mu must be held.
-func (a *admission) check(size unit.Size) error {
-	reserved := unit.Size(a.now.ReservedBytes)
+func (a *admission) check(size unit.Size, snapshot bool) error {
+	reserved := a.reserved()
+	wanted := a.own + max(a.largest(), size)
+	if snapshot {
+		wanted = reserved + size
+	}
 	switch {
 	case size > a.limits.MaxBytes:
-		return errs.New(errs.Invalid, "cdc: source %q: max_bytes is %s, more than subscriptions.max_bytes of all streams together (%s): "+
+		return errs.New(errs.Invalid, "cdc: source %q: max_bytes is %s, more than subscriptions.max_bytes (%s): "+
 			"ask for less, or raise the limit", a.source, size, a.limits.MaxBytes)
 	case a.now.Active >= a.limits.MaxSubscriptions:
 		return errs.New(errs.Unavailable, "cdc: source %q: %d streams are open, and subscriptions.max_subscriptions is %d: "+
 			"close one, or raise the limit", a.source, a.now.Active, a.limits.MaxSubscriptions)
-	case reserved+size > a.limits.MaxBytes:
-		return errs.New(errs.Unavailable, "cdc: source %q: max_bytes of the %d open streams is %s, this one would add %s, and "+
-			"subscriptions.max_bytes is %s: close one, ask for less max_bytes, or raise the limit",
-			a.source, a.now.Active, reserved, size, a.limits.MaxBytes)
+	case snapshot && a.now.Snapshots >= a.limits.MaxSnapshotSubscriptions:
+		return errs.New(errs.Unavailable, "cdc: source %q: %d streams are reading a snapshot, and "+
+			"subscriptions.max_snapshot_subscriptions is %d: wait for one to finish, or raise the limit",
+			a.source, a.now.Snapshots, a.limits.MaxSnapshotSubscriptions)
+	case wanted > a.limits.MaxBytes:
+		return errs.New(errs.Unavailable, "cdc: source %q: the %d open streams may make the log keep %s, with this one it would be %s, "+
+			"and subscriptions.max_bytes is %s: ask for less max_bytes, wait for a snapshot to finish, or raise the limit",
+			a.source, a.now.Active, reserved, wanted, a.limits.MaxBytes)
 	}
 	return nil
 }
 
-func (a *admission) leave(size unit.Size) {
+// reserved is what the streams may make the log keep. a.mu must be held.
+func (a *admission) reserved() unit.Size { return a.own + a.largest() }
+
+// largest is the largest max_bytes of the streams that have caught up. a.mu must be held.
+func (a *admission) largest() unit.Size {
+	largest := unit.Size(0)
+	for size := range a.live {
+		largest = max(largest, size)
+	}
+	return largest
+}
+
+// scanned notes that the stream has read its snapshot.
+func (a *admission) scanned(p *ticket) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p.scanning {
+		p.scanning = false
+		a.now.Snapshots--
+	}
+}
+
+// caughtUp notes that the stream shares the log like any other from now on.
+func (a *admission) caughtUp(p *ticket) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p.behind {
+		p.behind = false
+		a.own -= p.size
+		a.live[p.size]++
+	}
+}
+
+func (a *admission) leave(p *ticket) {
+	a.scanned(p)
+	a.caughtUp(p)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.now.Active--
-	a.now.ReservedBytes -= int64(size)
+	if a.live[p.size]--; a.live[p.size] == 0 {
+		delete(a.live, p.size)
+	}
 }
 
 func (a *admission) snapshot() api.Admission {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.now
+	now := a.now
+	now.ReservedBytes = int64(a.reserved())
+	return now
 }

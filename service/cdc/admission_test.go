@@ -28,28 +28,27 @@ func TestAdmissionLimitsTheNumberOfStreams(t *testing.T) {
 		"close one, or raise the limit")
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.True(t, errs.Retryable(err))
-	require.Equal(t, api.Admission{Active: 2, ReservedBytes: int64(17 * unit.MiB), Rejected: 1}, log.Admission())
+	require.Equal(t, api.Admission{Active: 2, ReservedBytes: int64(16 * unit.MiB), Rejected: 1}, log.Admission())
 	first.Close()
 	subscribe(t, log, api.StreamOptions{MaxBytes: unit.MiB})
-	require.Equal(t, api.Admission{Active: 2, ReservedBytes: int64(2 * unit.MiB), Rejected: 1}, log.Admission())
+	require.Equal(t, api.Admission{Active: 2, ReservedBytes: int64(unit.MiB), Rejected: 1}, log.Admission())
 }
 
-func TestAdmissionLimitsTheSumOfMaxBytes(t *testing.T) {
-	log := limitedLog(t, api.SubscriptionsConfig{MaxBytes: 40 * unit.MiB})
-	subscribe(t, log, api.StreamOptions{})
-	subscribe(t, log, api.StreamOptions{})
-	_, err := log.Subscribe(api.StreamOptions{})
-	require.EqualError(t, err, `cdc: source "app:cdc": max_bytes of the 2 open streams is 32 MiB, this one would add 16 MiB, and `+
-		"subscriptions.max_bytes is 40 MiB: close one, ask for less max_bytes, or raise the limit")
-	require.Equal(t, errs.Unavailable, errs.KindOf(err))
-	subscribe(t, log, api.StreamOptions{MaxBytes: 8 * unit.MiB})
-	require.Equal(t, int64(1), log.Admission().Rejected)
+func TestLiveStreamsReserveWhatTheLargestOfThemMayMakeTheLogKeep(t *testing.T) {
+	log := limitedLog(t, api.SubscriptionsConfig{MaxSubscriptions: 2000})
+	for range 1000 {
+		subscribe(t, log, api.StreamOptions{})
+	}
+	large := subscribe(t, log, api.StreamOptions{MaxBytes: 40 * unit.MiB})
+	require.Equal(t, api.Admission{Active: 1001, ReservedBytes: int64(40 * unit.MiB)}, log.Admission())
+	large.Close()
+	require.Equal(t, int64(16*unit.MiB), log.Admission().ReservedBytes)
 }
 
-func TestAStreamThatAloneExceedsTheSumWillNeverBeAdmitted(t *testing.T) {
+func TestAStreamThatAloneExceedsTheLimitWillNeverBeAdmitted(t *testing.T) {
 	log := limitedLog(t, api.SubscriptionsConfig{MaxBytes: 8 * unit.MiB})
 	_, err := log.Subscribe(api.StreamOptions{})
-	require.EqualError(t, err, `cdc: source "app:cdc": max_bytes is 16 MiB, more than subscriptions.max_bytes of all streams together (8 MiB): `+
+	require.EqualError(t, err, `cdc: source "app:cdc": max_bytes is 16 MiB, more than subscriptions.max_bytes (8 MiB): `+
 		"ask for less, or raise the limit")
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
 	require.False(t, errs.Retryable(err))

@@ -25,11 +25,9 @@ type Declaration struct {
 // Source is a source that runs. Methods may be called from any goroutine.
 type Source interface {
 	// Subscribe opens a stream; see api.Streamer.
-	Subscribe(opts api.StreamOptions) (api.Stream, error)
-	// LSN is the position of the newest transaction, "" if there is none yet.
-	LSN() string
-	// Admission tells how much of the limits is in use.
-	Admission() api.Admission
+	Subscribe(ctx context.Context, opts api.StreamOptions) (api.Stream, error)
+	// Describe sets those fields of info that change while the source runs.
+	Describe(info *api.SourceInfo)
 	// Measure sets the gauges of stats.
 	Measure(stats *api.Stats)
 }
@@ -157,7 +155,10 @@ func (c *Catalog) Check(id registry.ID, opts api.StreamOptions) error {
 	if err != nil {
 		return err
 	}
-	_, err = resolve(opts, r.LogBytes, r.Info.Tables)
+	if opts.Snapshot == api.SnapshotAlways && !r.Info.Capabilities.Snapshot {
+		return errs.New(errs.Invalid, "cdc: source %q: snapshot is true, and %s sources have none", id, r.Info.Kind)
+	}
+	_, err = resolve(id, opts, r.LogBytes, r.Info.Tables)
 	return err
 }
 
@@ -173,7 +174,7 @@ func (c *Catalog) Subscribe(ctx context.Context, id registry.ID, opts api.Stream
 	if err != nil {
 		return nil, err
 	}
-	return source.Subscribe(opts)
+	return source.Subscribe(ctx, opts)
 }
 
 func (c *Catalog) runningSource(id registry.ID) (Source, error) {
@@ -204,8 +205,7 @@ func (r *record) describe() api.SourceInfo {
 	info := r.Info
 	info.Tables = slices.Clone(info.Tables)
 	if r.running != nil {
-		info.LSN = r.running.LSN()
-		info.Admission = r.running.Admission()
+		r.running.Describe(&info)
 	}
 	return info
 }

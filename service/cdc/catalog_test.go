@@ -17,7 +17,14 @@ import (
 // testSource is a source that runs.
 type testSource struct{ *cdc.Log }
 
-func (testSource) LSN() string { return "42" }
+func (s testSource) Subscribe(_ context.Context, opts api.StreamOptions) (api.Stream, error) {
+	return s.Log.Subscribe(opts)
+}
+
+func (s testSource) Describe(info *api.SourceInfo) {
+	s.Log.Describe(info)
+	info.LSN = "42"
+}
 
 func declaration(name string) cdc.Declaration {
 	return cdc.Declaration{

@@ -8,7 +8,7 @@ import (
 
 // Counters are the figures of a source that go on over its restarts. Methods may be called from any goroutine.
 type Counters struct {
-	transactions, spilled, snapshotRows atomic.Uint64
+	transactions, spilled, snapshotRows, checkpointFailures atomic.Uint64
 	// changes and ended have all their keys from the beginning: only the numbers change.
 	changes map[api.Op]*atomic.Uint64
 	ended   map[api.EndReason]*atomic.Uint64
@@ -45,11 +45,15 @@ func (c *Counters) Spilled(bytes int64) {
 	}
 }
 
+// CheckpointFailure counts an attempt to write the checkpoint that has failed.
+func (c *Counters) CheckpointFailure() { c.checkpointFailures.Add(1) }
+
 // fill sets the counters of stats.
 func (c *Counters) fill(stats *api.Stats) {
 	stats.Transactions = c.transactions.Load()
 	stats.SpilledBytes = c.spilled.Load()
 	stats.SnapshotRows = c.snapshotRows.Load()
+	stats.CheckpointFailures = c.checkpointFailures.Load()
 	stats.Changes = numbers(c.changes)
 	stats.Ended = numbers(c.ended)
 }

@@ -28,6 +28,9 @@ type cursor struct {
 	taken []slot
 	used  int
 
+	// held is set while the stream reads its snapshot and cannot read the log.
+	held atomic.Bool
+
 	// skip, if set, is where the stream may go on: there is nothing for it before.
 	skip atomic.Pointer[place]
 	// group is that of the streams with the same selection.

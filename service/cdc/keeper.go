@@ -159,8 +159,8 @@ func (l *Log) patrol() (behind []*cursor, read uint64) {
 	read = l.ring.next
 	l.patrolAt = l.total + max(1, int64(l.settings.Bytes)/patrolsPerLog)
 	for _, c := range l.cursors {
-		end := c.end.Load()
-		if end != notReading && l.total-end > c.limit {
+		end, there := l.reach(c)
+		if !there || end != notReading && l.total-end > c.limit {
 			c.gone = l.fellBehind(c)
 			behind = append(behind, c)
 			continue

@@ -115,6 +115,9 @@ func (l *Log) Lose(err error) {
 // Admission tells how much of the limits is in use.
 func (l *Log) Admission() api.Admission { return l.admission.snapshot() }
 
+// Describe sets what the log knows of its source.
+func (l *Log) Describe(info *api.SourceInfo) { info.Admission = l.Admission() }
+
 // Held returns how many transactions the log holds, and their size.
 func (l *Log) Held() (transactions int, size unit.Size) {
 	l.mu.Lock()
@@ -122,31 +125,41 @@ func (l *Log) Held() (transactions int, size unit.Size) {
 	return l.ring.len(), unit.Size(l.total - l.dropped)
 }
 
-// Subscribe opens a stream, which delivers what is appended from now on. Its errors are those of api.Streamer.
+// Subscribe opens a stream, which delivers what is appended from now on, without a snapshot. Its errors are those of api.Streamer.
 func (l *Log) Subscribe(opts api.StreamOptions) (api.Stream, error) {
-	opts, err := resolve(opts, l.settings.Bytes, l.settings.Tables)
+	s, err := l.admit(opts, false)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.admission.admit(opts.MaxBytes); err != nil {
-		return nil, err
-	}
-	s := newStream(l, opts)
 	if err := l.join(&s.cursor, s.selection); err != nil {
-		l.admission.leave(opts.MaxBytes)
+		l.admission.leave(&s.ticket)
 		return nil, err
 	}
-	s.start()
+	s.start(nil)
 	return s, nil
 }
 
-// resolve completes the options of a stream on a source, or says what the source does not accept.
-func resolve(opts api.StreamOptions, logBytes unit.Size, tables []string) (api.StreamOptions, error) {
-	opts, err := opts.Resolved(logBytes)
+// admit returns a stream that has yet to join the log.
+func (l *Log) admit(opts api.StreamOptions, snapshot bool) (*Stream, error) {
+	opts, err := resolve(l.settings.Source, opts, l.settings.Bytes, l.settings.Tables)
 	if err != nil {
-		return opts, err
+		return nil, err
 	}
-	return opts, checkTables(tables, opts.Tables)
+	s := newStream(l, opts)
+	s.ticket, err = l.admission.admit(opts.MaxBytes, snapshot)
+	return s, err
+}
+
+// resolve completes the options of a stream on a source, or says what the source does not accept.
+func resolve(id registry.ID, opts api.StreamOptions, logBytes unit.Size, tables []string) (api.StreamOptions, error) {
+	opts, err := opts.Resolved(logBytes)
+	if err == nil {
+		err = checkTables(tables, opts.Tables)
+	}
+	if err != nil {
+		return opts, errs.New(errs.Invalid, "cdc: source %q: %w", id, err)
+	}
+	return opts, nil
 }
 
 // Close ends all streams with cause at once, and waits for their goroutines and the log's own. What they have

@@ -20,55 +20,75 @@ type pump struct {
 	// Together they are the buffer.
 	fill    []*api.Change
 	offered int
+	// scanning means that it reads the snapshot.
+	scanning bool
 }
 
-// run pumps until the stream must end, and says why unless that is known.
-func (p *pump) run() {
+// run pumps until the stream must end, and says why unless that is known. The snapshot, if there is one, comes first.
+func (p *pump) run(snapshot Snapshot) {
+	var err error
+	if snapshot != nil {
+		err = p.prelude(snapshot)
+	}
+	for err == nil {
+		err = p.step()
+	}
+	e, known := errors.AsType[*ending](err)
+	if !known {
+		e = &ending{api.EndLost, err}
+	}
+	p.stream.end(e)
+}
+
+// step delivers the next transaction of the log, or waits for one.
+func (p *pump) step() error {
 	s := p.stream
-	for {
-		tx, err := s.log.next(&s.cursor)
-		switch {
-		case err == nil:
-			err = p.deliver(tx)
-		case errors.Is(err, errCaughtUp):
-			err = p.idle()
-		}
-		if err != nil {
-			e, known := errors.AsType[*ending](err)
-			if !known {
-				e = &ending{api.EndLost, err}
-			}
-			s.end(e)
-			return
-		}
+	tx, err := s.log.next(&s.cursor)
+	switch {
+	case err == nil:
+		return p.deliver(tx)
+	case errors.Is(err, errCaughtUp):
+		return p.idle()
+	default:
+		return err
 	}
 }
 
 // errStopped says that the stream has been ended already.
 var errStopped = errors.New("stopped")
 
-// deliver decodes one transaction. It is one change ahead, because only then is it known which one is the last.
+// deliver decodes one transaction.
 func (p *pump) deliver(tx Transaction) error {
 	r := tx.Open(p.stream.selection)
 	defer r.Close()
+	_, err := p.read(r)
+	if err != nil {
+		return p.unreadable(err)
+	}
+	return nil
+}
+
+// read moves all changes of a transaction or a snapshot into the buffer and returns how many there were. It is one
+// change ahead, because only then is it known which one is the last.
+func (p *pump) read(from interface{ Next(c *api.Change) error }) (n int, err error) {
 	var ahead *api.Change
-	for {
+	for ; ; n++ {
 		c := p.slabs.change()
-		err := r.Next(c)
+		err := from.Next(c)
 		switch {
 		case errors.Is(err, io.EOF):
 			if ahead == nil {
-				return nil
+				return n, nil
 			}
 			ahead.Last = true
-			return p.add(ahead)
+			return n, p.add(ahead)
 		case err != nil:
-			return p.unreadable(err)
+			return n, err
 		}
 		p.slabs.keep(c)
 		if ahead != nil {
 			if err := p.add(ahead); err != nil {
-				return err
+				return n, err
 			}
 		}
 		ahead = c
@@ -84,6 +104,9 @@ func (p *pump) add(c *api.Change) error {
 		}
 	}
 	p.fill = append(p.fill, c)
+	if p.scanning {
+		s.log.settings.Counters.snapshotRows.Add(1)
+	}
 	if len(p.fill) >= min(burst, (s.opts.Buffer+1)/2) && s.vacant.Load() {
 		p.offer()
 	}
@@ -119,6 +142,9 @@ func (p *pump) offer() {
 func (p *pump) idle() error {
 	s := p.stream
 	p.slabs.rest()
+	if s.ticket.behind {
+		s.log.admission.caughtUp(&s.ticket)
+	}
 	var room chan struct{}
 	if len(p.fill) > 0 {
 		p.offer()
@@ -137,7 +163,7 @@ func (p *pump) idle() error {
 
 // unreadable returns the error that ends the stream when a transaction cannot be read.
 func (p *pump) unreadable(err error) error {
-	if _, classified := errors.AsType[*errs.Error](err); !classified {
+	if _, classified := errors.AsType[*errs.Error](err); !classified && !errors.Is(err, errStopped) {
 		err = errs.New(errs.Unavailable, "cdc: source %q: read a transaction: %w; resubscribe", p.stream.log.settings.Source, err)
 	}
 	return err

@@ -95,7 +95,7 @@ func checkTables(source, tables []string) error {
 	}
 	for _, name := range tables {
 		if !slices.ContainsFunc(source, func(captured string) bool { return mayBeSame(captured, name) }) {
-			return errs.New(errs.Invalid, "cdc: stream options: tables has %q, which the source does not capture: it captures %s",
+			return errs.New(errs.Invalid, "tables has %q, which the source does not capture: it captures %s",
 				name, strings.Join(source, ", "))
 		}
 	}

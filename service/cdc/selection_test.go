@@ -77,7 +77,7 @@ func TestStreamOfATableThatTheSourceDoesNotCaptureIsRefused(t *testing.T) {
 	log := cdc.NewLog(cdc.LogSettings{Source: sourceID, Bytes: unit.MiB, Tables: []string{"main.users", "orders"}})
 	defer log.Close(errs.New(errs.Unavailable, "over"))
 	_, err := log.Subscribe(api.StreamOptions{Tables: []string{"users", "invoices"}})
-	require.EqualError(t, err, `cdc: stream options: tables has "invoices", which the source does not capture: it captures main.users, orders`)
+	require.EqualError(t, err, `cdc: source "app:cdc": tables has "invoices", which the source does not capture: it captures main.users, orders`)
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
 	for _, name := range []string{"USERS", "main.users", "main.Orders", "orders"} {
 		s, err := log.Subscribe(api.StreamOptions{Tables: []string{name}})

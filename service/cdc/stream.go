@@ -17,6 +17,13 @@ type Stream struct {
 	opts      api.StreamOptions
 	selection *Selection
 	cursor    cursor
+	// ticket belongs to the stream's goroutine once it has started.
+	ticket ticket
+
+	// delivered is called when the reader has come back after the last row of the snapshot, which is noted in handed.
+	delivered    func()
+	handed       atomic.Bool
+	acknowledged sync.Once
 
 	// batch and read belong to the reader: the changes it has been handed, and how many of them it took.
 	batch []*api.Change
@@ -56,14 +63,15 @@ func newStream(l *Log, opts api.StreamOptions) *Stream {
 	return s
 }
 
-// start starts the stream's goroutine, which Close and Log.Close end and wait for.
-func (s *Stream) start() {
+// start starts the stream's goroutine, which Close and Log.Close end and wait for. It closes the snapshot, if there is
+// one.
+func (s *Stream) start(snapshot Snapshot) {
 	go func() {
 		defer s.log.goroutines.Done()
 		defer close(s.done)
 		defer close(s.ready)
 		p := pump{stream: s}
-		p.run()
+		p.run(snapshot)
 		s.finish(p.fill)
 	}()
 }
@@ -87,6 +95,7 @@ func (s *Stream) Poll() (*api.Change, error) {
 	if s.closed.Load() {
 		return nil, io.EOF
 	}
+	s.acknowledge()
 	if s.read == len(s.batch) {
 		if err := s.refill(); err != nil || len(s.batch) == 0 {
 			return nil, err
@@ -95,6 +104,7 @@ func (s *Stream) Poll() (*api.Change, error) {
 	c := s.batch[s.read]
 	s.batch[s.read] = nil
 	s.read++
+	s.hand(c)
 	return c, nil
 }
 
@@ -130,6 +140,7 @@ func (s *Stream) Err() error {
 
 // Close implements api.Stream.
 func (s *Stream) Close() {
+	s.acknowledge()
 	s.closed.Store(true)
 	s.end(&ending{api.EndClosed, io.EOF})
 	<-s.done
@@ -167,7 +178,7 @@ func (s *Stream) offer(changes []*api.Change) ([]*api.Change, bool) {
 // stream.
 func (s *Stream) finish(decoded []*api.Change) {
 	s.log.leave(&s.cursor)
-	s.log.admission.leave(s.opts.MaxBytes)
+	s.log.admission.leave(&s.ticket)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finished = true

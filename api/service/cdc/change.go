@@ -40,6 +40,9 @@ type Change struct {
 	// Before and After are the old and the new row, parallel to Table.Columns; nil if there is none, as on OpTruncate
 	// and OpSchema.
 	Before, After []sql.Value
+	// Unchanged lists indexes into Table.Columns of values that the server did not send, because the update has not
+	// touched them: they are NULL in After. It is for large values on Postgres.
+	Unchanged []int
 	// OldRowID and NewRowID are the SQLite rowids before and after.
 	OldRowID, NewRowID int64
 	// Reshape says what happened to the table on OpSchema, nil otherwise.
@@ -56,6 +59,10 @@ type Transaction struct {
 	Sequence uint64
 	// LSN is the position as users see it: a decimal sequence number for SQLite, X/Y for Postgres.
 	LSN string
+	// CommitLSN is where Postgres has written the commit, LSN being the position behind it; "" for SQLite.
+	CommitLSN string
+	// XID is the Postgres transaction ID, 0 for SQLite.
+	XID uint32
 	// CommittedAt is the time of the commit.
 	CommittedAt time.Time
 }
@@ -91,8 +98,11 @@ func (c *Change) Key() ([]string, []sql.Value) {
 	if c.Before != nil {
 		row, rowid = c.Before, c.OldRowID
 	}
-	if len(c.Table.Key) == 0 {
+	switch {
+	case len(c.Table.Key) == 0 && c.Table.HasRowID:
 		return []string{"rowid"}, []sql.Value{sql.IntegerValue(rowid)}
+	case len(c.Table.Key) == 0 || len(row) == 0:
+		return nil, nil
 	}
 	names := make([]string, len(c.Table.Key))
 	values := make([]sql.Value, len(c.Table.Key))

@@ -15,7 +15,7 @@ type SubscriptionsConfig struct {
 	MaxSubscriptions int `yaml:"max_subscriptions"`
 	// MaxSnapshotSubscriptions is how many of them may be reading a snapshot. Default 4.
 	MaxSnapshotSubscriptions int `yaml:"max_snapshot_subscriptions"`
-	// MaxBytes bounds the sum of max_bytes over the open streams. Default 256MiB.
+	// MaxBytes bounds what the open streams may make the log keep, see Admission.ReservedBytes. Default 256MiB.
 	MaxBytes unit.Size `yaml:"max_bytes"`
 }
 

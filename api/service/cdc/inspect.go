@@ -40,16 +40,19 @@ type SourceInfo struct {
 	// Err is why the source is faulted, nil if it is not.
 	Err error
 	// LSN is the position of the newest transaction in the log, "" if there is none yet.
-	LSN          string
-	Admission    Admission
-	Capabilities Capabilities
+	LSN string
+	// CheckpointErr is why the checkpoint could not be written, nil if it was. The source goes on without.
+	CheckpointErr error
+	Admission     Admission
+	Capabilities  Capabilities
 }
 
 // Admission tells how much of its limits a source uses.
 type Admission struct {
 	// Active is the number of open streams, Snapshots of those reading a snapshot.
 	Active, Snapshots int
-	// ReservedBytes is the sum of max_bytes over the open streams.
+	// ReservedBytes is what the streams may make the log keep: the largest max_bytes of those that have caught up, since
+	// they share the log, and the sum of those that have begun with a snapshot and not caught up yet.
 	ReservedBytes int64
 	// Rejected counts the subscriptions refused since the source started.
 	Rejected int64

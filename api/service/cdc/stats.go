@@ -39,6 +39,8 @@ type Stats struct {
 	SpilledBytes uint64
 	// SnapshotRows counts rows delivered by snapshots.
 	SnapshotRows uint64
+	// CheckpointFailures counts attempts to write the checkpoint that have failed.
+	CheckpointFailures uint64
 	// WALBytes is the size of SQLite's write-ahead log now, RetainedWALBytes what a Postgres slot keeps; nil if the
 	// engine has no such thing or it is not known.
 	WALBytes, RetainedWALBytes *int64

@@ -15,8 +15,10 @@ type Streamer interface {
 	// Check reports what is wrong with a subscription before it is made: NotFound for an unknown source,
 	// Invalid for options that the source does not accept.
 	Check(id registry.ID, opts StreamOptions) error
-	// Subscribe opens a stream. It delivers every transaction that commits after Subscribe has returned. Besides
-	// the errors of Check it is Unavailable when the source is not running or has no room for another stream.
+	// Subscribe opens a stream. It delivers every transaction that commits after Subscribe has returned, or, with a
+	// snapshot, after the moment that the snapshot shows. Besides the errors of Check it is Unavailable when the source
+	// is not running, has no room for another stream, or cannot begin the snapshot: while a transaction is open on a
+	// SQLite database, Subscribe waits for its end until ctx is done.
 	Subscribe(ctx context.Context, id registry.ID, opts StreamOptions) (Stream, error)
 }
 
@@ -54,14 +56,30 @@ type StreamOptions struct {
 	Ops []Op
 	// Schema is whether OpSchema is delivered too, whatever Ops selects.
 	Schema bool
+	// Snapshot is whether the stream begins with a snapshot.
+	Snapshot SnapshotChoice
 	// Buffer is how many changes are decoded ahead of the reader, 1 to MaxBuffer; 0 means DefaultBuffer.
 	Buffer int
 	// MaxBytes is how much of the log may be unread before the stream is ended, at most the source's log_bytes;
-	// 0 means DefaultMaxBytes, or log_bytes if that is less.
+	// 0 means DefaultMaxBytes, three times as much for a stream with a snapshot, or log_bytes if that is less.
 	MaxBytes unit.Size
 }
 
-// Resolved returns the options with defaults filled in for a source of logBytes, or an Invalid error.
+// SnapshotChoice says whether a stream begins with a snapshot: the rows as of one position in the log, as changes of
+// OpSnapshot, and behind them what was committed after that position.
+type SnapshotChoice uint8
+
+// The choices.
+const (
+	// SnapshotDefault leaves it to the entry of the source: if it says snapshot, streams begin with one until the first
+	// of them has been read in full, now or in an earlier run.
+	SnapshotDefault SnapshotChoice = iota
+	SnapshotAlways
+	SnapshotNever
+)
+
+// Resolved returns the options with defaults filled in for a source of logBytes, or an Invalid error that names the
+// option.
 func (o StreamOptions) Resolved(logBytes unit.Size) (StreamOptions, error) {
 	if o.Buffer == 0 {
 		o.Buffer = DefaultBuffer
@@ -90,5 +108,5 @@ func (o StreamOptions) Resolved(logBytes unit.Size) (StreamOptions, error) {
 }
 
 func invalid(format string, args ...any) error {
-	return errs.Wrap(errs.Invalid, fmt.Errorf("cdc: stream options: "+format, args...))
+	return errs.Wrap(errs.Invalid, fmt.Errorf(format, args...))
 }

@@ -5,6 +5,7 @@
 //	local info, err = cdc.source("app:cdc")         -- nil, nil if there is no such source
 //	local stream, err = cdc.stream("app:cdc", {
 //	  tables = {"users"}, ops = {"insert", "update"},  -- nil = all
+//	  snapshot = true,                              -- begin with the rows as they are; nil = as the source's entry says
 //	  buffer = 64,                                  -- changes read ahead, 1..65536
 //	  max_bytes = 16777216,                         -- how far behind it may fall, up to the source's log_bytes
 //	  schema = true,                                -- op schema too: tables created, altered and dropped
@@ -15,7 +16,8 @@
 //	stream:close()                                  -- true; also done when the process ends
 //
 // receive is another name of channel, release of close. A stream delivers every transaction that commits after its
-// first channel() has returned. When it ends for a reason other than close, the channel delivers that error once, in
+// first channel() has returned. With a snapshot it delivers all rows before, as of one moment, as changes of op snapshot,
+// and every transaction after that moment: nothing is missing and nothing comes twice. When it ends for a reason other than close, the channel delivers that error once, in
 // the place of a change, and then ends.
 //
 // # Changes

@@ -10,7 +10,7 @@ import (
 // infoTable returns a source's description as scripts see it. Texts that are empty, and tables if the source captures
 // all, are absent.
 func infoTable(L *lua.LState, info *api.SourceInfo) *lua.LTable {
-	t := L.CreateTable(0, 21)
+	t := L.CreateTable(0, 22)
 	for _, field := range []struct{ name, text string }{
 		{"id", info.ID.String()},
 		{"kind", string(info.Kind)},
@@ -34,6 +34,7 @@ func infoTable(L *lua.LState, info *api.SourceInfo) *lua.LTable {
 	t.RawSetString("temporary", lua.LBool(info.Temporary))
 	t.RawSetString("faulted", lua.LBool(info.State == api.StateFaulted))
 	t.RawSetString("error", engine.ErrorValue(L, info.Err))
+	t.RawSetString("checkpoint_error", engine.ErrorValue(L, info.CheckpointErr))
 	if info.Tables != nil {
 		t.RawSetString("tables", words(L, info.Tables))
 	}

@@ -27,7 +27,7 @@ func TestSourceInfo(t *testing.T) {
 		"streaming": false, "failover": false, "temporary": false, "faulted": false, "lsn": change["lsn"],
 		"admission": map[string]any{"active": int64(1), "snapshots": int64(0), "reserved_bytes": int64(1000), "rejected": int64(0)},
 		"capabilities": map[string]any{
-			"snapshot": false, "capture_resume": false, "replayable": false, "captures_external_writes": false,
+			"snapshot": true, "capture_resume": false, "replayable": false, "captures_external_writes": false,
 			"before_images": true, "coalesced": false,
 		},
 	}, info)

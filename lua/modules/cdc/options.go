@@ -1,8 +1,6 @@
 package cdc
 
 import (
-	"errors"
-
 	lua "github.com/yuin/gopher-lua"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
@@ -21,7 +19,7 @@ func streamOptions(v lua.LValue) (api.StreamOptions, error) {
 	err := option.Decode(v,
 		option.Words("tables", &opts.Tables, nil),
 		option.Words("ops", &ops, accepted),
-		absent("snapshot"),
+		snapshot(&opts.Snapshot),
 		option.Whole("buffer", &buffer, 1, api.MaxBuffer),
 		option.Whole("max_bytes", &maxBytes, 1, 0),
 		option.Flag("schema", &opts.Schema),
@@ -33,15 +31,17 @@ func streamOptions(v lua.LValue) (api.StreamOptions, error) {
 	return opts, err
 }
 
-// absent is a flag that names what this version cannot do: it may be false.
-func absent(key string) option.Field {
+// snapshot is a flag that leaves the choice to the source if it is not given.
+func snapshot(choice *api.SnapshotChoice) option.Field {
+	const key = "snapshot"
 	return option.Field{Key: key, Set: func(v lua.LValue) error {
 		var asked bool
 		if err := option.Flag(key, &asked).Set(v); err != nil {
 			return err
 		}
+		*choice = api.SnapshotNever
 		if asked {
-			return errors.New("is not available in this version: leave it out")
+			*choice = api.SnapshotAlways
 		}
 		return nil
 	}}

@@ -31,7 +31,6 @@ func TestWrongOptionsAreErrorsOfStreamItself(t *testing.T) {
 		`{max_bytes = 0}`:            `max_bytes is 0, must be a whole number, at least 1`,
 		`{max_bytes = "16MiB"}`:      `max_bytes is "16MiB", must be a whole number`,
 		`{max_bytes = 67108865}`:     `max_bytes is 67108865, must be 1 to the source's log_bytes (67108864)`,
-		`{snapshot = true}`:          `snapshot is not available in this version: leave it out`,
 		`{snapshot = "yes"}`:         `snapshot is "yes", must be true or false`,
 		`{schema = 1}`:               `schema is 1, must be true or false`,
 		`{buffer = 0, bufer = 64}`:   `key "bufer" is not known`,

@@ -36,13 +36,7 @@ func (h *house) refusal(config *apicdc.SQLiteConfig) error {
 func TestSourceSaysWhyItCannotRun(t *testing.T) {
 	h := &house{t: t, directory: resource.New(), catalog: cdc.NewCatalog()}
 
-	withSnapshot := config()
-	withSnapshot.Snapshot = true
-	err := h.refusal(withSnapshot)
-	require.EqualError(t, err, `cdc: source "app:cdc": snapshots are not available in this version: remove the field snapshot`)
-	require.Equal(t, errs.Invalid, errs.KindOf(err))
-
-	err = h.refusal(config())
+	err := h.refusal(config())
 	require.ErrorContains(t, err, `cdc: source "app:cdc": db_resource: `)
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
 

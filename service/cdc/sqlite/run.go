@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"log/slog"
 	"sync/atomic"
 
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/cdc"
 )
@@ -11,12 +13,22 @@ import (
 // catalog knows while the source runs.
 type run struct {
 	*cdc.Log
+	db     sql.Capturer
+	logger *slog.Logger
 	origin origin
 	tables []string
-	// sequence is that of the newest transaction, 0 if there is none yet.
+	// sequence is that of the newest transaction, of earlier runs too, 0 if there is none yet.
 	sequence atomic.Uint64
 	// closed is closed when the database has closed.
 	closed chan struct{}
+
+	// bootstraps is whether streams begin with a snapshot by default, until one was delivered: bootstrapped. changed
+	// then receives a value.
+	bootstraps   bool
+	bootstrapped atomic.Bool
+	changed      chan struct{}
+	// unsaved is why the checkpoint could not be written the last time.
+	unsaved atomic.Pointer[error]
 }
 
 var (
@@ -24,7 +36,7 @@ var (
 	_ cdc.Source = (*run)(nil)
 )
 
-func newRun(s *Source, book *cdc.Run) *run {
+func newRun(s *Source, book *cdc.Run, db sql.Capturer) *run {
 	return &run{
 		Log: cdc.NewLog(cdc.LogSettings{
 			Source:        s.id,
@@ -33,9 +45,13 @@ func newRun(s *Source, book *cdc.Run) *run {
 			Subscriptions: s.config.Subscriptions,
 			Counters:      book.Counters(),
 		}),
-		origin: origin{source: s.id, generation: book.Generation(), counters: book.Counters()},
-		tables: s.config.Tables,
-		closed: make(chan struct{}),
+		db:         db,
+		logger:     s.logger(),
+		origin:     origin{source: s.id, generation: book.Generation(), counters: book.Counters()},
+		tables:     s.config.Tables,
+		closed:     make(chan struct{}),
+		bootstraps: s.config.Snapshot,
+		changed:    make(chan struct{}, 1),
 	}
 }
 
@@ -62,10 +78,38 @@ func (r *run) Lost(err error) { r.Lose(err) }
 // Closed implements sql.Sink.
 func (r *run) Closed() { close(r.closed) }
 
-// LSN implements cdc.Source.
-func (r *run) LSN() string {
+// position returns what a checkpoint would remember now.
+func (r *run) position() position {
+	return position{sequence: r.sequence.Load(), bootstrapped: r.bootstrapped.Load()}
+}
+
+// goOnFrom sets the position that an earlier run has left.
+func (r *run) goOnFrom(p position) {
+	r.sequence.Store(p.sequence)
+	r.bootstrapped.Store(p.bootstrapped)
+}
+
+// lsn returns the position of the newest transaction, "" if there is none yet.
+func (r *run) lsn() string {
 	if sequence := r.sequence.Load(); sequence > 0 {
 		return lsn(sequence)
 	}
 	return ""
+}
+
+// Describe implements cdc.Source.
+func (r *run) Describe(info *api.SourceInfo) {
+	r.Log.Describe(info)
+	info.LSN = r.lsn()
+	if err := r.unsaved.Load(); err != nil {
+		info.CheckpointErr = *err
+	}
+}
+
+// Measure implements cdc.Source.
+func (r *run) Measure(stats *api.Stats) {
+	r.Log.Measure(stats)
+	if size, ok := r.db.WALBytes(); ok {
+		stats.WALBytes = &size
+	}
 }

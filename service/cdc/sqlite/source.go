@@ -44,7 +44,7 @@ func Declaration(id registry.ID, config *api.SQLiteConfig) cdc.Declaration {
 			DBResource:   config.DBResource,
 			Tables:       config.Tables,
 			Snapshot:     config.Snapshot,
-			Capabilities: api.Capabilities{BeforeImages: true},
+			Capabilities: api.Capabilities{Snapshot: true, BeforeImages: true},
 		},
 		LogBytes: config.LogBytes,
 	}
@@ -74,14 +74,13 @@ func (s *Source) Serve(ctx context.Context, ready func()) error {
 
 // run captures until ctx is done or the database closes.
 func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
-	if s.config.Snapshot {
-		return errs.New(errs.Invalid, "snapshots are not available in this version: remove the field snapshot")
-	}
 	db, err := resource.Get[sql.Capturer](s.settings.Directory, s.config.DBResource)
 	if err != nil {
 		return fmt.Errorf("db_resource: %w", err)
 	}
-	r := newRun(s, book)
+	r := newRun(s, book, db)
+	k := keeper{run: r, checkpoint: checkpoint{id: s.id, db: db}}
+	k.begin(ctx)
 	detach, err := db.Attach(ctx, r)
 	if err != nil {
 		r.Close(err)
@@ -89,26 +88,21 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	}
 	book.Ready(r)
 	ready()
-	log := s.settings.Logger.With("source", s.id.String(), "database", s.config.DBResource.String())
-	log.InfoContext(ctx, "capture started", "generation", book.Generation())
-	err = s.wait(ctx, r)
+	r.logger.InfoContext(ctx, "capture started", "generation", book.Generation(), "lsn", r.lsn())
+	err = k.wait(ctx, s.config.StatusInterval.Std())
+	if err != nil {
+		err = errs.New(errs.Unavailable, "database %q was closed", s.config.DBResource)
+	}
 	detach()
 	book.End(err)
 	r.Close(cmp.Or(s.about(err), errs.New(errs.Unavailable, "cdc: source %q was stopped", s.id)))
-	log.InfoContext(ctx, "capture ended", "lsn", r.LSN())
+	k.end(ctx)
+	r.logger.InfoContext(ctx, "capture ended", "lsn", r.lsn())
 	return err
 }
 
-// wait returns nil when ctx is done, and an error when the database has closed.
-func (s *Source) wait(ctx context.Context, r *run) error {
-	select {
-	case <-ctx.Done():
-	case <-r.closed:
-	}
-	if ctx.Err() == nil {
-		return errs.New(errs.Unavailable, "database %q was closed", s.config.DBResource)
-	}
-	return nil
+func (s *Source) logger() *slog.Logger {
+	return s.settings.Logger.With("source", s.id.String(), "database", s.config.DBResource.String())
 }
 
 // about says which source err is about.

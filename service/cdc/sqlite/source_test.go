@@ -96,8 +96,7 @@ func TestSourcesOfOneDatabaseSeeTheirOwnTables(t *testing.T) {
 	onlyUsers, everything := h.subscribe(cdcID, apicdc.StreamOptions{}), h.subscribe(all, apicdc.StreamOptions{})
 	filtered := h.subscribe(all, apicdc.StreamOptions{Tables: []string{"main.Orders"}, Ops: []apicdc.Op{apicdc.OpDelete}})
 	h.transact("INSERT INTO orders VALUES (1, 'x')", "INSERT INTO users VALUES (1, 'ann', 1)", "DELETE FROM orders", "DELETE FROM users")
-	h.exec("CREATE TABLE " + apicdc.OffsetsTable + " (source TEXT)")
-	h.exec("INSERT INTO " + apicdc.OffsetsTable + " VALUES ('never seen')")
+	h.exec("INSERT INTO " + apicdc.OffsetsTable + " (source, updated_at) VALUES ('never seen', '')")
 	h.exec("INSERT INTO users VALUES (2, 'bob', 2)")
 	require.Equal(t, []string{
 		"1.1 insert users -> 1 ann 1", "1.3 delete users 1 ann 1 -> !", "2.0 insert users -> 2 bob 2 !",
@@ -122,7 +121,7 @@ func TestSourceTellsAboutItself(t *testing.T) {
 		ID: cdcID, Kind: apicdc.KindSQLite, State: apicdc.StateRunning, Engine: "sqlite",
 		Generation: info.Generation, Epoch: 1, DBResource: dbID, Tables: []string{"users"},
 		Admission:    apicdc.Admission{Active: 1, ReservedBytes: int64(16 * unit.MiB)},
-		Capabilities: apicdc.Capabilities{BeforeImages: true},
+		Capabilities: apicdc.Capabilities{Snapshot: true, BeforeImages: true},
 	}, info)
 	h.exec("INSERT INTO users VALUES (1, 'ann', 1)")
 	change := take(t, s, 1)[0]

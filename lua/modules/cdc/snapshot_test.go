@@ -1,0 +1,66 @@
+package cdc_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+func TestSnapshotAndThenLive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.schema(`CREATE TABLE users (id INTEGER PRIMARY KEY, name); CREATE TABLE pair (a, b, PRIMARY KEY (b)) WITHOUT ROWID; CREATE TABLE plain (x)`)
+	got := w.List(prelude + `
+		ok(db:execute("INSERT INTO users VALUES (1, 'ann'), (9007199254740993, NULL); INSERT INTO pair VALUES (1, 'k'); INSERT INTO plain (rowid, x) VALUES (5, x'00')"))
+		local changes = ok(ok(cdc.stream("app:cdc", {snapshot = true, ops = {"delete"}})):channel())
+		ok(db:execute("INSERT INTO users VALUES (2, 'bob')"))
+		ok(db:execute("DELETE FROM users WHERE id = 1"))
+		return take(changes, 5)`)
+	first, isTable := got[0].(map[string]any)
+	require.True(t, isTable)
+	var list []any
+	for _, c := range got {
+		change, isTable := c.(map[string]any)
+		require.True(t, isTable)
+		if change["op"] == "snapshot" {
+			require.Equal(t, first["transaction"], change["transaction"])
+			require.Equal(t, first["lsn"], change["lsn"])
+			require.NotContains(t, change, "before")
+		} else {
+			require.Greater(t, change["lsn"], first["lsn"])
+			require.Greater(t, change["cursor"], first["cursor"])
+		}
+		list = append(list, []any{change["op"], change["table"], change["key"], change["after"], change["last"]})
+	}
+	require.Equal(t, []any{
+		[]any{"snapshot", "pair", map[string]any{"b": "k"}, map[string]any{"a": int64(1), "b": "k"}, false},
+		[]any{"snapshot", "plain", map[string]any{"rowid": int64(5)}, map[string]any{"x": "\x00"}, false},
+		[]any{"snapshot", "users", map[string]any{"id": int64(1)}, map[string]any{"id": int64(1), "name": "ann"}, false},
+		[]any{
+			"snapshot", "users", map[string]any{"id": "9007199254740993"}, map[string]any{"id": "9007199254740993"}, true,
+		},
+		[]any{"delete", "users", map[string]any{"id": int64(1)}, nil, true},
+	}, list)
+}
+
+func TestSnapshotByDefaultOnlyOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *api.SQLiteConfig) { c.Snapshot = true })
+	w.schema(`CREATE TABLE users (id INTEGER PRIMARY KEY); INSERT INTO users VALUES (1)`)
+	require.Equal(t, []any{"snapshot", "insert", "snapshot", "insert"}, w.Value(prelude+`
+		local ops = {}
+		local function first(options)
+			local stream = ok(cdc.stream("app:cdc", options))
+			local changes = ok(stream:channel())
+			ok(db:execute("INSERT INTO users DEFAULT VALUES"))
+			ops[#ops + 1] = changes:receive().op
+			ok(stream:close())
+		end
+		first({})
+		first({})
+		first({snapshot = true})
+		first({snapshot = false})
+		return ops`))
+}

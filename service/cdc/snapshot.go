@@ -1,0 +1,123 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+// Snapshot is the rows of a source as of one position of its log, as one stream reads them. It is used by one
+// goroutine.
+type Snapshot interface {
+	// Next reads the next row into change, as Reader.Next does, and returns io.EOF after the last.
+	Next(change *api.Change) error
+	// Close releases the snapshot.
+	Close()
+}
+
+// Prelude says how the snapshot of a stream comes about.
+type Prelude struct {
+	// Begin begins a snapshot of what selection accepts. It calls join once, at the position of the snapshot: the stream
+	// delivers what is appended afterwards, and the snapshot holds all that was appended before. An error of join is
+	// returned.
+	Begin func(ctx context.Context, selection *Selection, join func() error) (Snapshot, error)
+	// Delivered is called once the reader has taken the whole snapshot and come back or closed the stream; nil if nobody
+	// cares. It must return at once.
+	Delivered func()
+}
+
+// DefaultSnapshotBytes is how far a stream that reads a snapshot may fall behind if it does not say: for as long as it
+// reads, it is bound to.
+const DefaultSnapshotBytes = 3 * api.DefaultMaxBytes
+
+// SubscribeSnapshot opens a stream that begins with a snapshot. Its errors are those of Subscribe, and of Begin.
+func (l *Log) SubscribeSnapshot(ctx context.Context, opts api.StreamOptions, prelude Prelude) (api.Stream, error) {
+	if opts.MaxBytes == 0 {
+		opts.MaxBytes = min(DefaultSnapshotBytes, l.settings.Bytes)
+	}
+	s, err := l.admit(opts, true)
+	if err != nil {
+		return nil, err
+	}
+	s.delivered = prelude.Delivered
+	s.cursor.held.Store(true)
+	joined := false
+	snapshot, err := prelude.Begin(ctx, s.selection, func() error {
+		err := l.join(&s.cursor, s.selection)
+		joined = err == nil
+		return err
+	})
+	if err != nil {
+		if joined {
+			l.leave(&s.cursor)
+			l.goroutines.Done()
+		}
+		l.admission.leave(&s.ticket)
+		return nil, s.about("snapshot", err)
+	}
+	s.start(snapshot)
+	return s, nil
+}
+
+// prelude delivers a snapshot.
+func (p *pump) prelude(snapshot Snapshot) error {
+	s := p.stream
+	p.scanning = true
+	rows, err := p.read(snapshot)
+	p.scanning = false
+	snapshot.Close()
+	if err != nil {
+		return s.about("read the snapshot", err)
+	}
+	s.cursor.held.Store(false)
+	s.log.admission.scanned(&s.ticket)
+	if rows == 0 {
+		s.handed.Store(true) // there is nothing to take
+		notify(s.ready)
+	}
+	return nil
+}
+
+// about says what failed, unless the stream has ended for another reason or the error says so itself.
+func (s *Stream) about(step string, err error) error {
+	if errors.Is(err, errStopped) {
+		return err
+	}
+	kind := errs.KindOf(err)
+	if kind == errs.Unknown {
+		kind = errs.Unavailable
+	}
+	return errs.New(kind, "cdc: source %q: %s: %w", s.log.settings.Source, step, err)
+}
+
+// acknowledge is called when the reader has come back: what it was handed before is delivered.
+func (s *Stream) acknowledge() {
+	if s.delivered != nil && s.handed.Load() {
+		s.acknowledged.Do(s.delivered)
+	}
+}
+
+// hand notes what the reader is given.
+func (s *Stream) hand(c *api.Change) {
+	if s.delivered != nil && c.Op == api.OpSnapshot && c.Last {
+		s.handed.Store(true)
+	}
+}
+
+// reach returns the total after the transaction that c reads, or, while its stream reads a snapshot, will read first;
+// notReading if there is none. It is false if that transaction has left the log. l.mu must be held.
+func (l *Log) reach(c *cursor) (end int64, ok bool) {
+	at := c.at.Load()
+	switch {
+	case !c.held.Load():
+		return c.end.Load(), true
+	case at < l.ring.first:
+		return notReading, false
+	case at == l.ring.next:
+		return notReading, true
+	default:
+		return l.ring.at(at).end, true
+	}
+}
