@@ -34,7 +34,7 @@ type Settings struct {
 	LookupEnv func(name string) (string, bool)
 }
 
-// App is a set of declarations without problems, which can be run once.
+// App is a set of declarations without problems. It can be run several times, one after the other.
 type App struct {
 	settings Settings
 	state    *registry.State

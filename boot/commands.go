@@ -16,9 +16,12 @@ type Command struct {
 	ID api.ID
 	// Name is what the user types, Short one line about it.
 	Name, Short string
-	// UseCase is test for the command that runs the app's tests, else "".
+	// UseCase is UseCaseTest for commands that test the app, else "".
 	UseCase string
 }
+
+// UseCaseTest marks the commands that test the app.
+const UseCaseTest = "test"
 
 // commandOf reads meta.command; nil if there is none.
 func commandOf(entry *api.Entry) (*Command, error) {
@@ -47,6 +50,9 @@ func commandOf(entry *api.Entry) (*Command, error) {
 		p.Addf(field, "name is required: it is what the user types")
 	} else if _, isText := name.(string); isText && (c.Name == "" || strings.ContainsAny(c.Name, " \t\n/\\:") || c.Name[0] == '-') {
 		p.Addf(field+".name", "%q is not the name of a command", c.Name)
+	}
+	if c.UseCase != "" && c.UseCase != UseCaseTest {
+		p.Addf(field+".use_case", "%q is not known: use %s, or leave it out", c.UseCase, UseCaseTest)
 	}
 	return c, p.Err()
 }

@@ -106,6 +106,6 @@ func (p *program) command() *cobra.Command {
 	flags.BoolVarP(&p.silent, "silent", "s", false, "do not log")
 	flags.StringVar(&p.logFormat, "log-format", "console", "console or json")
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(p.runCommand(), p.validateCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.testCommand(), p.validateCommand(), p.versionCommand())
 	return root
 }

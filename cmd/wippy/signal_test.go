@@ -21,6 +21,7 @@ entries:
   - {name: term, kind: terminal.host, lifecycle: {stop_timeout: 500ms}}
   - name: patient
     kind: process.lua
+    meta: {command: {name: patient, use_case: test}}
     modules: [io]
     source: |
       local io = require("io")
@@ -104,6 +105,7 @@ func TestFirstSignalStopsCleanly(t *testing.T) {
 		"run, SIGINT":      {[]string{"run"}, os.Interrupt, 0},
 		"run, SIGTERM":     {[]string{"run"}, syscall.SIGTERM, 0},
 		"process, SIGINT":  {[]string{"run", "-x", "app:patient"}, os.Interrupt, 130},
+		"test, SIGINT":     {[]string{"test"}, os.Interrupt, 130},
 		"process, SIGTERM": {[]string{"run", "-x", "app:patient"}, syscall.SIGTERM, 143},
 	} {
 		t.Run(name, func(t *testing.T) {
