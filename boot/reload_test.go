@@ -2,6 +2,7 @@ package boot_test
 
 import (
 	"context"
+	"database/sql"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	_ "github.com/mattn/go-sqlite3"
 	"github.com/stretchr/testify/require"
 )
 
@@ -218,6 +220,61 @@ func TestReloadDeletesAndAdds(t *testing.T) {
 	r.hup(t, reloaded)
 	require.Equal(t, []string{"stopped second"}, r.services())
 	r.execute(t, "CREATE TABLE a (n)") // the rest goes on
+}
+
+// checkpoints returns the IDs that the checkpoint table of a database holds.
+func checkpoints(t *testing.T, file string) []string {
+	t.Helper()
+	db, err := sql.Open("sqlite3", file)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	rows, err := db.QueryContext(t.Context(), "SELECT source FROM wippy_cdc_offsets ORDER BY 1")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	var all []string
+	for rows.Next() {
+		var name string
+		require.NoError(t, rows.Scan(&name))
+		all = append(all, name)
+	}
+	require.NoError(t, rows.Err())
+	return all
+}
+
+// A checkpoint outlives its source, but not the entry.
+func TestReloadDeletesTheCheckpointOfADeletedSource(t *testing.T) {
+	const kept = "  - {name: kept, kind: db.cdc.sqlite, db_resource: db, lifecycle: {auto_start: true}}\n"
+	r := start(t, strings.Replace(reloadable, "  - {name: lib", kept+"  - {name: lib", 1))
+	file := filepath.Join(r.settings.Dir, "one.db")
+	r.stdout.wait(t, "watching\ta\n")
+	r.execute(t, "CREATE TABLE a (n)", "INSERT INTO a VALUES (1)")
+	r.stdout.wait(t, "insert\ta\t1\n")
+
+	r.stdout.forget()
+	r.change(t, "app.yaml", "file: one.db", "file: one.db, busy_timeout: 1s") // replaces everything
+	r.hup(t, reloaded)
+	r.stdout.wait(t, "watching\ta\n")
+	require.Equal(t, []string{"app:cdc", "app:kept"}, checkpoints(t, file))
+
+	r.change(t, "app.yaml", "  - {name: cdc, kind: db.cdc.sqlite, db_resource: db, tables: [a], lifecycle: {auto_start: true}}\n", "")
+	r.hup(t, reloaded)
+	require.NotContains(t, r.log.String(), "level=WARN")
+	require.Equal(t, []string{"app:kept"}, checkpoints(t, file))
+	r.stop(t)
+	require.Equal(t, []string{"app:kept"}, checkpoints(t, file), "the end of the app deletes nothing")
+}
+
+// Where the row cannot be deleted, that is said; the entry is gone nevertheless.
+func TestReloadCannotDeleteACheckpoint(t *testing.T) {
+	const idle = "  - {name: idle.db, kind: db.sql.sqlite, file: idle.db}\n"
+	const source = "  - {name: idle, kind: db.cdc.sqlite, db_resource: idle.db}\n"
+	r := start(t, strings.Replace(reloadable, "  - {name: lib", idle+source+"  - {name: lib", 1))
+	r.change(t, "app.yaml", source, "")
+	r.hup(t, reloaded)
+	require.Contains(t, r.log.String(), `level=WARN msg="entry has not ended in good order" entry=app:idle`)
+	require.Contains(t, r.log.String(), "it is not running")
+	require.NotContains(t, r.log.String(), "level=ERROR")
+	r.hup(t, "nothing has changed")
 }
 
 func TestReloadOfScripts(t *testing.T) {

@@ -59,7 +59,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	failed := failures(x.applier.Apply(ctx, a.state))
+	failed := x.failures(x.applier.Apply(ctx, a.state))
 	if ctx.Err() == nil {
 		x.wait(ctx, a, failed)
 	}
@@ -127,15 +127,20 @@ func (x *execution) wanted(state *registry.State) map[string]api.Kind {
 	return services
 }
 
-// failures takes an error of Applier.Apply apart.
-func failures(err error) map[string]error {
+// failures takes an error of Applier.Apply apart: it returns why entries were not started, and logs which have not ended
+// as they should.
+func (x *execution) failures(err error) map[string]error {
 	failed := make(map[string]error)
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return failed
 	}
 	for _, err := range joined.Unwrap() {
-		if e, ok := errors.AsType[*registry.EntryError](err); ok {
+		switch e, ok := errors.AsType[*registry.EntryError](err); {
+		case !ok:
+		case e.Ending:
+			x.log.Warn("entry has not ended in good order", "entry", e.ID.String(), "error", e.Err)
+		default:
 			failed[e.ID.String()] = e
 		}
 	}

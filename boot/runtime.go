@@ -19,6 +19,7 @@ import (
 	"github.com/wippy-cdc/runtime/lua/modules/logger"
 	"github.com/wippy-cdc/runtime/lua/modules/process"
 	sqlmodule "github.com/wippy-cdc/runtime/lua/modules/sql"
+	"github.com/wippy-cdc/runtime/lua/modules/test"
 	"github.com/wippy-cdc/runtime/lua/modules/time"
 	"github.com/wippy-cdc/runtime/service/cdc"
 	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
@@ -61,6 +62,7 @@ func newRuntime(s Settings, supervisor supervisorapi.Supervisor) *runtime {
 		logger.New(),
 		process.New(),
 		sqlmodule.New(r.directory),
+		test.New(),
 		time.New(),
 	}})
 	return r
@@ -121,6 +123,12 @@ func (r *runtime) sqliteSources() api.Listener {
 			r.sqlite.Declare(cdcsqlite.Declaration(entry.ID, config))
 		}
 		return func() { r.sqlite.Remove(entry.ID) }
+	}).forgetting(func(ctx context.Context, entry *api.Entry) error {
+		config, ok := entry.Config.(*cdcapi.SQLiteConfig)
+		if !ok {
+			return nil
+		}
+		return cdcsqlite.Forget(ctx, entry.ID, config, r.directory)
 	})
 }
 

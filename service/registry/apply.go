@@ -20,6 +20,8 @@ type EntryError struct {
 	ID       registry.ID
 	Position registry.Position
 	Err      error
+	// Ending says that the entry did not stop, or was not deleted, in good order; it has ended nevertheless.
+	Ending bool
 }
 
 // Error returns "file:line: namespace:name: cause".
@@ -120,7 +122,7 @@ func (a *Applier) end(ctx context.Context, entries []registry.Ended) []error {
 			stop = listener.Delete
 		}
 		if err := stop(stopContext(ctx), entry.ID); err != nil {
-			problems = append(problems, &EntryError{ID: entry.ID, Position: entry.Position, Err: err})
+			problems = append(problems, &EntryError{ID: entry.ID, Position: entry.Position, Err: err, Ending: true})
 		}
 	}
 	return problems
