@@ -63,7 +63,7 @@ $(TOOLS)/golangci-lint-$(LINT_VERSION):
 
 .PHONY: bench
 bench: ## Measure what capture and streams cost; OUT=file also writes the report to it
-	$(GO) run -tags '$(TAGS)' ./tests/bench $(if $(OUT),-out '$(OUT)')
+	CGO_CFLAGS='-g -O2 -DSQLITE_ENABLE_SESSION' $(GO) run -tags '$(TAGS)' ./tests/bench $(if $(OUT),-out '$(OUT)')
 
 .PHONY: tidy
 tidy: $(LINT) ## Tidy go.mod and format all code

@@ -4,25 +4,22 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
+	"reflect"
 
 	"github.com/mattn/go-sqlite3"
 
-	"github.com/wippy-cdc/runtime/api/registry"
-	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
-	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
-	"github.com/wippy-cdc/runtime/service/cdc"
-	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
-	"github.com/wippy-cdc/runtime/service/resource"
-	"github.com/wippy-cdc/runtime/service/sql/sqlite"
+	"github.com/wippy-cdc/runtime/tests/bench/session"
 )
 
 // contender is one way of capturing changes, on a database of its own.
 type contender struct {
 	name string
 	db   *sql.DB
+	// committed is called after each commit and measured with it; nil if there is nothing to do.
+	committed func() error
 	// settle waits until what was captured has been read, or throws it away; it is not measured.
 	settle func(ctx context.Context) error
 	close  func() error
@@ -31,7 +28,9 @@ type contender struct {
 type opener func(ctx context.Context, dir string) (*contender, error)
 
 // openers lists the contenders. The first is what the others are compared with.
-func openers() []opener { return []opener{openPlain, openOurs, openAccessors, openTriggers} }
+func openers() []opener {
+	return []opener{openPlain, openOurs, openAccessors, openTriggers, openSession}
+}
 
 func openAll(ctx context.Context, dir string) ([]*contender, error) {
 	var all []*contender
@@ -145,49 +144,30 @@ func openTriggers(ctx context.Context, file string) (*contender, error) {
 	return c, nil
 }
 
-// source is a database of ours with a running source.
-type source struct {
-	db      *sqlite.DB
-	catalog *cdc.Catalog
-	id      registry.ID
-	stop    context.CancelFunc
-	served  chan error
-}
-
-func openSource(ctx context.Context, file string) (*source, error) {
-	id := registry.ID{Namespace: "bench", Name: "db"}
-	dbConfig := &sqlapi.SQLiteConfig{File: file}
-	dbConfig.SetDefaults()
-	db, err := sqlite.Open(ctx, id, dbConfig, "")
+// openSession generates a changeset with SQLite's own session extension after each transaction.
+func openSession(ctx context.Context, file string) (*contender, error) {
+	if !session.Available() {
+		return nil, errors.New("SQLite was built without the session extension: use make bench")
+	}
+	var conn *sqlite3.SQLiteConn
+	c, err := openBare(ctx, "session extension", file, func(opened *sqlite3.SQLiteConn) error {
+		conn = opened
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	s := &source{db: db, catalog: cdc.NewCatalog(), id: registry.ID{Namespace: "bench", Name: "cdc"}, served: make(chan error, 1)}
-	directory := resource.New()
-	directory.Publish(id, db)
-	config := &cdcapi.SQLiteConfig{DBResource: id}
-	config.SetDefaults()
-	s.catalog.Declare(cdcsqlite.Declaration(s.id, config))
-	serving := cdcsqlite.NewSource(s.id, config, cdcsqlite.Settings{
-		Directory: directory, Catalog: s.catalog, Logger: slog.New(slog.DiscardHandler),
-	})
-	serveCtx, stop := context.WithCancel(ctx)
-	s.stop = stop
-	ready := make(chan struct{})
-	go func() { s.served <- serving.Serve(serveCtx, func() { close(ready) }) }()
-	select {
-	case <-ready:
-		return s, nil
-	case err := <-s.served:
-		stop()
+	handle := reflect.ValueOf(conn).Elem().FieldByName("db").UnsafePointer()
+	changes, err := session.Begin(handle)
+	if err != nil {
 		return nil, err
 	}
-}
-
-func (s *source) close() error {
-	s.stop()
-	if err := <-s.served; err != nil {
+	c.committed = func() error {
+		_, err := changes.Next()
 		return err
 	}
-	return s.db.Close()
+	c.settle = func(context.Context) error { return c.committed() }
+	closeDB := c.close
+	c.close = func() error { return errors.Join(changes.Close(), closeDB()) }
+	return c, nil
 }

@@ -18,8 +18,9 @@ const (
 type workload struct {
 	name string
 	rows int
-	// prepare is not measured, run is.
-	prepare, run func(ctx context.Context, db *sql.DB, rows int) error
+	// prepare is not measured.
+	prepare func(ctx context.Context, db *sql.DB, rows int) error
+	run     func(ctx context.Context, c *contender, rows int) error
 }
 
 func workloads() []workload {
@@ -50,16 +51,31 @@ func filled(ctx context.Context, db *sql.DB, rows int) error {
 	return execute(ctx, db, fill, rows)
 }
 
-func insertSelect(ctx context.Context, db *sql.DB, rows int) error {
-	return execute(ctx, db, fill, rows)
+// commit executes a statement that commits, with what follows a commit.
+func (c *contender) commit(ctx context.Context, query string, args ...any) error {
+	if err := execute(ctx, c.db, query, args...); err != nil {
+		return err
+	}
+	return c.afterCommit()
 }
 
-func updateAll(ctx context.Context, db *sql.DB, _ int) error {
-	return execute(ctx, db, "UPDATE people SET score = score + 1")
+func (c *contender) afterCommit() error {
+	if c.committed == nil {
+		return nil
+	}
+	return c.committed()
 }
 
-func deleteAll(ctx context.Context, db *sql.DB, _ int) error {
-	return execute(ctx, db, "DELETE FROM people WHERE id > 0")
+func insertSelect(ctx context.Context, c *contender, rows int) error {
+	return c.commit(ctx, fill, rows)
+}
+
+func updateAll(ctx context.Context, c *contender, _ int) error {
+	return c.commit(ctx, "UPDATE people SET score = score + 1")
+}
+
+func deleteAll(ctx context.Context, c *contender, _ int) error {
+	return c.commit(ctx, "DELETE FROM people WHERE id > 0")
 }
 
 // preparer is a database or a transaction.
@@ -67,7 +83,8 @@ type preparer interface {
 	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 }
 
-func insertRows(ctx context.Context, p preparer, rows int) (err error) {
+// insertRows inserts rows one by one and calls each after every one of them.
+func insertRows(ctx context.Context, p preparer, rows int, each func() error) (err error) {
 	statement, err := p.PrepareContext(ctx, insert)
 	if err != nil {
 		return err
@@ -78,22 +95,30 @@ func insertRows(ctx context.Context, p preparer, rows int) (err error) {
 		if _, err := statement.ExecContext(ctx, "somebody by name", "a street", i, 1.5, photo); err != nil {
 			return err
 		}
+		if err := each(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func insertAlone(ctx context.Context, db *sql.DB, rows int) error { return insertRows(ctx, db, rows) }
+func insertAlone(ctx context.Context, c *contender, rows int) error {
+	return insertRows(ctx, c.db, rows, c.afterCommit)
+}
 
-func insertTransactions(ctx context.Context, db *sql.DB, rows int) error {
+func insertTransactions(ctx context.Context, c *contender, rows int) error {
 	for range rows / 1000 {
-		tx, err := db.BeginTx(ctx, nil)
+		tx, err := c.db.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
-		if err := insertRows(ctx, tx, 1000); err != nil {
+		if err := insertRows(ctx, tx, 1000, func() error { return nil }); err != nil {
 			return err
 		}
 		if err := tx.Commit(); err != nil {
+			return err
+		}
+		if err := c.afterCommit(); err != nil {
 			return err
 		}
 	}

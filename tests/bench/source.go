@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/cdc"
+	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
+	"github.com/wippy-cdc/runtime/service/resource"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
+)
+
+// source is a database of ours with a running source.
+type source struct {
+	db      *sqlite.DB
+	catalog *cdc.Catalog
+	id      registry.ID
+	stop    context.CancelFunc
+	served  chan error
+}
+
+func openSource(ctx context.Context, file string) (*source, error) {
+	id := registry.ID{Namespace: "bench", Name: "db"}
+	dbConfig := &sqlapi.SQLiteConfig{File: file}
+	dbConfig.SetDefaults()
+	db, err := sqlite.Open(ctx, id, dbConfig, "")
+	if err != nil {
+		return nil, err
+	}
+	s := &source{db: db, catalog: cdc.NewCatalog(), id: registry.ID{Namespace: "bench", Name: "cdc"}, served: make(chan error, 1)}
+	directory := resource.New()
+	directory.Publish(id, db)
+	config := &cdcapi.SQLiteConfig{DBResource: id}
+	config.SetDefaults()
+	s.catalog.Declare(cdcsqlite.Declaration(s.id, config))
+	serving := cdcsqlite.NewSource(s.id, config, cdcsqlite.Settings{
+		Directory: directory, Catalog: s.catalog, Logger: slog.New(slog.DiscardHandler),
+	})
+	serveCtx, stop := context.WithCancel(ctx)
+	s.stop = stop
+	ready := make(chan struct{})
+	go func() { s.served <- serving.Serve(serveCtx, func() { close(ready) }) }()
+	select {
+	case <-ready:
+		return s, nil
+	case err := <-s.served:
+		stop()
+		return nil, err
+	}
+}
+
+func (s *source) close() error {
+	s.stop()
+	if err := <-s.served; err != nil {
+		return err
+	}
+	return s.db.Close()
+}
