@@ -12,8 +12,15 @@ import (
 func main() {
 	out := flag.String("out", "", "also write the report to this file")
 	rounds := flag.Int("rounds", 15, "how often each measurement is repeated; the report gives the minimum and the median")
+	part := flag.String("large", "", "internal: run one part of B6 in this process")
 	flag.Parse()
-	if err := run(context.Background(), *out, *rounds); err != nil {
+	var err error
+	if *part != "" {
+		err = large(context.Background(), *part)
+	} else {
+		err = run(context.Background(), *out, *rounds)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -21,7 +28,7 @@ func main() {
 
 func run(ctx context.Context, out string, rounds int) error {
 	r := newReport(ctx)
-	for _, measure := range []func(context.Context, *report, int) error{writerCost, streamRate} {
+	for _, measure := range []func(context.Context, *report, int) error{writerCost, streamRate, peakMemory} {
 		if err := measure(ctx, r, rounds); err != nil {
 			return err
 		}
