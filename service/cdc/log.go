@@ -184,6 +184,13 @@ func (l *Log) Close(cause error) {
 	l.goroutines.Wait()
 }
 
+// cause returns why the log is closed, nil while it is open.
+func (l *Log) cause() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
 // notify makes a receive from signal possible, if it is not yet. A nil signal is ignored.
 func notify(signal chan<- struct{}) {
 	select {

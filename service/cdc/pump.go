@@ -25,7 +25,7 @@ type pump struct {
 }
 
 // run pumps until the stream must end, and says why unless that is known. The snapshot, if there is one, comes first.
-func (p *pump) run(snapshot Snapshot) {
+func (p *pump) run(snapshot *scan) {
 	var err error
 	if snapshot != nil {
 		err = p.prelude(snapshot)

@@ -11,11 +11,21 @@ import (
 // Snapshot is the rows of a source as of one position of its log, as one stream reads them. It is used by one
 // goroutine.
 type Snapshot interface {
-	// Next reads the next row into change, as Reader.Next does, and returns io.EOF after the last.
-	Next(change *api.Change) error
+	// Next reads the next row into change, as Reader.Next does, and returns io.EOF after the last. When ctx is done the
+	// stream has ended, and what Next returns does not matter.
+	Next(ctx context.Context, change *api.Change) error
 	// Close releases the snapshot.
 	Close()
 }
+
+// scan is a snapshot that is being read, until the stream ends.
+type scan struct {
+	Snapshot
+	next func(change *api.Change) error
+}
+
+// Next has the form that the pump reads transactions in, too.
+func (s *scan) Next(change *api.Change) error { return s.next(change) }
 
 // Prelude says how the snapshot of a stream comes about.
 type Prelude struct {
@@ -41,7 +51,8 @@ func (l *Log) SubscribeSnapshot(ctx context.Context, opts api.StreamOptions, pre
 	if err != nil {
 		return nil, err
 	}
-	s.delivered = prelude.Delivered
+	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.delivered, s.cancel = prelude.Delivered, cancel
 	s.cursor.held.Store(true)
 	joined := false
 	snapshot, err := prelude.Begin(ctx, s.selection, func() error {
@@ -50,19 +61,23 @@ func (l *Log) SubscribeSnapshot(ctx context.Context, opts api.StreamOptions, pre
 		return err
 	})
 	if err != nil {
+		cancel()
 		if joined {
 			l.leave(&s.cursor)
 			l.goroutines.Done()
 		}
 		l.admission.leave(&s.ticket)
+		if cause := l.cause(); cause != nil {
+			return nil, cause
+		}
 		return nil, s.about("snapshot", err)
 	}
-	s.start(snapshot)
+	s.start(&scan{snapshot, func(c *api.Change) error { return snapshot.Next(reading, c) }})
 	return s, nil
 }
 
 // prelude delivers a snapshot.
-func (p *pump) prelude(snapshot Snapshot) error {
+func (p *pump) prelude(snapshot *scan) error {
 	s := p.stream
 	p.scanning = true
 	rows, err := p.read(snapshot)

@@ -20,6 +20,8 @@ type Stream struct {
 	// ticket belongs to the stream's goroutine once it has started.
 	ticket ticket
 
+	// cancel ends the reading of the snapshot, nil without one.
+	cancel context.CancelFunc
 	// delivered is called when the reader has come back after the last row of the snapshot, which is noted in handed.
 	delivered    func()
 	handed       atomic.Bool
@@ -65,7 +67,7 @@ func newStream(l *Log, opts api.StreamOptions) *Stream {
 
 // start starts the stream's goroutine, which Close and Log.Close end and wait for. It closes the snapshot, if there is
 // one.
-func (s *Stream) start(snapshot Snapshot) {
+func (s *Stream) start(snapshot *scan) {
 	go func() {
 		defer s.log.goroutines.Done()
 		defer close(s.done)
@@ -155,6 +157,9 @@ func (s *Stream) end(e *ending) {
 		s.ended.Store(true)
 		s.log.settings.Counters.ended[e.reason].Add(1)
 		close(s.stop)
+		if s.cancel != nil {
+			s.cancel()
+		}
 	}
 }
 

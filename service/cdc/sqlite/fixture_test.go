@@ -33,13 +33,25 @@ type house struct {
 	directory *resource.Directory
 	catalog   *cdc.Catalog
 	db        *sqldb.DB
+	config    *apisql.SQLiteConfig
+	dir       string
 	withdraw  func()
+	log       slog.Handler
 }
 
 // newHouse opens a database with two tables.
-func newHouse(tb testing.TB) *house {
+func newHouse(tb testing.TB, configure ...func(*apisql.SQLiteConfig)) *house {
 	tb.Helper()
-	h := &house{t: tb, directory: resource.New(), catalog: cdc.NewCatalog()}
+	h := &house{
+		t: tb, directory: resource.New(), catalog: cdc.NewCatalog(), dir: tb.TempDir(), log: slog.DiscardHandler,
+		config: new(apisql.SQLiteConfig),
+	}
+	h.config.SetDefaults()
+	h.config.File = "app.db"
+	h.config.CaptureMemory, h.config.MaxTransactionBytes = unit.MiB, maxTransaction
+	for _, f := range configure {
+		f(h.config)
+	}
 	h.openDB()
 	h.exec("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, score REAL)")
 	h.exec("CREATE TABLE orders (id INTEGER PRIMARY KEY, item ANY)")
@@ -48,14 +60,18 @@ func newHouse(tb testing.TB) *house {
 
 func (h *house) openDB() {
 	h.t.Helper()
-	config := new(apisql.SQLiteConfig)
-	config.SetDefaults()
-	config.File = "app.db"
-	config.CaptureMemory, config.MaxTransactionBytes = unit.MiB, maxTransaction
-	db, err := sqldb.Open(h.t.Context(), dbID, config, h.t.TempDir())
+	db, err := sqldb.Open(h.t.Context(), dbID, h.config, h.dir)
 	require.NoError(h.t, err)
 	h.db, h.withdraw = db, h.directory.Publish(dbID, db)
 	h.t.Cleanup(func() { _ = db.Close() })
+}
+
+// reopenDB closes the database and opens it again.
+func (h *house) reopenDB() {
+	h.t.Helper()
+	h.withdraw()
+	require.NoError(h.t, h.db.Close())
+	h.openDB()
 }
 
 func (h *house) exec(query string, args ...any) {
@@ -83,7 +99,7 @@ func config(tables ...string) *apicdc.SQLiteConfig {
 func (h *house) source(id registry.ID, config *apicdc.SQLiteConfig) *sqlite.Source {
 	h.catalog.Declare(sqlite.Declaration(id, config))
 	return sqlite.NewSource(id, config, sqlite.Settings{
-		Directory: h.directory, Catalog: h.catalog, Logger: slog.New(slog.DiscardHandler),
+		Directory: h.directory, Catalog: h.catalog, Logger: slog.New(h.log),
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,7 +35,7 @@ func (h *house) refusal(config *apicdc.SQLiteConfig) error {
 }
 
 func TestSourceSaysWhyItCannotRun(t *testing.T) {
-	h := &house{t: t, directory: resource.New(), catalog: cdc.NewCatalog()}
+	h := &house{t: t, directory: resource.New(), catalog: cdc.NewCatalog(), log: slog.DiscardHandler}
 
 	err := h.refusal(config())
 	require.ErrorContains(t, err, `cdc: source "app:cdc": db_resource: `)

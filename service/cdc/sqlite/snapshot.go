@@ -91,7 +91,7 @@ type snapshot struct {
 }
 
 // Next implements cdc.Snapshot.
-func (s *snapshot) Next(change *api.Change) error {
+func (s *snapshot) Next(_ context.Context, change *api.Change) error {
 	for {
 		if s.rows == nil {
 			if len(s.tables) == 0 {
