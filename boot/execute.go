@@ -15,6 +15,16 @@ import (
 // args as arguments, and stops everything when it has ended. If ctx is done first, the process is cancelled
 // and the error is the cause.
 func (a *App) Execute(ctx context.Context, id api.ID, args []any) (process.Exit, error) {
+	return a.executeIn(ctx, a.state, id, args)
+}
+
+// Test is Execute for a process that tests the app: it starts what the process requires and nothing else, so that a
+// test meets the rest of the app only if it asks for it.
+func (a *App) Test(ctx context.Context, id api.ID) (process.Exit, error) {
+	return a.executeIn(ctx, a.state.Idle(), id, nil)
+}
+
+func (a *App) executeIn(ctx context.Context, state *registry.State, id api.ID, args []any) (process.Exit, error) {
 	if err := a.executable(id); err != nil {
 		return process.Exit{}, err
 	}
@@ -22,7 +32,7 @@ func (a *App) Execute(ctx context.Context, id api.ID, args []any) (process.Exit,
 	if err != nil {
 		return process.Exit{}, err
 	}
-	exit, err := x.execute(ctx, a.state, id, args)
+	exit, err := x.execute(ctx, state, id, args)
 	return exit, errors.Join(err, x.end(ctx))
 }
 

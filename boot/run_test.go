@@ -283,6 +283,34 @@ entries:
 	}
 }
 
+func TestTestsMeetOnlyWhatTheyRequire(t *testing.T) {
+	f := write(t, `namespace: app
+entries:
+  - {name: db, kind: db.sql.sqlite, file: app.db, lifecycle: {auto_start: true}}
+  - {name: test.db, kind: db.sql.sqlite, file: ":memory:"}
+  - name: look
+    kind: process.lua
+    modules: [sql, io]
+    lifecycle: {requires: [test.db], auto_start: true}
+    source: |
+      function main()
+        for _, id in ipairs({"app:db", "app:test.db"}) do
+          require("io").print(id, require("sql").get(id) and "running" or "not running")
+        end
+        return true
+      end
+`)
+	app := f.app(t)
+	for range 2 {
+		exit, err := app.Test(t.Context(), id("look"))
+		require.NoError(t, err)
+		require.Equal(t, true, exit.Value)
+	}
+	const want = "app:db\tnot running\napp:test.db\trunning\n"
+	require.Equal(t, want+want, f.stdout.String())
+	require.NoFileExists(t, filepath.Join(f.settings.Dir, "app.db"))
+}
+
 func TestExecuteWhatCannotBeRun(t *testing.T) {
 	f := write(t, `namespace: app
 entries:

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/boot"
 )
@@ -180,6 +181,11 @@ func (p *program) execute(ctx context.Context, app *boot.App, id registry.ID, ar
 		values[i] = arg
 	}
 	exit, err := app.Execute(ctx, id, values)
+	return p.ended(ctx, id, exit, err)
+}
+
+// ended is what the end of a process means for the program.
+func (p *program) ended(ctx context.Context, id registry.ID, exit process.Exit, err error) error {
 	if cause, ok := errors.AsType[interrupted](context.Cause(ctx)); ok {
 		return exitCode(cause.code())
 	}

@@ -11,9 +11,9 @@ import (
 
 const testHelp = `Run the tests of an app: its processes with meta.command.use_case: test, in the order of their names.
 
-Each of them runs as by wippy run NAME, in an app that is started for it and stopped after it. A test has passed unless
-it returns an error, false or a number other than 0; the exit code is 1 if any has not. The module test helps to
-write tests.`
+Each of them runs on a terminal host, together with what it requires (lifecycle.requires); nothing else is started, also
+if it has auto_start. A test has passed unless it returns an error, false or a number other than 0; the exit code is
+1 if any has not. The module test helps to write tests.`
 
 func (p *program) testCommand() *cobra.Command {
 	return &cobra.Command{
@@ -42,7 +42,8 @@ func (p *program) test(ctx context.Context, dir string) error {
 		return fmt.Errorf("test: the app in %q has no tests: no process.lua entry has meta.command with use_case: test", dir)
 	}
 	for _, test := range tests {
-		err := p.execute(ctx, app, test.ID, nil)
+		exit, err := app.Test(ctx, test.ID)
+		err = p.ended(ctx, test.ID, exit, err)
 		if ctx.Err() != nil {
 			return err
 		}

@@ -278,6 +278,11 @@ func TestStartingAddsToWhatIsStarted(t *testing.T) {
 	require.Empty(t, started(state))
 	require.Equal(t, []string{"db", "cdc"}, started(wanted))
 	require.Equal(t, []string{"db", "cdc", "other"}, started(wanted.Starting(id("other"))))
+	state = mustLoad(t, app)
+	require.Equal(t, []string{"db", "cdc", "web", "other"}, started(state))
+	require.Empty(t, started(state.Idle()))
+	require.Equal(t, []string{"db"}, started(state.Idle().Starting(id("db"))))
+	require.Equal(t, []string{"db", "cdc", "web", "other"}, started(state), "a state does not change")
 }
 
 // TestPlansAreOrdered applies random sequences of states: every entry must start after what it requires and stop

@@ -38,10 +38,24 @@ func newState(records []*record) *State {
 
 // Starting returns the state with the entries of ids, and all that they require, to be started as well.
 func (s *State) Starting(ids ...registry.ID) *State {
+	return s.choosing(func(entry *registry.Entry) bool { return entry.Start || slices.Contains(ids, entry.ID) })
+}
+
+// Idle returns the state with nothing to be started.
+func (s *State) Idle() *State {
+	return s.choosing(func(entry *registry.Entry) bool {
+		entry.Lifecycle.AutoStart = false
+		return false
+	})
+}
+
+// choosing returns the state with the entries to be started that starts chooses, and all that they require. It is
+// given copies.
+func (s *State) choosing(starts func(*registry.Entry) bool) *State {
 	records := make([]*record, len(s.records))
 	for i, rec := range s.records {
 		entry := *rec.entry
-		entry.Start = entry.Start || slices.Contains(ids, entry.ID)
+		entry.Start = starts(&entry)
 		records[i] = &record{entry: &entry, refs: rec.refs, files: rec.files}
 	}
 	return newState(records)
