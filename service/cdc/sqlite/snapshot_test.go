@@ -3,9 +3,11 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"runtime"
 	"strconv"
@@ -13,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -363,4 +367,30 @@ func TestMemoryOfASnapshotDoesNotGrowWithTheTable(t *testing.T) {
 		}
 	}
 	require.Less(t, int64(most)-int64(before), int64(2*unit.MiB))
+}
+
+func TestLongSnapshotsTellHowFarTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		var text bytes.Buffer
+		h.log = slog.NewTextHandler(&text, nil)
+		h.exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO users SELECT i, 'user', i FROM n")
+		run := h.serve(h.source(cdcID, config()))
+		s := h.subscribe(cdcID, apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Buffer: 1})
+		for range 3 {
+			take(t, s, 1000)
+			synctest.Wait()
+			<-time.After(4 * time.Second)
+		}
+		s.Close()
+		s = h.subscribe(cdcID, always)
+		take(t, s, 3000)
+		s.Close()
+		require.NoError(t, run.stop())
+		require.NoError(t, h.db.Close())
+		require.Equal(t, 1, strings.Count(text.String(), "snapshot in progress"), text.String())
+		require.Regexp(t, `msg="snapshot in progress" source=app:cdc database=app:db rows=\d+ rows_per_second=\d+ lsn=0 table=users`, text.String())
+		require.Equal(t, 1, strings.Count(text.String(), "snapshot complete"), "the second was quick")
+		require.Contains(t, text.String(), "rows=3000 rows_per_second=375 ")
+	})
 }
