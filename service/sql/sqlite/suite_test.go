@@ -108,6 +108,8 @@ type trial struct {
 	// when a savepoint begins, which shows in changes() and last_insert_rowid(). With a preupdate hook, DELETE without
 	// WHERE deletes row by row and begins a savepoint where it would truncate without one.
 	indexing bool
+	// totals are those of total_changes() that the growth is counted from.
+	totals [2]int64
 }
 
 func (tr *trial) open() {
@@ -127,6 +129,13 @@ func (tr *trial) open() {
 		require.NoError(tr.tb, err)
 	}
 	mustExec(tr.tb, tr.conns[1], schema)
+	tr.countFromNow()
+}
+
+func (tr *trial) countFromNow() {
+	for i, c := range tr.conns {
+		require.NoError(tr.tb, c.QueryRowContext(tr.tb.Context(), "SELECT total_changes()").Scan(&tr.totals[i]))
+	}
 }
 
 func (tr *trial) close() {
@@ -145,6 +154,8 @@ type outcome struct {
 	rows               string
 	affected, lastID   int64
 	changes, lastRowID int64
+	// total is how much total_changes() has grown since the beginning of the script.
+	total int64
 	statusErr          string
 }
 
@@ -168,15 +179,16 @@ func (tr *trial) do(which int, s step) outcome {
 	if err != nil {
 		o.err = err.Error()
 	}
-	row := c.QueryRowContext(tr.tb.Context(), "SELECT changes(), last_insert_rowid()")
-	if err := row.Scan(&o.changes, &o.lastRowID); err != nil {
+	row := c.QueryRowContext(tr.tb.Context(), "SELECT changes(), last_insert_rowid(), total_changes()")
+	if err := row.Scan(&o.changes, &o.lastRowID, &o.total); err != nil {
 		o.statusErr = err.Error()
 	}
+	o.total -= tr.totals[which]
 	return o
 }
 
 func (o *outcome) forgetCounters() {
-	o.affected, o.lastID, o.changes, o.lastRowID = 0, 0, 0, 0
+	o.affected, o.lastID, o.changes, o.lastRowID, o.total = 0, 0, 0, 0, 0
 }
 
 func (o *outcome) note(result sql.Result) {
@@ -252,7 +264,10 @@ func (tr *trial) compare(when string) {
 	if !idle || tr.dangling {
 		return
 	}
-	tr.indexing = false
+	if tr.indexing {
+		tr.indexing = false
+		tr.countFromNow()
+	}
 	want := contents(tr.tb, tr.conns[1])
 	require.Equal(tr.tb, want, contents(tr.tb, tr.conns[0]), "%s: the captured database differs from the bare one", when)
 	require.Equal(tr.tb, nonEmpty(want), nonEmpty(tr.replica.contents()), "%s: the replica differs", when)

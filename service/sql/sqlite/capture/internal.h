@@ -54,7 +54,8 @@ struct wippy_capture {
   uint32_t index_size, first_live, last;
 
   sqlite3_stmt *join;
-  sqlite3_int64 join_rows;
+  sqlite3_int64 join_rows;   /* rows that the guard pretends to have */
+  sqlite3_int64 pretended;   /* ... and has had deleted, which total_changes() must not count */
   uint64_t *columns;         /* scratch: where each old value of a row begins */
   int columns_size;
 };

@@ -179,9 +179,6 @@ static const sqlite3_module guard_module = {
   .xRollbackTo = guard_rollback_to,
 };
 
-int wippy_guard_open(wippy_capture *c, void (*destroy)(void*)) {
-  return sqlite3_create_module_v2(c->db, GUARD, &guard_module, c, destroy);
-}
 
 static int prepare_join(wippy_capture *c) {
   const char *sql = "DELETE FROM temp." GUARD;
@@ -194,11 +191,21 @@ static int prepare_join(wippy_capture *c) {
 }
 
 static int run_join(wippy_capture *c) {
+  sqlite3_int64 before = sqlite3_total_changes64(c->db);
   int rc;
   do {
     rc = sqlite3_step(c->join);
   } while (rc == SQLITE_ROW);
-  return sqlite3_reset(c->join);
+  rc = sqlite3_reset(c->join);
+  c->pretended += sqlite3_total_changes64(c->db) - before;
+  return rc;
+}
+
+/* Replaces the SQL function of that name: https://www.sqlite.org/lang_corefunc.html#total_changes */
+static void total_changes(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+  (void)argc, (void)argv;
+  wippy_capture *c = sqlite3_user_data(ctx);
+  sqlite3_result_int64(ctx, sqlite3_total_changes64(c->db) - c->pretended);
 }
 
 /*
@@ -217,4 +224,11 @@ int wippy_capture_join(wippy_capture *c) {
   c->joining = 0;
   sqlite3_mutex_leave(sqlite3_db_mutex(c->db));
   return rc;
+}
+
+int wippy_guard_open(wippy_capture *c, void (*destroy)(void*)) {
+  sqlite3 *db = c->db;
+  int rc = sqlite3_create_module_v2(db, GUARD, &guard_module, c, destroy);
+  if (rc != SQLITE_OK) return rc;
+  return sqlite3_create_function_v2(db, "total_changes", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, c, total_changes, NULL, NULL, NULL);
 }

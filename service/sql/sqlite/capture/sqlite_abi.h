@@ -62,7 +62,7 @@ enum {
 };
 enum { SQLITE_DELETE = 9, SQLITE_INSERT = 18, SQLITE_UPDATE = 23 };
 enum { SQLITE_INTEGER = 1, SQLITE_FLOAT = 2, SQLITE_TEXT = 3, SQLITE_BLOB = 4, SQLITE_NULL = 5 };
-enum { SQLITE_UTF8 = 1 };
+enum { SQLITE_UTF8 = 1, SQLITE_INNOCUOUS = 0x200000 };
 enum { SQLITE_TXN_WRITE = 2 };
 enum { SQLITE_FCNTL_DATA_VERSION = 35 };
 
@@ -91,6 +91,12 @@ WEAK int sqlite3_get_autocommit(sqlite3*);
 WEAK int sqlite3_txn_state(sqlite3*, const char*);
 WEAK int sqlite3_file_control(sqlite3*, const char*, int, void*);
 WEAK sqlite3_int64 sqlite3_changes64(sqlite3*);
+WEAK sqlite3_int64 sqlite3_total_changes64(sqlite3*);
+WEAK int sqlite3_create_function_v2(sqlite3*, const char*, int, int, void*,
+    void (*)(sqlite3_context*, int, sqlite3_value**), void (*)(sqlite3_context*, int, sqlite3_value**),
+    void (*)(sqlite3_context*), void (*)(void*));
+WEAK void *sqlite3_user_data(sqlite3_context*);
+WEAK void sqlite3_result_int64(sqlite3_context*, sqlite3_int64);
 WEAK sqlite3_mutex *sqlite3_db_mutex(sqlite3*);
 WEAK void sqlite3_mutex_enter(sqlite3_mutex*);
 WEAK void sqlite3_mutex_leave(sqlite3_mutex*);
