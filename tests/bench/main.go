@@ -16,7 +16,7 @@ func main() {
 	flag.Parse()
 	var err error
 	if *part != "" {
-		err = large(context.Background(), *part)
+		err = firstError(large(context.Background(), *part), printPeak(os.Stdout))
 	} else {
 		err = run(context.Background(), *out, *rounds)
 	}

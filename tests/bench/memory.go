@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
+	"strings"
 
 	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
@@ -44,14 +44,25 @@ func peakOf(ctx context.Context, how string) (float64, error) {
 		return 0, err
 	}
 	cmd := exec.CommandContext(ctx, program, "-large", how) //nolint:gosec // this program
-	if output, err := cmd.CombinedOutput(); err != nil {
+	output, err := cmd.CombinedOutput()
+	if err != nil {
 		return 0, fmt.Errorf("%s: %w: %s", how, err, output)
 	}
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0, errors.New("the system does not tell how much memory a process has used")
+	kib, err := strconv.ParseFloat(strings.TrimSpace(string(output)), 64)
+	return kib / 1024, err
+}
+
+// printPeak writes the peak resident memory of this process in KiB, see proc_pid_status(5). What the parent learns from
+// the system when a child has ended includes memory of its own.
+func printPeak(to io.Writer) error {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
 	}
-	return float64(usage.Maxrss) / 1024, nil
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	peak, _, _ := strings.Cut(after, "kB")
+	_, err = fmt.Fprintln(to, strings.TrimSpace(peak))
+	return err
 }
 
 // large inserts the rows, captured or not, and reads them if how is read.

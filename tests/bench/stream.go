@@ -29,7 +29,7 @@ type reading struct {
 
 func (s *source) read(ctx context.Context) *reading {
 	r := &reading{source: s}
-	r.stream, r.err = s.catalog.Subscribe(ctx, s.id, cdcapi.StreamOptions{Buffer: 1024, MaxBytes: cdcapi.DefaultLogBytes})
+	r.stream, r.err = s.catalog.Subscribe(ctx, s.id, cdcapi.StreamOptions{Buffer: 1024, MaxBytes: cdcapi.DefaultLogBytes, Schema: true})
 	if r.err == nil {
 		go r.run(ctx)
 	}

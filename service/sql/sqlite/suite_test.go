@@ -155,8 +155,8 @@ type outcome struct {
 	affected, lastID   int64
 	changes, lastRowID int64
 	// total is how much total_changes() has grown since the beginning of the script.
-	total int64
-	statusErr          string
+	total     int64
+	statusErr string
 }
 
 func (tr *trial) do(which int, s step) outcome {
