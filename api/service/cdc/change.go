@@ -89,7 +89,7 @@ func appendHex(dst []byte, v uint64, digits int) []byte {
 }
 
 // Key returns the names and values of the primary key, of the old row on update and delete. A table without a
-// declared key is identified by its rowid. A change that is not of one row has no key.
+// declared key is identified by its rowid, on Postgres it has no key. A change that is not of one row has no key.
 func (c *Change) Key() ([]string, []sql.Value) {
 	if c.Before == nil && c.After == nil {
 		return nil, nil
@@ -98,11 +98,11 @@ func (c *Change) Key() ([]string, []sql.Value) {
 	if c.Before != nil {
 		row, rowid = c.Before, c.OldRowID
 	}
-	switch {
-	case len(c.Table.Key) == 0 && c.Table.HasRowID:
+	if len(c.Table.Key) == 0 {
+		if !c.Table.HasRowID {
+			return nil, nil
+		}
 		return []string{"rowid"}, []sql.Value{sql.IntegerValue(rowid)}
-	case len(c.Table.Key) == 0 || len(row) == 0:
-		return nil, nil
 	}
 	names := make([]string, len(c.Table.Key))
 	values := make([]sql.Value, len(c.Table.Key))

@@ -61,6 +61,10 @@ func TestKeyWithoutAPrimaryKeyIsTheRowID(t *testing.T) {
 	names, values := deleted.Key()
 	require.Equal(t, []string{"rowid"}, names)
 	require.Equal(t, []sql.Value{sql.IntegerValue(7)}, values)
+	deleted.Table = &sql.Table{Columns: table.Columns}
+	names, values = deleted.Key()
+	require.Empty(t, names, "Postgres has no rowid")
+	require.Empty(t, values)
 }
 
 func TestChangesOfAWholeTableHaveNoKey(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 )
 
 // The fields of a change: those that every change has, and the two images.
-const changeFields = 17
+const changeFields = 19
 
 // converter turns the changes of one stream into Lua tables. What changes have in common is made once: per stream,
 // per table shape and per transaction.
@@ -24,6 +24,8 @@ type converter struct {
 
 	transaction                    *api.Transaction
 	id, lsn, timestamp, generation lua.LValue
+	// commitLSN and xid are nil but for Postgres.
+	commitLSN, xid lua.LValue
 
 	cursor []byte
 }
@@ -62,6 +64,9 @@ func (c *converter) convert(L *lua.LState, change *api.Change) *lua.LTable {
 	if key := shape.key(L, change); key != nil {
 		t.RawSetString("key", key)
 	}
+	if len(change.Unchanged) > 0 {
+		t.RawSetString("unchanged", shape.listOf(L, change.Unchanged))
+	}
 	if change.Reshape != nil {
 		reshape(t, change.Reshape)
 	}
@@ -72,6 +77,10 @@ func (c *converter) convert(L *lua.LState, change *api.Change) *lua.LTable {
 	c.cursor = change.AppendCursor(c.cursor[:0])
 	t.RawSetString("cursor", lua.LString(c.cursor))
 	t.RawSetString("lsn", c.lsn)
+	if c.commitLSN != nil {
+		t.RawSetString("commit_lsn", c.commitLSN)
+		t.RawSetString("xid", c.xid)
+	}
 	t.RawSetString("timestamp", c.timestamp)
 	t.RawSetString("generation", c.generation)
 	return t
@@ -83,6 +92,10 @@ func (c *converter) begin(tx *api.Transaction) {
 	c.lsn = lua.LString(tx.LSN)
 	c.timestamp = lua.LNumber(float64(tx.CommittedAt.Unix()) + float64(tx.CommittedAt.Nanosecond())/1e9)
 	c.generation = lua.LString(tx.Generation)
+	c.commitLSN, c.xid = nil, nil
+	if tx.CommitLSN != "" {
+		c.commitLSN, c.xid = lua.LString(tx.CommitLSN), lua.LNumber(tx.XID)
+	}
 }
 
 func (c *converter) op(op api.Op) lua.LValue {
@@ -120,6 +133,15 @@ func (s *shape) row(L *lua.LState, values []sql.Value) *lua.LTable {
 	return t
 }
 
+// listOf returns a list of the names of columns.
+func (s *shape) listOf(L *lua.LState, columns []int) *lua.LTable {
+	t := L.CreateTable(len(columns), 0)
+	for _, column := range columns {
+		t.Append(lua.LString(s.names[column]))
+	}
+	return t
+}
+
 // key returns the primary key of the old row, or of the new one if there is no old one; nil without a row.
 func (s *shape) key(L *lua.LState, change *api.Change) *lua.LTable {
 	row, rowid := change.After, change.NewRowID
@@ -130,6 +152,9 @@ func (s *shape) key(L *lua.LState, change *api.Change) *lua.LTable {
 		return nil
 	}
 	if len(s.keys) == 0 {
+		if !s.rowid {
+			return nil
+		}
 		t := L.CreateTable(0, 1)
 		t.RawSetString("rowid", engine.Integer(rowid))
 		return t

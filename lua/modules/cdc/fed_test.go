@@ -120,15 +120,18 @@ const fedPrelude = `
 func TestPostgresShapes(t *testing.T) {
 	t.Parallel()
 	table := &sql.Table{Schema: "public", Name: "users", Columns: []sql.Column{{Name: "id"}, {Name: "on"}}, Key: []int{0}}
-	tx := &api.Transaction{Source: scripttest.ID("pg"), Generation: "g", Sequence: 3, LSN: "0/16B3748", CommittedAt: time.Unix(1700000000, 250e6)}
+	tx := &api.Transaction{Source: scripttest.ID("pg"), Generation: "g", Sequence: 3, LSN: "0/16B3748", CommitLSN: "0/16B3700", XID: 734, CommittedAt: time.Unix(1700000000, 250e6)}
 	row := []sql.Value{sql.IntegerValue(1), sql.BoolValue(true)}
+	keyless := &sql.Table{Schema: "public", Name: "users", Columns: table.Columns}
 	f := &fedSource{cause: errFault, changes: []*api.Change{
 		{Op: api.OpSnapshot, Table: table, Transaction: tx, After: row},
-		{Op: api.OpTruncate, Table: table, Transaction: tx, Index: 1, Last: true},
+		{Op: api.OpTruncate, Table: table, Transaction: tx, Index: 1},
+		{Op: api.OpUpdate, Table: keyless, Transaction: tx, Index: 2, After: []sql.Value{{}, {}}, Unchanged: []int{1}, Last: true},
 	}}
 	common := map[string]any{
 		"schema": "public", "table": "users", "relation": "public.users", "columns": []any{"id", "on"}, "source": "app:pg",
 		"source_id": "app:pg", "transaction": "g:0/16B3748", "lsn": "0/16B3748", "timestamp": 1700000000.25, "generation": "g",
+		"commit_lsn": "0/16B3700", "xid": int64(734),
 	}
 	with := func(fields map[string]any) map[string]any {
 		maps.Copy(fields, common)
@@ -139,13 +142,16 @@ func TestPostgresShapes(t *testing.T) {
 			"op": "snapshot", "after": map[string]any{"id": int64(1), "on": true}, "key": map[string]any{"id": int64(1)},
 			"cursor": "g-0000000000000003-00000000", "last": false,
 		}),
-		with(map[string]any{"op": "truncate", "cursor": "g-0000000000000003-00000001", "last": true}),
+		with(map[string]any{"op": "truncate", "cursor": "g-0000000000000003-00000001", "last": false}),
+		with(map[string]any{
+			"op": "update", "after": map[string]any{}, "unchanged": []any{"on"}, "cursor": "g-0000000000000003-00000002", "last": true,
+		}),
 		"disk on fire", "disk on fire", true,
 	}, fedWorld(t, f).Value(fedPrelude+`
 		local stream = ok(cdc.stream("pg"))
 		local ch = ok(stream:channel())
-		local one, two, e = ch:receive(), ch:receive(), ch:receive()
-		return {one, two, e:message(), stream:err():message(), (ch:receive()) == nil}`))
+		local one, two, three, e = ch:receive(), ch:receive(), ch:receive(), ch:receive()
+		return {one, two, three, e:message(), stream:err():message(), (ch:receive()) == nil}`))
 	_, open := f.counts()
 	require.Zero(t, open)
 }

@@ -16,6 +16,8 @@ type shape struct {
 	columns *lua.LTable
 	names   []string
 	keys    []int
+	// rowid says that a row without a key is identified by its rowid.
+	rowid bool
 }
 
 // shapes holds the shapes that a process has seen on one kind of engine, by the pointer that the engine shares among
@@ -54,6 +56,7 @@ func newShape(L *lua.LState, table *sql.Table, qualified bool) *shape {
 		columns:  L.CreateTable(len(table.Columns), 0),
 		names:    make([]string, len(table.Columns)),
 		keys:     table.Key,
+		rowid:    table.HasRowID,
 	}
 	for i, column := range table.Columns {
 		s.names[i] = column.Name
