@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -151,6 +152,7 @@ func (tr *trial) close() {
 // outcome is all that a program can see of a step.
 type outcome struct {
 	err                string
+	code               sqlite3.ErrNoExtended
 	rows               string
 	affected, lastID   int64
 	changes, lastRowID int64
@@ -178,6 +180,9 @@ func (tr *trial) do(which int, s step) outcome {
 	}
 	if err != nil {
 		o.err = err.Error()
+	}
+	if e, ok := errors.AsType[sqlite3.Error](err); ok {
+		o.code = e.ExtendedCode
 	}
 	row := c.QueryRowContext(tr.tb.Context(), "SELECT changes(), last_insert_rowid(), total_changes()")
 	if err := row.Scan(&o.changes, &o.lastRowID, &o.total); err != nil {

@@ -8,16 +8,14 @@ enum { FIRST_SIZE = 64 << 10, KEPT_SIZE = 4 << 20 };
 
 uint64_t wippy_arena_length(const arena *a) { return a->spilled + a->used; }
 
-/* Returns room for n bytes behind the used part, or NULL. The caller advances used. */
-uint8_t *wippy_arena_reserve(arena *a, uint64_t n) {
-  if (a->size - a->used >= n) return a->bytes + a->used;
+int wippy_arena_grow(arena *a, uint64_t n) {
   uint64_t size = a->size ? a->size : FIRST_SIZE;
   while (size - a->used < n) size *= 2;
   uint8_t *bytes = realloc(a->bytes, size);
-  if (!bytes) return NULL;
+  if (!bytes) return 0;
   a->bytes = bytes;
   a->size = size;
-  return a->bytes + a->used;
+  return 1;
 }
 
 /* Drops everything from offset on. */

@@ -61,7 +61,11 @@ struct wippy_capture {
 };
 
 /* arena.c */
-uint8_t *wippy_arena_reserve(arena*, uint64_t n);
+int wippy_arena_grow(arena*, uint64_t n);
+
+/* Makes room for n bytes behind the used part; false if there is none. The caller advances used. */
+static inline int wippy_arena_reserve(arena *a, uint64_t n) { return a->size - a->used >= n || wippy_arena_grow(a, n); }
+
 uint64_t wippy_arena_length(const arena*);
 void wippy_arena_cut(arena*, uint64_t offset);
 int wippy_arena_spill(arena*);
