@@ -56,6 +56,9 @@ func (l *Log) remove(c *cursor) {
 	if i < 0 {
 		return
 	}
+	if len(l.cursors) == 1 {
+		l.parting = l.progressOf(c)
+	}
 	l.setCursors(cut(l.cursors, i))
 	g := c.group
 	if c.waits() {

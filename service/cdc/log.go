@@ -48,6 +48,8 @@ type Log struct {
 	busy int
 	// closed is why the log is closed, nil while it is open.
 	closed error
+	// parting is the progress of the stream that left last, if none is open.
+	parting Progress
 }
 
 // NewLog returns an empty log, which must be closed.
@@ -70,15 +72,17 @@ func (l *Log) Watched() bool { return l.streams.Load() > 0 }
 
 // Append adds a committed transaction. It does not wait for streams and does not fail; what it does is the same
 // however many streams there are. If the bound is exceeded the oldest transactions leave, and streams that have
-// not read them end. Without streams nothing is kept.
-func (l *Log) Append(tx Transaction) {
+// not read them end. Without streams nothing is kept. Append returns the index of the transaction, and whether it was
+// kept.
+func (l *Log) Append(tx Transaction) (index uint64, kept bool) {
 	size := tx.Size()
 	l.mu.Lock()
 	if len(l.cursors) == 0 {
 		l.mu.Unlock()
-		return
+		return 0, false
 	}
 	l.total += size
+	index = l.ring.next
 	l.ring.push(slot{tx: tx, size: size, end: l.total})
 	for l.total-l.ring.at(l.ring.first).end > int64(l.settings.Bytes) {
 		l.pop()
@@ -90,6 +94,7 @@ func (l *Log) Append(tx Transaction) {
 	l.mu.Unlock()
 	l.settings.Counters.transactions.Add(1)
 	notify(signal)
+	return index, true
 }
 
 // whom returns the channel that makes somebody see to a new transaction: the only stream if it waits, the keeper if

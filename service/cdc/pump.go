@@ -81,6 +81,9 @@ func (p *pump) read(from interface{ Next(c *api.Change) error }) (n int, err err
 				return n, nil
 			}
 			ahead.Last = true
+			if !p.scanning {
+				p.stream.queued.Store(ahead.Transaction.Sequence)
+			}
 			return n, p.add(ahead)
 		case err != nil:
 			return n, err

@@ -116,7 +116,11 @@ func (s *Stream) acknowledge() {
 
 // hand notes what the reader is given.
 func (s *Stream) hand(c *api.Change) {
-	if s.delivered != nil && c.Op == api.OpSnapshot && c.Last {
+	switch {
+	case !c.Last:
+	case c.Op != api.OpSnapshot:
+		s.taken.Store(c.Transaction.Sequence)
+	case s.delivered != nil:
 		s.handed.Store(true)
 	}
 }

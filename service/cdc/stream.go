@@ -27,6 +27,10 @@ type Stream struct {
 	handed       atomic.Bool
 	acknowledged sync.Once
 
+	// queued is the sequence of the last transaction that was decoded for the reader whole, taken of the last one that
+	// the reader has taken whole; 0 if there is none. Rows of a snapshot do not count.
+	queued, taken atomic.Uint64
+
 	// batch and read belong to the reader: the changes it has been handed, and how many of them it took.
 	batch []*api.Change
 	read  int

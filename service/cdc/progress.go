@@ -1,0 +1,54 @@
+package cdc
+
+// Progress is how far the open streams have got. With none open it is how far the one that left last had got.
+type Progress struct {
+	// Streams is how many are open.
+	Streams int
+	// Passed is the index of the first transaction that a stream may still deliver something of, among the streams whose
+	// readers have taken all that was decoded for them.
+	Passed uint64
+	// Behind says that the readers of other streams have something left to take, and Taken is the least sequence, over
+	// these streams, of the last transaction that the reader has taken whole.
+	Behind bool
+	Taken  uint64
+}
+
+// Progress tells what all open streams have taken: the transactions before index Passed and, if Behind is set, of a
+// sequence up to Taken.
+func (l *Log) Progress() Progress {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.cursors) == 0 {
+		return l.parting
+	}
+	all := Progress{Streams: len(l.cursors), Passed: l.ring.next}
+	for _, c := range l.cursors {
+		all.include(l.progressOf(c))
+	}
+	return all
+}
+
+func (p *Progress) include(one Progress) {
+	switch {
+	case !one.Behind:
+		p.Passed = min(p.Passed, one.Passed)
+	case p.Behind:
+		p.Taken = min(p.Taken, one.Taken)
+	default:
+		p.Behind, p.Taken = true, one.Taken
+	}
+}
+
+// progressOf tells how far the stream of c has got. l.mu must be held.
+func (l *Log) progressOf(c *cursor) Progress {
+	// What lies before at was decoded before queued was read, so that it cannot be missed.
+	at := c.at.Load()
+	if p := c.skip.Load(); p != nil {
+		at = max(at, p.at)
+	}
+	if c.waits() {
+		at = max(at, c.group.read.at)
+	}
+	queued, taken := c.owner.queued.Load(), c.owner.taken.Load()
+	return Progress{Passed: at, Behind: queued != taken, Taken: taken}
+}
