@@ -62,8 +62,8 @@ $(TOOLS)/golangci-lint-$(LINT_VERSION):
 	@mv '$(TOOLS)/golangci-lint' '$@'
 
 .PHONY: bench
-bench: ## Measure what capture and streams cost; OUT=file also writes the report to it
-	CGO_CFLAGS='-g -O2 -DSQLITE_ENABLE_SESSION' $(GO) run -tags '$(TAGS)' ./tests/bench $(if $(OUT),-out '$(OUT)')
+bench: ## Measure what capture and streams cost; OUT=file keeps the report, ONLY=B1,B4 selects
+	CGO_CFLAGS='-g -O2 -DSQLITE_ENABLE_SESSION' $(GO) run -tags '$(TAGS)' ./tests/bench $(if $(OUT),-out '$(OUT)') $(if $(ONLY),-only '$(ONLY)')
 
 .PHONY: tidy
 tidy: $(LINT) ## Tidy go.mod and format all code

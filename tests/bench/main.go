@@ -7,18 +7,21 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 )
 
 func main() {
 	out := flag.String("out", "", "also write the report to this file")
 	rounds := flag.Int("rounds", 15, "how often each measurement is repeated; the report gives the minimum and the median")
+	only := flag.String("only", "", "only measure these, for instance B2 or B3,B4")
 	part := flag.String("large", "", "internal: run one part of B6 in this process")
 	flag.Parse()
 	var err error
 	if *part != "" {
 		err = firstError(large(context.Background(), *part), printPeak(os.Stdout))
 	} else {
-		err = run(context.Background(), *out, *rounds)
+		err = run(context.Background(), *out, *only, *rounds)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -26,11 +29,32 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out string, rounds int) error {
+// measurement is one of the benchmarks, which adds a table to the report.
+type measurement struct {
+	name    string
+	measure func(ctx context.Context, r *report, rounds int) error
+}
+
+func measurements() []measurement {
+	return []measurement{
+		{"B1", writerCost},
+		{"B2", commitLatency},
+		{"B3", streamRate},
+		{"B4", luaRate},
+		{"B5", luaLatency},
+		{"B6", peakMemory},
+		{"B7", snapshots},
+	}
+}
+
+func run(ctx context.Context, out, only string, rounds int) error {
 	r := newReport(ctx)
-	for _, measure := range []func(context.Context, *report, int) error{writerCost, streamRate, peakMemory} {
-		if err := measure(ctx, r, rounds); err != nil {
-			return err
+	for _, m := range measurements() {
+		if only != "" && !slices.Contains(strings.Split(only, ","), m.name) {
+			continue
+		}
+		if err := m.measure(ctx, r, rounds); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
 	text := r.String()

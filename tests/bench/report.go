@@ -70,3 +70,13 @@ func (t times) median() float64 {
 }
 
 func (t times) String() string { return fmt.Sprintf("%.0f / %.0f", t.min(), t.median()) }
+
+// percentile returns the value that p percent of all do not exceed.
+func (t times) percentile(p int) float64 {
+	sorted := slices.SortedFunc(slices.Values(t), cmp.Compare)
+	return sorted[min(len(sorted)*p/100, len(sorted)-1)]
+}
+
+func (t times) percentiles() string {
+	return fmt.Sprintf("%.0f / %.0f", t.percentile(50), t.percentile(99))
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+// crowd is what subscribes to the source of a database whose commits are measured.
+type crowd struct {
+	name      string
+	subscribe func(ctx context.Context, s *source) error
+	source    *source
+	times     times
+}
+
+func crowds() []*crowd {
+	return []*crowd{
+		{name: "no stream", subscribe: func(context.Context, *source) error { return nil }},
+		{name: "one that never reads", subscribe: func(ctx context.Context, s *source) error {
+			_, err := s.catalog.Subscribe(ctx, s.id, cdcapi.StreamOptions{MaxBytes: cdcapi.DefaultLogBytes})
+			return err
+		}},
+		{name: "1000 on another table", subscribe: func(ctx context.Context, s *source) error {
+			for range 1000 {
+				if _, err := s.catalog.Subscribe(ctx, s.id, cdcapi.StreamOptions{Tables: []string{"other"}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+	}
+}
+
+// commitLatency is B2: what subscribers do to the commits of the writer.
+func commitLatency(ctx context.Context, r *report, rounds int) (err error) {
+	dir, err := os.MkdirTemp("", "wippy-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, os.RemoveAll(dir)) }()
+	all := crowds()
+	for i, c := range all {
+		if c.source, err = openSource(ctx, filepath.Join(dir, fmt.Sprintf("%d.db", i))); err != nil {
+			return err
+		}
+		defer func() { err = firstError(err, c.source.close()) }()
+		if err := execute(ctx, c.source.db.Pool(), schema); err != nil {
+			return err
+		}
+		if err := c.subscribe(ctx, c.source); err != nil {
+			return err
+		}
+	}
+	for round := range rounds + 1 {
+		for _, c := range all {
+			measured, err := timeCommits(ctx, c.source.db.Pool(), 300)
+			if err != nil {
+				return err
+			}
+			if round > 0 { // the first fills buffers
+				c.times = append(c.times, measured...)
+			}
+		}
+	}
+	rows := [][]string{{"ns a commit", "p50 / p99", "p50 / no stream", "p99 / no stream"}}
+	for _, c := range all {
+		rows = append(rows, []string{
+			c.name, c.times.percentiles(),
+			fmt.Sprintf("%.2f", c.times.percentile(50)/all[0].times.percentile(50)),
+			fmt.Sprintf("%.2f", c.times.percentile(99)/all[0].times.percentile(99)),
+		})
+	}
+	r.table("B2: latency of commits", "Single-row transactions. Goal: at most 1.1.", rows)
+	return nil
+}
+
+// timeCommits inserts rows one by one and measures each.
+func timeCommits(ctx context.Context, db *sql.DB, n int) (all times, err error) {
+	start := time.Now()
+	err = insertRows(ctx, db, n, func() error {
+		now := time.Now()
+		all = append(all, float64(now.Sub(start).Nanoseconds()))
+		start = now
+		return nil
+	})
+	return all, err
+}
