@@ -132,6 +132,19 @@ func TestCatalogChecksOptionsWhetherTheSourceRunsOrNot(t *testing.T) {
 	}
 }
 
+func TestSnapshotsOfASourceThatHasNone(t *testing.T) {
+	catalog := cdc.NewCatalog()
+	catalog.Declare(declaration("cdc"))
+	err := catalog.Check(sourceID, api.StreamOptions{Snapshot: api.SnapshotAlways})
+	require.EqualError(t, err, `cdc: source "app:cdc": snapshot is true, and db.cdc.sqlite sources have none`)
+	require.Equal(t, errs.Invalid, errs.KindOf(err))
+	require.NoError(t, catalog.Check(sourceID, api.StreamOptions{Snapshot: api.SnapshotNever}))
+	able := declaration("cdc")
+	able.Info.Capabilities.Snapshot = true
+	catalog.Declare(able)
+	require.NoError(t, catalog.Check(sourceID, api.StreamOptions{Snapshot: api.SnapshotAlways}))
+}
+
 func TestRunsOfOneSourceMustNotOverlap(t *testing.T) {
 	catalog := cdc.NewCatalog()
 	_, err := catalog.Begin(sourceID)

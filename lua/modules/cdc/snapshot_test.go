@@ -64,3 +64,46 @@ func TestSnapshotByDefaultOnlyOnce(t *testing.T) {
 		first({snapshot = false})
 		return ops`))
 }
+
+func TestSnapshotsThatCannotBegin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *api.SQLiteConfig) { c.Subscriptions.MaxSnapshotSubscriptions = 1 })
+	w.schema(`CREATE TABLE users (id INTEGER PRIMARY KEY); INSERT INTO users VALUES (1), (2), (3)`)
+	got := w.List(prelude + `
+		local first = ok(cdc.stream("app:cdc", {snapshot = true, buffer = 1}))
+		ok(first:channel())
+		local second = ok(cdc.stream("app:cdc", {snapshot = true}))
+		local refused = err(second:channel())
+		local during = cdc.source("app:cdc").admission.snapshots
+		ok(first:close())
+		local rows = #take(ok(second:channel()), 3)
+		return {refused[1], refused[2], during, rows, cdc.source("app:cdc").checkpoint_error or "none"}`)
+	require.Equal(t, "UNAVAILABLE", got[0])
+	require.Contains(t, got[1], "1 streams are reading a snapshot")
+	require.Equal(t, []any{int64(1), int64(3), "none"}, got[2:])
+	w.stop()
+	require.Equal(t, []any{"UNAVAILABLE", `cdc: source "app:cdc" is not running (stopped)`}, w.Value(prelude+`
+		return err(ok(cdc.stream("app:cdc", {snapshot = true})):channel())`))
+}
+
+func TestAProcessThatEndsDuringItsSnapshot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.schema(`CREATE TABLE users (id INTEGER PRIMARY KEY)`)
+	w.schema(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO users SELECT i FROM n`)
+	require.Equal(t, "snapshot", w.Value(prelude+`
+		return ok(ok(cdc.stream("app:cdc", {snapshot = true})):channel()):receive().op`))
+	require.Zero(t, w.active())
+}
+
+func TestACheckpointThatCannotBeKeptIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.stop()
+	w.schema(`DROP TABLE wippy_cdc_offsets; CREATE TABLE wippy_cdc_offsets (x)`)
+	stop := w.source("cdc", nil)
+	defer stop()
+	require.Equal(t, []any{"running", true, false}, w.Value(prelude+`
+		local info = cdc.source("app:cdc")
+		return {info.state, info.checkpoint_error:message():find("wippy_cdc_offsets", 1, true) ~= nil, info.faulted}`))
+}

@@ -56,6 +56,30 @@ func BenchmarkStream(b *testing.B) {
 	})
 }
 
+// BenchmarkSnapshot measures rows of a snapshot, against a plain SELECT of the same rows.
+func BenchmarkSnapshot(b *testing.B) {
+	h := fill(b)
+	b.Run("snapshot", func(b *testing.B) {
+		for b.Loop() {
+			s, err := h.catalog.Subscribe(b.Context(), cdcID, apicdc.StreamOptions{
+				Snapshot: apicdc.SnapshotAlways, Tables: []string{"t"}, Buffer: 1024,
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			readAll(b, s)
+			s.Close()
+		}
+		b.ReportMetric(benchRows*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
+	})
+	b.Run("select", func(b *testing.B) {
+		for b.Loop() {
+			scanAll(b, h)
+		}
+		b.ReportMetric(benchRows*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
+	})
+}
+
 func readAll(b *testing.B, s apicdc.Stream) {
 	b.Helper()
 	for range benchRows {

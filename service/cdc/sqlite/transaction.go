@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -26,8 +25,7 @@ type transaction struct {
 	rows     sql.Transaction
 	origin   *origin
 	sequence uint64
-	once     sync.Once
-	header   api.Transaction
+	header   atomic.Pointer[api.Transaction]
 	// counted is set when the changes have been counted.
 	counted atomic.Bool
 }
@@ -38,18 +36,24 @@ const overhead = int64(unsafe.Sizeof(transaction{}))
 func (t *transaction) Size() int64 { return t.rows.Size() + overhead }
 
 func (t *transaction) Open(selection *cdc.Selection) cdc.Reader {
-	t.once.Do(func() {
-		t.header = api.Transaction{
-			Source:      t.origin.source,
-			Generation:  t.origin.generation,
-			Sequence:    t.sequence,
-			LSN:         lsn(t.sequence),
-			CommittedAt: t.rows.CommittedAt(),
-		}
-	})
-	r := &reader{tx: t, selection: selection}
+	r := &reader{tx: t, header: t.describe(), selection: selection}
 	r.rows = t.rows.Rows(r.accepts)
 	return r
+}
+
+// describe returns what all changes of the transaction share, in all streams.
+func (t *transaction) describe() *api.Transaction {
+	if header := t.header.Load(); header != nil {
+		return header
+	}
+	t.header.CompareAndSwap(nil, &api.Transaction{
+		Source:      t.origin.source,
+		Generation:  t.origin.generation,
+		Sequence:    t.sequence,
+		LSN:         lsn(t.sequence),
+		CommittedAt: t.rows.CommittedAt(),
+	})
+	return t.header.Load()
 }
 
 // lsn writes a position the way users see it.
@@ -58,6 +62,7 @@ func lsn(sequence uint64) string { return strconv.FormatUint(sequence, 10) }
 // reader decodes one transaction for one stream.
 type reader struct {
 	tx        *transaction
+	header    *api.Transaction
 	rows      sql.RowReader
 	selection *cdc.Selection
 	row       sql.RowChange
@@ -77,7 +82,7 @@ func (r *reader) Next(change *api.Change) error {
 		}
 		return err
 	}
-	change.Op, change.Table, change.Transaction, change.Index = opOf(row.Op), row.Table, &r.tx.header, row.Index
+	change.Op, change.Table, change.Transaction, change.Index = opOf(row.Op), row.Table, r.header, row.Index
 	change.OldRowID, change.NewRowID, change.Reshape = row.OldRowID, row.NewRowID, row.Reshape
 	change.Before, change.After = nil, nil
 	if len(row.Before) > 0 {
