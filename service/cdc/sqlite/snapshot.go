@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -114,7 +113,7 @@ func (s *snapshot) Next(_ context.Context, change *api.Change) error {
 			return nil
 		}
 		if !errors.Is(err, io.EOF) {
-			return fmt.Errorf("table %q: %w", s.tables[0].Name, err)
+			return err
 		}
 		err = s.rows.Close()
 		s.rows, s.tables = nil, s.tables[1:]

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unsafe"
 
 	"github.com/mattn/go-sqlite3"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
 // Snapshot implements sql.Beside of the API: a read transaction on a connection of its own, which begins while the
@@ -132,24 +132,18 @@ func (s *snapshot) Tables() ([]*sqlapi.Table, error) {
 
 // Rows implements sql.Snapshot of the API. No index is used, so that rows come in the order in which they are stored.
 func (s *snapshot) Rows(table *sqlapi.Table) (sqlapi.SnapshotRows, error) {
-	opened, err := s.conn.QueryContext(context.Background(), selectStored(table), nil)
+	handle, err := handleOf(s.conn)
+	if err != nil {
+		return nil, err
+	}
+	scan, err := capture.OpenScan(handle, selectStored(table))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: table %q: %w", table.Name, err)
 	}
-	rows, ok := opened.(*sqlite3.SQLiteRows)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("sqlite: table %q: the driver returned a %T", table.Name, opened), opened.Close())
-	}
-	clear(rows.DeclTypes()) // by which the driver would convert values
-	r := &snapshotRows{rows: rows, table: table, row: make([]driver.Value, len(rows.Columns()))}
-	r.values = r.row
-	if table.HasRowID {
-		r.values = r.row[1:]
-	}
-	return r, nil
+	return &snapshotRows{scan: scan, row: sqlapi.RowChange{Op: sqlapi.Insert, Table: table}}, nil
 }
 
-// selectStored returns the query for all rows of a table, the rowid first if there is one.
+// selectStored returns the query for all rows of a table, the rowid first, or 0.
 func selectStored(table *sqlapi.Table) string {
 	if table.HasRowID {
 		query, _ := strings.CutSuffix(selectRows(table), " ORDER BY 1")
@@ -159,7 +153,7 @@ func selectStored(table *sqlapi.Table) string {
 	for i, column := range table.Columns {
 		names[i] = quote(column.Name)
 	}
-	return "SELECT " + strings.Join(names, ", ") + " FROM main." + quote(table.Name) + " NOT INDEXED"
+	return "SELECT 0, " + strings.Join(names, ", ") + " FROM main." + quote(table.Name) + " NOT INDEXED"
 }
 
 // Close implements sql.Snapshot of the API.
@@ -167,47 +161,33 @@ func (s *snapshot) Close() error { return s.conn.Close() }
 
 // snapshotRows implements sql.SnapshotRows of the API.
 type snapshotRows struct {
-	rows  *sqlite3.SQLiteRows
-	table *sqlapi.Table
-	// row is what the driver fills, values its part behind the rowid.
-	row, values []driver.Value
+	scan *capture.Scan
+	// batch is records that were read and not returned yet.
+	batch []byte
+	row   sqlapi.RowChange
 }
+
+// batchSize is about how many bytes of rows are read at a time.
+const batchSize = 64 << 10
 
 // Next implements sql.SnapshotRows of the API.
 func (r *snapshotRows) Next(values []sqlapi.Value) (row []sqlapi.Value, rowid int64, err error) {
-	if err := r.rows.Next(r.row); err != nil {
+	if len(r.batch) == 0 {
+		if r.batch, err = r.scan.Next(batchSize); err != nil {
+			return values, 0, fmt.Errorf("sqlite: table %q: %w", r.row.Table.Name, err)
+		}
+	}
+	record, err := cutRecord(&r.batch)
+	if err != nil {
 		return values, 0, err
 	}
-	if r.table.HasRowID {
-		rowid, _ = r.row[0].(int64)
-	}
-	for _, v := range r.values {
-		value, err := valueOf(v)
-		if err != nil {
-			return values, 0, fmt.Errorf("sqlite: table %q: %w", r.table.Name, err)
-		}
-		values = append(values, value)
-	}
-	return values, rowid, nil
-}
-
-// valueOf takes over a value that the driver has made for this row alone.
-func valueOf(v driver.Value) (sqlapi.Value, error) {
-	switch v := v.(type) {
-	case nil:
-		return sqlapi.Value{}, nil
-	case int64:
-		return sqlapi.IntegerValue(v), nil
-	case float64:
-		return sqlapi.RealValue(v), nil
-	case string:
-		return sqlapi.TextValue(v), nil
-	case []byte:
-		return sqlapi.BlobValue(unsafe.String(unsafe.SliceData(v), len(v))), nil //nolint:gosec // nobody else has v
-	default:
-		return sqlapi.Value{}, fmt.Errorf("the driver returned a %T", v)
-	}
+	r.row.After = values
+	err = decode(record, &r.row, nil)
+	return r.row.After, r.row.NewRowID, err
 }
 
 // Close implements sql.SnapshotRows of the API.
-func (r *snapshotRows) Close() error { return r.rows.Close() }
+func (r *snapshotRows) Close() error {
+	r.scan.Close()
+	return nil
+}

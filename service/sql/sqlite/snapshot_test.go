@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"io"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -229,4 +230,40 @@ func TestAsideRespectsQueryOnly(t *testing.T) {
 		return err
 	})
 	require.Equal(t, errs.PermissionDenied, errs.KindOf(err), err)
+}
+
+func TestRowsOfATableThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	s := snapshotOf(t, open(t))
+	_, err := s.Rows(&sqlapi.Table{Schema: "main", Name: "gone", Columns: []sqlapi.Column{{Name: "a"}}, HasRowID: true})
+	require.EqualError(t, err, `sqlite: table "gone": no such table: main.gone`)
+}
+
+func TestDamagedTable(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	mustExec(t, db.Pool(), `CREATE TABLE a (x); INSERT INTO a VALUES (zeroblob(3000)), (zeroblob(3000)), (zeroblob(3000)), (zeroblob(3000))`)
+	mustExec(t, db.Pool(), `PRAGMA wal_checkpoint(TRUNCATE)`)
+	var root, pageSize int64
+	require.NoError(t, db.Pool().QueryRowContext(t.Context(), `SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size`).Scan(&root, &pageSize))
+	var path string
+	require.NoError(t, db.Pool().QueryRowContext(t.Context(), `SELECT file FROM pragma_database_list`).Scan(&path))
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	_, err = file.WriteAt(make([]byte, pageSize), root*pageSize)
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+
+	s := snapshotOf(t, db)
+	tables, err := s.Tables()
+	require.NoError(t, err)
+	rows, err := s.Rows(tables[0])
+	require.NoError(t, err)
+	for err == nil {
+		_, _, err = rows.Next(nil)
+	}
+	require.EqualError(t, err, `sqlite: table "a": database disk image is malformed`)
+	_, _, again := rows.Next(nil)
+	require.Equal(t, err, again)
+	require.NoError(t, rows.Close())
 }
