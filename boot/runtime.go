@@ -105,7 +105,7 @@ func (r *runtime) sqliteDatabases() api.Listener {
 			}
 			return db, nil
 		}
-		return sql.NewService(e.ID, open, r.directory, r.log), nil
+		return guard(sql.NewService(e.ID, open, r.directory, r.log), e.config, r.dir), nil
 	})
 	return newServiceListener(r.supervisor, r.log, build, func(entry *api.Entry) func() {
 		return r.directory.Declare(entry.ID)

@@ -92,7 +92,7 @@ type besideConnector struct{ *connector }
 
 // Connect implements driver.Connector.
 func (c *besideConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	inner, err := openBeside(c.file, "rw")
+	inner, err := c.openBeside("rw")
 	if err != nil {
 		return nil, err
 	}
@@ -110,10 +110,13 @@ func (c *besideConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return inner, nil
 }
 
-// openBeside opens a plain connection to an existing file; mode is rw or ro,
+// openBeside opens a plain connection to the file that the writer has open; mode is rw or ro,
 // see https://www.sqlite.org/uri.html#recognized_query_parameters.
-func openBeside(file, mode string) (*sqlite3.SQLiteConn, error) {
-	dsn := fmt.Sprintf("file:%s?mode=%s&_busy_timeout=%d", (&url.URL{Path: file}).EscapedPath(), mode, besideTimeout.Milliseconds())
+func (c *connector) openBeside(mode string) (*sqlite3.SQLiteConn, error) {
+	if err := c.same.check(c.file); err != nil {
+		return nil, err
+	}
+	dsn := fmt.Sprintf("file:%s?mode=%s&_busy_timeout=%d", (&url.URL{Path: c.file}).EscapedPath(), mode, besideTimeout.Milliseconds())
 	return openPlain(dsn)
 }
 

@@ -24,6 +24,7 @@ type connector struct {
 	db   *DB
 	cfg  *sqlapi.SQLiteConfig
 	file string
+	same identity
 }
 
 // Driver implements driver.Connector.
@@ -31,6 +32,9 @@ func (c *connector) Driver() driver.Driver { return &sqlite3.SQLiteDriver{} }
 
 // Connect implements driver.Connector. The hooks go in before anything is prepared on the connection.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	if err := c.same.check(c.file); err != nil {
+		return nil, err
+	}
 	opened, err := c.Driver().Open(c.dsn())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.file, err)
@@ -48,6 +52,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err := c.configure(ctx, inner); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", c.file, err), conn.Close())
 	}
+	c.same.note(c.file)
 	return conn, nil
 }
 

@@ -30,7 +30,7 @@ func (db *DB) snapshot(ctx context.Context, pinned func() error) (*snapshot, err
 	if db.connector.file == sqlapi.InMemory {
 		return db.copyOfMemory(ctx, pinned)
 	}
-	reader, err := openBeside(db.connector.file, "ro")
+	reader, err := db.connector.openBeside("ro")
 	if err != nil {
 		return nil, err
 	}
