@@ -19,7 +19,7 @@ func TestStatementThatHasNotEndedComesAfterTheSnapshot(t *testing.T) {
 	_, err = prepared.ExecContext(t.Context())
 	require.NoError(t, err)
 	s := h.subscribe(cdcID, always)
-	require.NoError(t, prepared.Close())
+	require.NoError(t, prepared.Close()) //nolint:sqlclosecheck // closing is what ends it
 	h.user("third")
 	require.Equal(t, []string{
 		"1.0 snapshot users -> 1 first <nil> !", "2.0 insert users -> 2 second <nil> !", "3.0 insert users -> 3 third <nil> !",
