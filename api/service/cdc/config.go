@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -137,6 +138,9 @@ type PostgresConfig struct {
 	Subscriptions SubscriptionsConfig `yaml:"subscriptions"`
 }
 
+// A publication is named after the slot, with _pub behind it, and no name is longer than 63 bytes.
+const maxOwnSlotName = 63 - len("_pub")
+
 // SetDefaults implements registry.Config.
 func (c *PostgresConfig) SetDefaults() {
 	c.SnapshotFetchSize = 1000
@@ -163,6 +167,8 @@ func (c *PostgresConfig) Validate() error {
 	switch {
 	case c.Publication == "" && len(c.Tables) == 0:
 		p.Addf("publication", "is required, or tables: say what to capture")
+	case c.Publication == "" && len(c.SlotName) > maxOwnSlotName:
+		p.Addf("slot_name", "%q is longer than %d characters, and the publication made for tables is named after it", c.SlotName, maxOwnSlotName)
 	case c.Publication != "" && len(c.Tables) > 0:
 		p.Addf("tables", "give either publication or tables, not both")
 	}
@@ -183,6 +189,15 @@ func (c *PostgresConfig) Validate() error {
 	return p.Err()
 }
 
+// Address returns the connection fields.
+func (c *PostgresConfig) Address() *sql.PostgresAddress {
+	return &sql.PostgresAddress{
+		Host: c.Host, Port: c.Port, Database: c.Database, Username: c.Username, Password: c.Password,
+		HostEnv: c.HostEnv, PortEnv: c.PortEnv, DatabaseEnv: c.DatabaseEnv, UsernameEnv: c.UsernameEnv, PasswordEnv: c.PasswordEnv,
+		Options: c.Options,
+	}
+}
+
 func (c *PostgresConfig) validateConnection(p *registry.Problems) {
 	own := c.Host != "" || c.HostEnv != "" || c.Database != "" || c.DatabaseEnv != ""
 	switch {
@@ -191,22 +206,10 @@ func (c *PostgresConfig) validateConnection(p *registry.Problems) {
 	case !c.DBResource.IsZero() && own:
 		p.Addf("db_resource", "give either db_resource or the connection fields, not both")
 	}
-	if c.Port < 0 || c.Port > 65535 {
-		p.Addf("port", "%d is not a port", c.Port)
+	if own && (c.Host == "" && c.HostEnv == "" || c.Database == "" && c.DatabaseEnv == "") {
+		p.Addf("host", "give both host and database")
 	}
-	for _, twin := range []struct{ field, value, env string }{
-		{"host", c.Host, c.HostEnv},
-		{"database", c.Database, c.DatabaseEnv},
-		{"username", c.Username, c.UsernameEnv},
-		{"password", c.Password, c.PasswordEnv},
-	} {
-		if twin.value != "" && twin.env != "" {
-			p.Addf(twin.field+"_env", "give either %s or %s_env, not both", twin.field, twin.field)
-		}
-	}
-	if c.Port != 0 && c.PortEnv != "" {
-		p.Addf("port_env", "give either port or port_env, not both")
-	}
+	c.Address().Validate(p)
 }
 
 func validateTables(p *registry.Problems, tables []string) {

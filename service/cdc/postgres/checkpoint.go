@@ -1,0 +1,85 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pglogrepl"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/internal/sqlstate"
+)
+
+// checkpoint is the row of a slot in the table wippy_cdc_offsets of its database: what was taken for certain. The
+// server forgets what was confirmed to it last when it crashes; the table does not.
+type checkpoint struct {
+	slot string
+	db   *sql.DB
+	last pglogrepl.LSN
+}
+
+const (
+	createOffsets = `CREATE TABLE IF NOT EXISTS ` + api.OffsetsTable + ` (
+	slot text PRIMARY KEY, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now())`
+	findOffsets   = `SELECT to_regclass('` + api.OffsetsTable + `') IS NOT NULL`
+	selectOffsets = `SELECT lsn FROM ` + api.OffsetsTable + ` WHERE slot = $1`
+	writeOffsets  = `INSERT INTO ` + api.OffsetsTable + ` AS o (slot, lsn) VALUES ($1, $2)
+	ON CONFLICT (slot) DO UPDATE SET lsn = greatest(o.lsn, excluded.lsn), updated_at = now()`
+	deleteOffsets = `DELETE FROM ` + api.OffsetsTable + ` WHERE slot = $1`
+)
+
+// load returns the position that was saved last, false if there is none.
+func (c *checkpoint) load(ctx context.Context) (pglogrepl.LSN, bool, error) {
+	exists, err := c.exists(ctx)
+	if err != nil || !exists {
+		return 0, false, err
+	}
+	var lsn pglogrepl.LSN
+	err = c.db.QueryRowContext(ctx, selectOffsets, c.slot).Scan(&lsn)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	c.last = lsn
+	return lsn, err == nil, c.about(ctx, "read", err)
+}
+
+func (c *checkpoint) exists(ctx context.Context) (exists bool, err error) {
+	err = c.db.QueryRowContext(ctx, findOffsets).Scan(&exists)
+	return exists, c.about(ctx, "look for", err)
+}
+
+// save writes a position, if it is not what the table has already.
+func (c *checkpoint) save(ctx context.Context, lsn pglogrepl.LSN) error {
+	if lsn <= c.last {
+		return nil
+	}
+	_, err := c.db.ExecContext(ctx, writeOffsets, c.slot, lsn.String())
+	if sqlstate.Code(err) == "42P01" { // undefined_table
+		if _, err = c.db.ExecContext(ctx, createOffsets); err == nil {
+			_, err = c.db.ExecContext(ctx, writeOffsets, c.slot, lsn.String())
+		}
+	}
+	if err == nil {
+		c.last = lsn
+	}
+	return c.about(ctx, "write", err)
+}
+
+// forget deletes the row.
+func (c *checkpoint) forget(ctx context.Context) error {
+	exists, err := c.exists(ctx)
+	if err != nil || !exists {
+		return err
+	}
+	_, err = c.db.ExecContext(ctx, deleteOffsets, c.slot)
+	return c.about(ctx, "delete from", err)
+}
+
+func (c *checkpoint) about(ctx context.Context, step string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s %s: %w", step, api.OffsetsTable, classify(ctx, err))
+}

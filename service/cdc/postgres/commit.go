@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+const (
+	// How long a stream that takes nothing may hold up the backlog.
+	stallPatience = 10 * time.Second
+	// How often it is looked whether there is room for more.
+	roomInterval = 2 * time.Millisecond
+)
+
+// committed hands a transaction to the log.
+func (rx *receiver) committed(ctx context.Context, tx *transaction, lost error) error {
+	if tx.end <= rx.positions.confirmed {
+		return nil // it was taken before
+	}
+	rx.newest.Store(uint64(tx.end))
+	if lost != nil {
+		rx.Lose(lost)
+		rx.positions.pass(tx.end)
+		return nil
+	}
+	if tx.size() == 0 {
+		rx.positions.pass(tx.end)
+		return nil
+	}
+	if tx.at < rx.backlog {
+		if err := rx.room(ctx, tx.Size()); err != nil {
+			return err
+		}
+	}
+	index, kept := rx.Append(tx)
+	switch {
+	case kept:
+		rx.positions.append(index, tx.end)
+	case rx.source.config.OnIdle == "hold":
+		tx.drop()
+		return errPause // it is for the next stream
+	default:
+		rx.positions.pass(tx.end)
+	}
+	return nil
+}
+
+// room waits until the streams have read so much of the backlog that another transaction does not make one fall behind.
+// What was kept while nobody listened comes faster than anybody can read it, and nobody is held up if it comes
+// later. A stream that takes nothing at all is not waited for.
+func (rx *receiver) room(ctx context.Context, size int64) error {
+	tick := time.NewTicker(roomInterval)
+	defer tick.Stop()
+	last := int64(-1)
+	for {
+		var stats api.Stats
+		rx.Log.Measure(&stats)
+		if stats.LagBytes == 0 || stats.LagBytes+size <= rx.allowance() {
+			rx.stalled = time.Time{}
+			return nil
+		}
+		now := time.Now()
+		if stats.LagBytes != last || rx.stalled.IsZero() {
+			last, rx.stalled = stats.LagBytes, now
+		}
+		if now.Sub(rx.stalled) > stallPatience {
+			return nil
+		}
+		if now.After(rx.nextStatus) {
+			if err := rx.status(ctx, true); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if rx.hold() {
+			return errPause
+		}
+	}
+}
+
+// allowance is how far a stream may be behind while it reads the backlog: less than any default.
+func (rx *receiver) allowance() int64 {
+	return min(int64(rx.source.config.LogBytes), int64(api.DefaultMaxBytes)) / 2
+}
+
+// pause ends the sending. A slot of our own session must stay in it; otherwise a new connection is as good.
+func (r *run) pause(ctx context.Context) error {
+	stopping := ctx.Err() != nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	ended := r.confirm(ctx, false) == nil && r.endCopy(ctx)
+	if ended && !stopping {
+		return nil
+	}
+	hangUp(ctx, r.conn)
+	r.conn = nil
+	if r.source.config.Temporary && !stopping {
+		return errTemporaryLost
+	}
+	return nil
+}
+
+// endCopy tells the server to stop sending and reads what it has sent by then. It reports whether the connection can
+// be used for something else.
+func (r *run) endCopy(ctx context.Context) bool {
+	r.alarm.attach(nil)
+	deadline, _ := ctx.Deadline()
+	_ = r.conn.Conn().SetDeadline(deadline) // reading and writing will fail, too
+	defer func() { _ = r.conn.Conn().SetDeadline(time.Time{}) }()
+	r.conn.Frontend().Send(&pgproto3.CopyDone{})
+	if r.conn.Frontend().Flush() != nil {
+		return false
+	}
+	for {
+		message, err := r.conn.ReceiveMessage(context.Background()) //nolint:contextcheck // the deadline of the connection is ctx's
+		if err != nil {
+			return false
+		}
+		if _, ready := message.(*pgproto3.ReadyForQuery); ready {
+			return true
+		}
+	}
+}
+
+// farewell leaves behind what was taken, so that the next run repeats nothing.
+func (r *run) farewell(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+	defer cancel()
+	r.save(ctx)
+}

@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/internal/sqlstate"
+)
+
+// A server that does not answer for this long is not there.
+const connectTimeout = 10 * time.Second
+
+// endpoint is where a source's server is.
+type endpoint struct {
+	settings apisql.PostgresSettings
+	config   *pgx.ConnConfig
+}
+
+func newEndpoint(settings apisql.PostgresSettings) (*endpoint, error) {
+	config, err := pgx.ParseConfig(settings.ConnectionString())
+	if err != nil {
+		return nil, errs.New(errs.Invalid, "options: %w", err)
+	}
+	if settings.Password != "" {
+		config.Password = settings.Password
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "wippy"
+	}
+	return &endpoint{settings: settings, config: config}, nil
+}
+
+// side opens a small pool for everything but replication.
+func (e *endpoint) side() *sql.DB {
+	pool := stdlib.OpenDB(*e.config)
+	pool.SetMaxOpenConns(2)
+	pool.SetMaxIdleConns(1)
+	return pool
+}
+
+// replication opens a connection for replication. Values are written the same whatever the server is set to.
+func (e *endpoint) replication(ctx context.Context) (*pgconn.PgConn, error) {
+	config := e.config.Config.Copy()
+	maps.Copy(config.RuntimeParams, map[string]string{
+		"replication": "database", "client_encoding": "UTF8", "DateStyle": "ISO", "IntervalStyle": "postgres",
+		"TimeZone": "UTC", "extra_float_digits": "3", "bytea_output": "hex",
+	})
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, classify(ctx, err)
+	}
+	return conn, nil
+}
+
+// classify gives an error of the server, or of the way to it, its kind. A connection that fails is worth another try,
+// whatever the reason.
+func classify(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if _, classified := errors.AsType[*errs.Error](err); classified {
+		return err
+	}
+	kind := sqlstate.Kind(err)
+	if kind == errs.Unknown {
+		kind = errs.Unavailable
+	}
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	return &errs.Error{Kind: kind, Again: connecting || kind == errs.Unavailable || kind == errs.Conflict || kind == errs.Timeout, Err: err}
+}
+
+// hangUp closes a connection. The server may be gone.
+func hangUp(ctx context.Context, conn *pgconn.PgConn) {
+	if conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // whatever is wrong with it, it is closed
+	<-conn.CleanupDone()
+}

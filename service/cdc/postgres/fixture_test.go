@@ -1,0 +1,178 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/internal/pgtest"
+	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+	"github.com/wippy-cdc/runtime/service/resource"
+)
+
+// patience bounds what a test waits for that must happen.
+const patience = 60 * time.Second
+
+var cdcID = registry.ID{Namespace: "app", Name: "cdc"}
+
+// house is what a source lives in.
+type house struct {
+	*pgtest.Database
+	t         testing.TB
+	catalog   *cdc.Catalog
+	directory *resource.Directory
+	log       strings.Builder
+}
+
+// newHouse makes a database with two tables.
+func newHouse(tb testing.TB) *house {
+	tb.Helper()
+	return in(tb, pgtest.New(tb))
+}
+
+func in(tb testing.TB, db *pgtest.Database) *house {
+	tb.Helper()
+	h := &house{Database: db, t: tb, catalog: cdc.NewCatalog(), directory: resource.New()}
+	h.exec("CREATE TABLE users (id bigint PRIMARY KEY, name text); CREATE TABLE orders (id int PRIMARY KEY, item text)")
+	return h
+}
+
+func (h *house) exec(statements string) { h.t.Helper(); h.Exec(h.t, statements) }
+
+// transact runs statements in one transaction.
+func (h *house) transact(statements ...string) { h.t.Helper(); h.Transact(h.t, statements...) }
+
+// config returns the configuration of a source of tables, or of all if there are none.
+func (h *house) config(tables ...string) *apicdc.PostgresConfig {
+	c := new(apicdc.PostgresConfig)
+	c.SetDefaults()
+	c.Host, c.Port, c.Username, c.Password = h.Address()
+	c.Database, c.SlotName, c.Tables = h.Name, h.Name, tables
+	if len(tables) == 0 {
+		c.Publication = "everything"
+		h.exec("DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_publication WHERE pubname = 'everything') THEN " +
+			"CREATE PUBLICATION everything FOR ALL TABLES; END IF; END $$")
+	}
+	c.StandbyInterval, c.StatusInterval = unit.Duration(200*time.Millisecond), unit.Duration(300*time.Millisecond)
+	c.Subscriptions.MaxBytes = 1 << 40
+	return c
+}
+
+// source declares a source and returns it.
+func (h *house) source(config *apicdc.PostgresConfig) *postgres.Source {
+	h.t.Helper()
+	require.NoError(h.t, config.Validate())
+	h.catalog.Declare(postgres.Declaration(cdcID, config))
+	return postgres.NewSource(cdcID, config, postgres.Settings{
+		Catalog: h.catalog, Directory: h.directory, Logger: slog.New(slog.DiscardHandler),
+		LookupEnv: func(string) (string, bool) { return "", false },
+	})
+}
+
+// served is a source that is being served.
+type served struct {
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// stop stops the source and waits for it.
+func (s *served) stop() error {
+	s.cancel()
+	return <-s.ended
+}
+
+// serve serves a source until the test ends, and waits until it is ready.
+func (h *house) serve(source *postgres.Source) *served {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
+	s := &served{cancel: cancel, ended: make(chan error, 1)}
+	ready, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		s.ended <- source.Serve(ctx, func() { close(ready) })
+	}()
+	h.t.Cleanup(func() { cancel(); <-done })
+	select {
+	case <-ready:
+	case <-done:
+		require.NoError(h.t, <-s.ended, "the source ended before it was ready")
+	}
+	return s
+}
+
+// refusal serves a source that must not get ready, and returns why.
+func (h *house) refusal(config *apicdc.PostgresConfig) error {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	err := h.source(config).Serve(ctx, func() { h.t.Error("ready") })
+	require.Error(h.t, err)
+	require.NotContains(h.t, err.Error(), pgtest.Password)
+	return err
+}
+
+func (h *house) subscribe(opts apicdc.StreamOptions) apicdc.Stream {
+	h.t.Helper()
+	s, err := h.catalog.Subscribe(h.t.Context(), cdcID, opts)
+	require.NoError(h.t, err)
+	h.t.Cleanup(s.Close)
+	return s
+}
+
+func (h *house) info() apicdc.SourceInfo {
+	info, known := h.catalog.Source(cdcID)
+	require.True(h.t, known)
+	return info
+}
+
+func take(tb testing.TB, s apicdc.Stream, n int) []*apicdc.Change {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	defer cancel()
+	changes := make([]*apicdc.Change, n)
+	for i := range changes {
+		c, err := s.Next(ctx)
+		require.NoError(tb, err, "change %d of %d", i, n)
+		changes[i] = c
+	}
+	return changes
+}
+
+// lines describes changes: index op relation before -> after, and a ! on the last of its transaction.
+func lines(changes []*apicdc.Change) []string {
+	all := make([]string, len(changes))
+	for i, c := range changes {
+		all[i] = fmt.Sprintf("%d %s %s%s ->%s", c.Index, c.Op, c.Table.Name, image(c.Before), image(c.After))
+		if len(c.Unchanged) > 0 {
+			all[i] += fmt.Sprint(" unchanged ", c.Unchanged)
+		}
+		if c.Last {
+			all[i] += " !"
+		}
+	}
+	return all
+}
+
+func image(row []apisql.Value) string {
+	var text strings.Builder
+	for _, v := range row {
+		fmt.Fprintf(&text, " %v", v.Any())
+	}
+	return text.String()
+}
+
+// eventually waits until f is true.
+func eventually(tb testing.TB, f func() bool, message string) {
+	tb.Helper()
+	require.Eventually(tb, f, patience, 10*time.Millisecond, message)
+}

@@ -1,0 +1,247 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/internal/sqlstate"
+)
+
+const (
+	// How long a slot may be in use when it is wanted: by our own connection that the server has yet to notice the end
+	// of, for instance.
+	busyPatience = 5 * time.Second
+	// After so many standby intervals without a word the server is taken for gone.
+	silentIntervals = 3
+)
+
+// errPause says that reading ends for now: nobody listens any more.
+var errPause = errors.New("pause")
+
+// errTemporaryLost says that a temporary slot has gone with its connection.
+var errTemporaryLost = errs.New(errs.Unavailable, "the temporary slot is gone: the server did not stop sending in time")
+
+// receiver is the reading of a slot from one START_REPLICATION on.
+type receiver struct {
+	*run
+	decoder *decoder
+	// nextStatus is when the next status is due, nextTick when the checkpoint is, heard when the server was heard last.
+	nextStatus, nextTick, heard time.Time
+	// backlog is the position up to which changes have committed before: they come as fast as the server reads them.
+	backlog pglogrepl.LSN
+	// stalled is since when a stream holds up the backlog.
+	stalled time.Time
+}
+
+// receive reads until ctx is done, or until nobody listens and the source is to hold.
+func (r *run) receive(ctx context.Context) error {
+	if err := r.reconnect(ctx); err != nil {
+		return err
+	}
+	system, err := pglogrepl.IdentifySystem(ctx, r.conn)
+	if err != nil {
+		return classify(ctx, err)
+	}
+	r.positions.startAt(0)
+	if err := r.start(ctx); err != nil {
+		return err
+	}
+	rx := &receiver{run: r, decoder: newDecoder(&r.origin), backlog: system.XLogPos, heard: time.Now()}
+	rx.decoder.describe, rx.decoder.commit = describer(r.db), rx.committed
+	defer rx.decoder.close()
+	r.alarm.attach(r.conn.Conn())
+	defer r.alarm.attach(nil)
+	defer context.AfterFunc(ctx, r.alarm.ring)()
+	rx.nextTick = time.Now().Add(r.source.config.StatusInterval.Std())
+	err = rx.loop(ctx)
+	if ctx.Err() != nil || errors.Is(err, errPause) {
+		r.positions.update(r.Progress())
+		return r.pause(ctx)
+	}
+	return err
+}
+
+// start makes the server send, from the position that is confirmed.
+func (r *run) start(ctx context.Context) error {
+	config := r.source.config
+	arguments := []string{"proto_version '1'", "publication_names " + literal(quote(publicationOf(config)))}
+	if config.Streaming {
+		if r.server.version < 140000 {
+			return errs.New(errs.Invalid, "streaming: the server is version %d, and streams from version 14 on: remove the field streaming", r.server.version/10000)
+		}
+		arguments[0] = "proto_version '2'"
+		arguments = append(arguments, "streaming 'on'")
+	}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := pglogrepl.StartReplication(ctx, r.conn, quote(config.SlotName), r.positions.confirmed,
+			pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication, PluginArgs: arguments})
+		if err == nil {
+			return struct{}{}, nil
+		}
+		if !busy(err) {
+			return struct{}{}, backoff.Permanent(r.notStarted(ctx, err))
+		}
+		// What follows the error must be read before the connection can be used again.
+		err = errBusy(ctx, r.db, config.SlotName)
+		hangUp(ctx, r.conn)
+		r.conn = nil
+		if again := r.reconnect(ctx); again != nil {
+			return struct{}{}, backoff.Permanent(again)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: 20 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: time.Second,
+	}), backoff.WithMaxElapsedTime(busyPatience))
+	return err
+}
+
+// notStarted says why the server does not send.
+func (r *run) notStarted(ctx context.Context, err error) error {
+	name := r.source.config.SlotName
+	switch sqlstate.Code(err) {
+	case "42704": // undefined_object
+		return errs.New(errs.Unavailable, "slot %q does not exist any more: %w", name, err)
+	case "55000": // object_not_in_prerequisite_state
+		if now, lookErr := lookSlot(ctx, r.db, name); lookErr == nil && now.status == "lost" {
+			return errInvalidated(name)
+		}
+	}
+	return fmt.Errorf("start reading slot %q: %w", name, classify(ctx, err))
+}
+
+// loop takes what the server sends.
+func (rx *receiver) loop(ctx context.Context) error {
+	if err := rx.status(ctx, true); err != nil {
+		return err
+	}
+	for {
+		armed := rx.alarm.set(rx.nextStatus)
+		if err := rx.look(ctx); err != nil {
+			return err
+		}
+		if !armed {
+			continue
+		}
+		if err := rx.drain(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// drain takes messages until the alarm goes off.
+func (rx *receiver) drain(ctx context.Context) error {
+	for {
+		// The deadline of the connection ends the waiting: a context would cost a goroutine for each message.
+		message, err := rx.conn.ReceiveMessage(context.Background()) //nolint:contextcheck // see above
+		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+			return nil
+		}
+		if err != nil {
+			return errs.New(errs.Unavailable, "the connection to the server was lost: %w", err)
+		}
+		rx.heard = time.Now()
+		if err := rx.take(ctx, message); err != nil {
+			return err
+		}
+		if rx.heard.After(rx.nextStatus) {
+			return nil
+		}
+	}
+}
+
+// look does what is due, and says whether reading must end.
+func (rx *receiver) look(ctx context.Context) error {
+	switch now := time.Now(); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case rx.hold():
+		return errPause
+	case now.Sub(rx.heard) > silentIntervals*rx.source.config.StandbyInterval.Std():
+		return errs.New(errs.Unavailable, "the server has not answered for %s", now.Sub(rx.heard).Round(time.Second))
+	case now.Before(rx.nextStatus):
+		return nil
+	case now.After(rx.nextTick):
+		rx.nextTick = now.Add(rx.source.config.StatusInterval.Std())
+		rx.positions.update(rx.Progress())
+		rx.tick(ctx)
+	}
+	return rx.status(ctx, true)
+}
+
+// status tells the server what was confirmed, and asks it for an answer if ask is set.
+func (rx *receiver) status(ctx context.Context, ask bool) error {
+	if rx.source.config.OnIdle == "discard" && !rx.Watched() {
+		rx.positions.discard()
+	} else {
+		rx.positions.update(rx.Progress())
+	}
+	rx.nextStatus = time.Now().Add(rx.source.config.StandbyInterval.Std())
+	return rx.confirm(ctx, ask)
+}
+
+// confirm sends the confirmed position.
+func (r *run) confirm(ctx context.Context, ask bool) error {
+	_ = r.conn.Conn().SetWriteDeadline(time.Now().Add(connectTimeout)) // writing will fail, too
+	lsn := r.positions.confirmed
+	err := pglogrepl.SendStandbyStatusUpdate(ctx, r.conn, pglogrepl.StandbyStatusUpdate{
+		WALWritePosition: lsn, WALFlushPosition: lsn, WALApplyPosition: lsn, ReplyRequested: ask,
+	})
+	if err != nil {
+		return errs.New(errs.Unavailable, "the connection to the server was lost: %w", err)
+	}
+	return nil
+}
+
+// take takes one message.
+func (rx *receiver) take(ctx context.Context, message pgproto3.BackendMessage) error {
+	switch m := message.(type) {
+	case *pgproto3.CopyData:
+		return rx.data(ctx, m.Data)
+	case *pgproto3.ErrorResponse:
+		return rx.notStarted(ctx, pgconn.ErrorResponseToPgError(m))
+	case *pgproto3.CopyDone:
+		return errs.New(errs.Unavailable, "the server has ended the replication")
+	default:
+		return nil
+	}
+}
+
+func (rx *receiver) data(ctx context.Context, data []byte) error {
+	if len(data) == 0 {
+		return nil
+	}
+	switch data[0] {
+	case pglogrepl.PrimaryKeepaliveMessageByteID:
+		alive, err := pglogrepl.ParsePrimaryKeepaliveMessage(data[1:])
+		if err != nil {
+			return err
+		}
+		if !rx.decoder.open() {
+			rx.positions.pass(alive.ServerWALEnd)
+		}
+		if alive.ReplyRequested {
+			return rx.status(ctx, false)
+		}
+	case pglogrepl.XLogDataByteID:
+		x, err := pglogrepl.ParseXLogData(data[1:])
+		if err != nil {
+			return err
+		}
+		if err := rx.decoder.decode(ctx, x.WALData); err != nil {
+			if errors.Is(err, errPause) {
+				return err
+			}
+			return errs.New(errs.Unavailable, "read what the server has sent at %s: %w", x.WALStart, err)
+		}
+	}
+	return nil
+}
