@@ -143,6 +143,7 @@ entries:
     host: localhost
     database: d
     password: hunter2
+    options: {sslmode: perhaps}
     slot_name: s
     publication: p
     lifecycle: {auto_start: true}
@@ -151,7 +152,7 @@ entries:
 	require.ErrorContains(t, err, "app:db: ")
 	require.ErrorContains(t, err, "is a directory")
 	require.ErrorContains(t, err, "app:cdc: not started: requires app:db, which failed")
-	require.ErrorContains(t, err, "app:pg: db.cdc.postgres sources are not available in this version")
+	require.ErrorContains(t, err, "app:pg: cdc: source \"app:pg\": options: ")
 	require.NotContains(t, err.Error()+f.log.String(), "hunter2")
 }
 

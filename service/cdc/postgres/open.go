@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/jackc/pglogrepl"
@@ -89,40 +88,4 @@ func (r *run) reportGap(ctx context.Context, found bool, saved, first pglogrepl.
 		r.source.logger().WarnContext(ctx, "the slot was gone and was made anew: what has committed in between was not captured",
 			"slot", r.source.config.SlotName, "from", saved.String(), "to", first.String())
 	}
-}
-
-// Forget drops what the source of a deleted entry has left on its server: slot, publication of its own and checkpoint.
-// The source must have ended. What is in use is an error worth another try.
-func (s *Source) Forget(ctx context.Context) error {
-	at, err := s.endpoint()
-	if err != nil {
-		return s.about(fmt.Errorf("forget: %w", err))
-	}
-	db := at.side()
-	defer func() { _ = db.Close() }()
-	return s.about(s.forget(ctx, db))
-}
-
-func (s *Source) forget(ctx context.Context, db *sql.DB) error {
-	now, err := lookSlot(ctx, db, s.config.SlotName)
-	if err != nil {
-		return fmt.Errorf("forget: %w", err)
-	}
-	if now.exists && now.plugin == plugin {
-		_, err := db.ExecContext(ctx, "SELECT pg_drop_replication_slot($1)", s.config.SlotName)
-		if busy(err) {
-			err = errBusy(ctx, db, s.config.SlotName)
-		}
-		if err != nil {
-			return fmt.Errorf("drop slot %q: %w", s.config.SlotName, classify(ctx, err))
-		}
-	}
-	if s.config.Publication == "" {
-		name := publicationOf(s.config)
-		if _, err := db.ExecContext(ctx, "DROP PUBLICATION IF EXISTS "+quote(name)); err != nil {
-			return fmt.Errorf("drop publication %q: %w", name, classify(ctx, err))
-		}
-	}
-	c := checkpoint{slot: s.config.SlotName, db: db}
-	return c.forget(ctx)
 }
