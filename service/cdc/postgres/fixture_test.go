@@ -31,7 +31,6 @@ type house struct {
 	t         testing.TB
 	catalog   *cdc.Catalog
 	directory *resource.Directory
-	log       strings.Builder
 }
 
 // newHouse makes a database with two tables.
@@ -73,10 +72,14 @@ func (h *house) source(config *apicdc.PostgresConfig) *postgres.Source {
 	h.t.Helper()
 	require.NoError(h.t, config.Validate())
 	h.catalog.Declare(postgres.Declaration(cdcID, config))
-	return postgres.NewSource(cdcID, config, postgres.Settings{
+	return postgres.NewSource(cdcID, config, h.settings())
+}
+
+func (h *house) settings() postgres.Settings {
+	return postgres.Settings{
 		Catalog: h.catalog, Directory: h.directory, Logger: slog.New(slog.DiscardHandler),
 		LookupEnv: func(string) (string, bool) { return "", false },
-	})
+	}
 }
 
 // served is a source that is being served.

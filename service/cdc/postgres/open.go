@@ -9,38 +9,42 @@ import (
 	"github.com/wippy-cdc/runtime/service/cdc"
 )
 
-// open connects to the server, checks it, and sees to it that publication and slot exist.
-func (s *Source) open(ctx context.Context, book *cdc.Run) (r *run, err error) {
+// open connects to the server and prepares everything for a run, which must be closed.
+func (s *Source) open(ctx context.Context, book *cdc.Run) (*run, error) {
 	at, err := s.endpoint()
 	if err != nil {
 		return nil, err
 	}
 	db := at.side()
-	r = &run{source: s, endpoint: at, db: db, checkpoint: checkpoint{slot: s.config.SlotName, db: db}, woken: make(chan struct{}, 1)}
-	defer func() {
-		if err != nil {
-			r.close(ctx)
-		}
-	}()
-	if err := db.PingContext(ctx); err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", at.settings, classify(ctx, err))
+	r := &run{
+		source: s, endpoint: at, db: db, checkpoint: checkpoint{slot: s.config.SlotName, db: db},
+		bootstraps: s.config.Snapshot, woken: make(chan struct{}, 1),
 	}
-	if r.server, err = inspect(ctx, db); err != nil {
-		return nil, err
-	}
-	if err := preparePublication(ctx, db, s.config); err != nil {
-		return nil, err
-	}
-	if err := r.prepareSlot(ctx); err != nil {
+	if err := r.prepare(ctx); err != nil {
+		r.close(ctx)
 		return nil, err
 	}
 	r.origin = origin{source: s.id, generation: r.server.generation, counters: book.Counters()}
-	r.bootstraps = s.config.Snapshot
 	r.Log = cdc.NewLog(cdc.LogSettings{
 		Source: s.id, Tables: s.config.Tables, Bytes: s.config.LogBytes, Subscriptions: s.config.Subscriptions,
 		Counters: book.Counters(),
 	})
 	return r, nil
+}
+
+// prepare checks the server, and sees to it that publication and slot exist. The publication comes first: a slot
+// decodes WAL with the catalogs of its time.
+func (r *run) prepare(ctx context.Context) (err error) {
+	if err := r.db.PingContext(ctx); err != nil {
+		return fmt.Errorf("connect to %s: %w", r.endpoint.settings, classify(ctx, err))
+	}
+	if r.server, err = inspect(ctx, r.db); err != nil {
+		return err
+	}
+	if err := preparePublication(ctx, r.db, r.source.config); err != nil {
+		return err
+	}
+	return r.prepareSlot(ctx)
 }
 
 // prepareSlot connects for replication, and finds or makes the slot. The source goes on from what was confirmed last: the
