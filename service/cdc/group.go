@@ -57,7 +57,7 @@ func (l *Log) remove(c *cursor) {
 		return
 	}
 	if len(l.cursors) == 1 {
-		l.parting = l.progressOf(c)
+		l.part(c)
 	}
 	l.setCursors(cut(l.cursors, i))
 	g := c.group

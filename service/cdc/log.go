@@ -48,8 +48,11 @@ type Log struct {
 	busy int
 	// closed is why the log is closed, nil while it is open.
 	closed error
-	// parting is the progress of the stream that left last, if none is open.
+	// parting is what Parting returns, watch what Progress tells; written says that something was appended since watch
+	// changed.
 	parting Progress
+	watch   uint64
+	written bool
 }
 
 // NewLog returns an empty log, which must be closed.
@@ -74,13 +77,21 @@ func (l *Log) Watched() bool { return l.streams.Load() > 0 }
 // however many streams there are. If the bound is exceeded the oldest transactions leave, and streams that have
 // not read them end. Without streams nothing is kept. Append returns the index of the transaction, and whether it was
 // kept.
-func (l *Log) Append(tx Transaction) (index uint64, kept bool) {
+func (l *Log) Append(tx Transaction) (index uint64, kept bool) { return l.append(tx, nil) }
+
+// AppendDuring is Append, but keeps nothing if the log has ceased to be watched since Progress told that Watch was watch.
+func (l *Log) AppendDuring(watch uint64, tx Transaction) (index uint64, kept bool) {
+	return l.append(tx, &watch)
+}
+
+func (l *Log) append(tx Transaction, watch *uint64) (index uint64, kept bool) {
 	size := tx.Size()
 	l.mu.Lock()
-	if len(l.cursors) == 0 {
+	if len(l.cursors) == 0 || watch != nil && *watch != l.watch {
 		l.mu.Unlock()
 		return 0, false
 	}
+	l.written = true
 	l.total += size
 	index = l.ring.next
 	l.ring.push(slot{tx: tx, size: size, end: l.total})

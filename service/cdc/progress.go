@@ -1,7 +1,10 @@
 package cdc
 
-// Progress is how far the open streams have got. With none open it is how far the one that left last had got.
+// Progress is how far the streams have got.
 type Progress struct {
+	// Watch counts the times that a log ceased to be watched. While it stays the same, there was no moment without a stream
+	// between two that had one.
+	Watch uint64
 	// Streams is how many are open.
 	Streams int
 	// Passed is the index of the first transaction that a stream may still deliver something of, among the streams whose
@@ -14,18 +17,40 @@ type Progress struct {
 }
 
 // Progress tells what all open streams have taken: the transactions before index Passed and, if Behind is set, of a
-// sequence up to Taken.
+// sequence up to Taken. With none open it is Parting.
 func (l *Log) Progress() Progress {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.cursors) == 0 {
-		return l.parting
+		return l.parted()
 	}
-	all := Progress{Streams: len(l.cursors), Passed: l.ring.next}
+	all := Progress{Watch: l.watch, Streams: len(l.cursors), Passed: l.ring.next}
 	for _, c := range l.cursors {
 		all.include(l.progressOf(c))
 	}
 	return all
+}
+
+// Parting is the progress of the stream that was the last to leave the log, the last time that something had been
+// appended for it.
+func (l *Log) Parting() Progress {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.parted()
+}
+
+// parted is Parting. l.mu must be held.
+func (l *Log) parted() Progress {
+	p := l.parting
+	p.Watch = l.watch
+	return p
+}
+
+// part notes that c is the last one and leaves. l.mu must be held.
+func (l *Log) part(c *cursor) {
+	if l.watch++; l.written {
+		l.parting, l.written = l.progressOf(c), false
+	}
 }
 
 func (p *Progress) include(one Progress) {

@@ -44,7 +44,19 @@ func TestProgressIsThatOfTheSlowestReader(t *testing.T) {
 		w.commit(10, inserts(0, 1)...)
 		synctest.Wait()
 		slow.Close()
-		require.Equal(t, cdc.Progress{Passed: 5, Behind: true, Taken: 5}, log.Progress(), "the last one has left one to take")
+		parting := cdc.Progress{Watch: 1, Passed: 5, Behind: true, Taken: 5}
+		require.Equal(t, parting, log.Progress(), "the last one has left one to take")
+		_, kept = log.AppendDuring(1, w.make(10, inserts(0, 1)...))
+		require.False(t, kept, "there is no stream")
+		subscribe(t, log, api.StreamOptions{}).Close()
+		parting.Watch = 2
+		require.Equal(t, parting, log.Progress(), "there was nothing for this one")
+		subscribe(t, log, api.StreamOptions{})
+		require.Equal(t, parting, log.Parting())
+		_, kept = log.AppendDuring(1, w.make(10, inserts(0, 1)...))
+		require.False(t, kept, "the log was left in between")
+		_, kept = log.AppendDuring(2, w.make(10, inserts(0, 1)...))
+		require.True(t, kept)
 	})
 }
 

@@ -32,20 +32,32 @@ func (rx *receiver) committed(ctx context.Context, tx *transaction, lost error) 
 		return nil
 	}
 	if tx.at < rx.backlog {
-		if err := rx.room(ctx, tx.Size()); err != nil {
+		err := rx.room(ctx, tx.Size())
+		rx.heard = time.Now() // nobody has listened meanwhile
+		if err != nil {
 			return err
 		}
 	}
-	index, kept := rx.Append(tx)
-	switch {
-	case kept:
-		rx.positions.append(index, tx.end)
-	case rx.source.config.OnIdle == "hold":
-		tx.drop()
-		return errPause // it is for the next stream
-	default:
-		rx.positions.pass(tx.end)
+	return rx.append(tx)
+}
+
+// append appends a transaction. If the source holds, it is for those who have been listening since it began to read:
+// for the next ones, everything that was not taken is read again.
+func (rx *receiver) append(tx *transaction) error {
+	if rx.discards() {
+		if index, kept := rx.Append(tx); kept {
+			rx.positions.append(index, tx.end)
+		} else {
+			rx.positions.pass(tx.end)
+		}
+		return nil
 	}
+	index, kept := rx.AppendDuring(rx.watch, tx)
+	if !kept {
+		tx.drop()
+		return errPause
+	}
+	rx.positions.append(index, tx.end)
 	return nil
 }
 
@@ -91,41 +103,34 @@ func (rx *receiver) allowance() int64 {
 	return min(int64(rx.source.config.LogBytes), int64(api.DefaultMaxBytes)) / 2
 }
 
-// pause ends the sending. A slot of our own session must stay in it; otherwise a new connection is as good.
-func (r *run) pause(ctx context.Context) error {
-	stopping := ctx.Err() != nil
+// pause ends the sending, in good order so that the server takes note of what was confirmed. The connection cannot be
+// used again: a server does not start sending a second time on the same one.
+func (r *run) pause(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	ended := r.confirm(ctx, false) == nil && r.endCopy(ctx)
-	if ended && !stopping {
-		return nil
+	if r.confirm(ctx, false) == nil {
+		r.endCopy(ctx)
 	}
 	hangUp(ctx, r.conn)
 	r.conn = nil
-	if r.source.config.Temporary && !stopping {
-		return errTemporaryLost
-	}
-	return nil
 }
 
-// endCopy tells the server to stop sending and reads what it has sent by then. It reports whether the connection can
-// be used for something else.
-func (r *run) endCopy(ctx context.Context) bool {
+// endCopy tells the server to stop sending and reads what it has sent by then.
+func (r *run) endCopy(ctx context.Context) {
 	r.alarm.attach(nil)
 	deadline, _ := ctx.Deadline()
 	_ = r.conn.Conn().SetDeadline(deadline) // reading and writing will fail, too
-	defer func() { _ = r.conn.Conn().SetDeadline(time.Time{}) }()
 	r.conn.Frontend().Send(&pgproto3.CopyDone{})
 	if r.conn.Frontend().Flush() != nil {
-		return false
+		return
 	}
 	for {
 		message, err := r.conn.ReceiveMessage(context.Background()) //nolint:contextcheck // the deadline of the connection is ctx's
 		if err != nil {
-			return false
+			return
 		}
 		if _, ready := message.(*pgproto3.ReadyForQuery); ready {
-			return true
+			return
 		}
 	}
 }

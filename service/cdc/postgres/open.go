@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pglogrepl"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/service/cdc"
 )
 
@@ -69,7 +70,10 @@ func (r *run) prepareSlot(ctx context.Context) error {
 	}
 	saved, found, err := r.checkpoint.load(ctx)
 	if err != nil {
-		return err
+		if errs.Retryable(err) || ctx.Err() != nil {
+			return err
+		}
+		r.unsavedBecause(ctx, err)
 	}
 	if now.exists {
 		r.bootstrapped = found

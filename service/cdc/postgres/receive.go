@@ -20,15 +20,13 @@ const (
 	// How long a slot may be in use when it is wanted: by our own connection that the server has yet to notice the end
 	// of, for instance.
 	busyPatience = 5 * time.Second
-	// After so many standby intervals without a word the server is taken for gone.
+	// After so many standby intervals without a word the server is taken for gone, but not before this time.
 	silentIntervals = 3
+	leastSilence    = 5 * time.Second
 )
 
 // errPause says that reading ends for now: nobody listens any more.
 var errPause = errors.New("pause")
-
-// errTemporaryLost says that a temporary slot has gone with its connection.
-var errTemporaryLost = errs.New(errs.Unavailable, "the temporary slot is gone: the server did not stop sending in time")
 
 // receiver is the reading of a slot from one START_REPLICATION on.
 type receiver struct {
@@ -52,6 +50,7 @@ func (r *run) receive(ctx context.Context) error {
 		return classify(ctx, err)
 	}
 	r.positions.startAt(0)
+	r.watch = r.Progress().Watch
 	if err := r.start(ctx); err != nil {
 		return err
 	}
@@ -64,8 +63,9 @@ func (r *run) receive(ctx context.Context) error {
 	rx.nextTick = time.Now().Add(r.source.config.StatusInterval.Std())
 	err = rx.loop(ctx)
 	if ctx.Err() != nil || errors.Is(err, errPause) {
-		r.positions.update(r.Progress())
-		return r.pause(ctx)
+		r.advance()
+		r.pause(ctx)
+		return nil
 	}
 	return err
 }
@@ -163,27 +163,24 @@ func (rx *receiver) look(ctx context.Context) error {
 	switch now := time.Now(); {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case rx.hold():
+	case rx.hold(), !rx.discards() && rx.Progress().Watch != rx.watch:
 		return errPause
-	case now.Sub(rx.heard) > silentIntervals*rx.source.config.StandbyInterval.Std():
+	case now.Sub(rx.heard) > max(leastSilence, silentIntervals*rx.source.config.StandbyInterval.Std()):
 		return errs.New(errs.Unavailable, "the server has not answered for %s", now.Sub(rx.heard).Round(time.Second))
 	case now.Before(rx.nextStatus):
 		return nil
 	case now.After(rx.nextTick):
 		rx.nextTick = now.Add(rx.source.config.StatusInterval.Std())
-		rx.positions.update(rx.Progress())
+		rx.advance()
 		rx.tick(ctx)
+		rx.heard = rx.heard.Add(time.Since(now)) // nobody has listened meanwhile
 	}
 	return rx.status(ctx, true)
 }
 
 // status tells the server what was confirmed, and asks it for an answer if ask is set.
 func (rx *receiver) status(ctx context.Context, ask bool) error {
-	if rx.source.config.OnIdle == "discard" && !rx.Watched() {
-		rx.positions.discard()
-	} else {
-		rx.positions.update(rx.Progress())
-	}
+	rx.advance()
 	rx.nextStatus = time.Now().Add(rx.source.config.StandbyInterval.Std())
 	return rx.confirm(ctx, ask)
 }

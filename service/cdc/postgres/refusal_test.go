@@ -14,7 +14,6 @@ import (
 )
 
 func TestWhatASourceRefuses(t *testing.T) {
-	t.Parallel()
 	h := newHouse(t)
 	h.Role(t, h.Name+"_plain", "open-sesame", "")
 	h.exec("SELECT pg_create_physical_replication_slot('" + h.Name + "_physical')")

@@ -30,6 +30,8 @@ type run struct {
 	alarm      alarm
 	positions  positions
 	checkpoint checkpoint
+	// watch tells for whom the slot is read: for those that listen while Progress.Watch is this.
+	watch uint64
 
 	// bootstraps is whether streams begin with a snapshot by default, until one was delivered in full.
 	bootstraps bool
@@ -108,7 +110,26 @@ func (r *run) close(ctx context.Context) {
 }
 
 // hold reports whether the source must not read now.
-func (r *run) hold() bool { return r.source.config.OnIdle == "hold" && !r.Watched() }
+func (r *run) hold() bool { return !r.discards() && !r.Watched() }
+
+// discards reports whether the source reads on while nobody listens. A temporary slot goes with its connection, on which
+// the server starts sending only once: there is no way to hold.
+func (r *run) discards() bool {
+	return r.source.config.OnIdle == "discard" || r.source.config.Temporary
+}
+
+// advance notes what was taken by now.
+func (r *run) advance() {
+	now := r.Progress()
+	switch {
+	case r.discards() && now.Streams == 0:
+		r.positions.discard()
+	case !r.discards() && now.Watch != r.watch:
+		r.positions.update(r.Parting()) // those who listen now are not those that it was read for
+	default:
+		r.positions.update(now)
+	}
+}
 
 // serve reads the slot, as long as somebody listens if it is to hold otherwise.
 func (r *run) serve(ctx context.Context) error {
@@ -199,12 +220,17 @@ func (r *run) save(ctx context.Context) {
 	}
 	err := r.checkpoint.save(ctx, lsn)
 	if err != nil {
-		if r.unsaved.Swap(&err) == nil {
-			r.source.logger().WarnContext(ctx, "the checkpoint cannot be written", "error", err)
-		}
+		r.unsavedBecause(ctx, err)
 		return
 	}
 	r.unsaved.Store(nil)
+}
+
+// unsavedBecause notes why there is no checkpoint, and says so once.
+func (r *run) unsavedBecause(ctx context.Context, err error) {
+	if r.unsaved.Swap(&err) == nil {
+		r.source.logger().WarnContext(ctx, "the checkpoint cannot be used", "error", err)
+	}
 }
 
 // measureSlot returns how much WAL the slot makes the server keep.

@@ -86,7 +86,7 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	s.logger().InfoContext(ctx, "capture started", "slot", s.config.SlotName, "lsn", r.positions.confirmed.String())
 	err = classify(ctx, r.serve(ctx))
 	book.End(s.about(err))
-	r.positions.update(r.Progress())
+	r.advance()
 	r.Close(cmp.Or(s.about(err), errs.New(errs.Unavailable, "cdc: source %q was stopped", s.id)))
 	r.farewell(ctx)
 	s.logger().InfoContext(ctx, "capture ended", "slot", s.config.SlotName, "lsn", r.positions.confirmed.String())
