@@ -78,7 +78,8 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 	if err != nil {
 		return nil, err
 	}
-	return &stmt{SQLiteStmt: inner, conn: c, what: classOf(query)}, nil
+	what := classOf(query)
+	return &stmt{SQLiteStmt: inner, conn: c, what: what, returns: what == writes && mentionsReturning(query)}, nil
 }
 
 func (c *conn) prepare(ctx context.Context, query string) (*sqlite3.SQLiteStmt, error) {

@@ -61,6 +61,9 @@ func skipBlank(query string) string {
 	}
 }
 
+// mentionsReturning reports whether a statement may have a RETURNING clause.
+func mentionsReturning(query string) bool { return strings.Contains(strings.ToUpper(query), "RETURNING") }
+
 // isSingle reports whether query is certainly one statement. What is not certain is left to SQLite's parser.
 func isSingle(query string) bool {
 	end := strings.IndexByte(query, ';')

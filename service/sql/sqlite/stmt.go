@@ -16,6 +16,8 @@ type stmt struct {
 	*sqlite3.SQLiteStmt
 	conn *conn
 	what class
+	// returns means that it may return rows though it writes.
+	returns bool
 	// types are the declared types, kept because rows hide them from the driver.
 	types []string
 }
@@ -44,7 +46,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 // to Exec, such as INSERT … RETURNING, before it is used again; resetting commits it, and the commit must not be
 // taken for a part of the next execution.
 func (s *stmt) settle() error {
-	if s.what != writes || !s.conn.follow.engaged() || s.conn.follow.state.Idle() || !capture.IsBusy(stmtHandleOf(s.SQLiteStmt)) {
+	if !s.returns || !s.conn.follow.engaged() || s.conn.follow.state.Idle() || !capture.IsBusy(stmtHandleOf(s.SQLiteStmt)) {
 		return nil
 	}
 	// The driver resets before it binds, and goes no further than a value that it cannot bind.

@@ -22,7 +22,7 @@ func rules() []rule {
 		{"a commit counts when the statement has ended", "capture/capture.c", "c->committing = 1;", "wippy_seal(c);"},
 		{"a script is split into statements", "conn.go", "if !c.follow.engaged() || isSingle(query) {", "if true {"},
 		{"a table is resolved when its row is met", "follower.go", "f.recorder.ForgetTables()", "_ = 0"},
-		{"a prepared RETURNING is settled before its next use", "stmt.go", "if s.what != writes ||", "if true ||"},
+		{"a prepared RETURNING is settled before its next use", "stmt.go", "if !s.returns ||", "if true ||"},
 		{"RETURNING commits when its rows are closed", "stmt.go", "r.conn.follow.after(r.what)", "_ = 0"},
 		{"statements that a rollback aborts are stragglers", "capture/capture.go", "s&(Autocommit|Writing|Stragglers)", "s&(Autocommit|Writing)"},
 		{"the schema is compared around DDL", "follower.go", "f.recordReshape()", "_ = 0"},
