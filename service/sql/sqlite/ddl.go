@@ -54,8 +54,16 @@ func (c *catalog) read(conn *sqlite3.SQLiteConn) (changed bool) {
 
 // beforeReshape remembers the schema as it is before a statement that may change it. DROP TABLE may delete rows one by
 // one, and then there is no table left to resolve, so all are resolved before.
+//
+// If another connection has changed the schema, that must be noticed now, too: afterwards a table that the statement
+// drops could not be resolved any more. Within a transaction no other connection can have done so, and records refer to
+// tables as they were.
 func (f *follower) beforeReshape(what class) {
 	f.catalog.read(f.inner)
+	if f.stepped = 0; f.state.Idle() {
+		f.stepped = f.catalog.version
+		f.shapes.checkVersion(f.stepped)
+	}
 	if what != drops {
 		return
 	}

@@ -24,6 +24,9 @@ type follower struct {
 	state capture.State
 	// reshaped means that the open transaction may have changed the schema, so that undoing it would as well.
 	reshaped bool
+	// stepped is the schema version that the shapes were in step with right before the running statement, which may
+	// change it; 0 if that was not looked at.
+	stepped int64
 	// unwrapped means that somebody has had the driver's connection.
 	unwrapped bool
 
@@ -128,8 +131,11 @@ func (f *follower) afterReshape(what class) {
 	if f.unwrapped && f.recorder.Reclaim() {
 		f.db.lose(errors.New("the capture hooks were replaced through the unwrapped connection"))
 	}
-	if f.state&capture.External != 0 {
-		f.shapes.checkVersion(f.inner)
+	switch {
+	case what >= reshapes && f.stepped > 0 && f.catalog.version <= f.stepped+1: // it has changed the schema, nobody else has
+		f.shapes.version = f.catalog.version
+	case f.state&capture.External != 0:
+		f.shapes.checkVersion(schemaVersion(f.inner))
 	}
 	if err := f.shapes.resolve(f.inner, f.recorder); err != nil && f.recorder.Pending() {
 		f.recorder.Lose()

@@ -42,9 +42,8 @@ func (s *shapes) reset() {
 	s.stale = false
 }
 
-// checkVersion resolves all tables again if another connection has changed the schema.
-func (s *shapes) checkVersion(conn *sqlite3.SQLiteConn) {
-	version := schemaVersion(conn)
+// checkVersion resolves all tables again if the schema was changed, as its version tells.
+func (s *shapes) checkVersion(version int64) {
 	if version == 0 || version != s.version {
 		s.bySlot = nil
 	}
