@@ -1,5 +1,11 @@
 // Package boot makes an app out of its declarations: it is the one place that knows every implementation, and
 // wires them together.
+//
+// Load reads and checks declarations; App.Run, App.Execute and App.Test run them. A run holds the state that is applied and
+// turns each new one into a change set for the listeners of the kind table. What a listener stops it keeps declared, so
+// that scripts which look for a source while it is replaced meet one that is not running, and not an unknown one; what
+// it deletes is forgotten everywhere, its checkpoint included. While a reload is under way the tracker, which ends the app
+// when nothing is left to run for, looks away.
 package boot
 
 import (

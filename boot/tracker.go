@@ -58,7 +58,7 @@ func (t *tracker) fallen(declared *declarations.State) []registry.ID {
 	defer t.mu.Unlock()
 	var ids []registry.ID
 	for entry := range declared.Entries() {
-		if t.states[entry.ID.String()].State == supervisor.Failed {
+		if entry.Start && t.states[entry.ID.String()].State == supervisor.Failed {
 			ids = append(ids, entry.ID)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -194,19 +195,19 @@ func (d *disturbed) hup(result string) {
 	d.await(d.log, before, result)
 }
 
-// await waits until text is written behind a place.
-func (d *disturbed) await(o *output, after int, text string) {
+// await waits until one of the texts is written behind a place.
+func (d *disturbed) await(o *output, after int, texts ...string) {
 	d.t.Helper()
 	limit := time.After(time.Minute)
 	for {
 		written, changed := o.peek()
-		if strings.Contains(written[after:], text) {
+		if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(written[after:], text) }) {
 			return
 		}
 		select {
 		case <-changed:
 		case <-limit:
-			require.Fail(d.t, "it never came", "%q\n%s\n%s", text, tail(d.stdout), tail(d.log))
+			require.Fail(d.t, "it never came", "%q\n%s\n%s", texts, tail(d.stdout), tail(d.log))
 		}
 	}
 }
@@ -239,9 +240,7 @@ func (d *disturbed) finish() {
 	d.declare()
 	d.hup("msg=reloaded")
 	for _, name := range readers() {
-		if name != "lazy" { // it may be cut off, and then it has nothing to read
-			d.await(d.stdout, before, "complete\t"+name+"\t")
-		}
+		d.await(d.stdout, before, "complete\t"+name+"\t", "ended\t"+name+"\t") // one may be cut off at the last moment
 	}
 	d.stop()
 }
@@ -269,7 +268,7 @@ func (d *disturbed) judge() {
 	}
 	d.t.Logf("%d streams, at least %d changes, ends %v, disturbances %v", streams, changes, ends, d.done)
 	require.Greater(d.t, streams, len(readers()))
-	require.Positive(d.t, changes)
+	require.Greater(d.t, changes, 100)
 }
 
 // reason shortens why a stream has ended to what counts.
