@@ -31,3 +31,11 @@ func (s *Server) Restart(tb testing.TB, crash bool, down func()) {
 		tb.Fatalf("pgtest: %v", err)
 	}
 }
+
+// Restart is Server.Restart, after which the pool has no connections of before.
+func (d *Database) Restart(tb testing.TB, crash bool, down func()) {
+	tb.Helper()
+	d.Pool.SetMaxIdleConns(0)
+	d.Server.Restart(tb, crash, down)
+	d.Pool.SetMaxIdleConns(2)
+}

@@ -172,8 +172,9 @@ func (rx *receiver) look(ctx context.Context) error {
 	case now.After(rx.nextTick):
 		rx.nextTick = now.Add(rx.source.config.StatusInterval.Std())
 		rx.advance()
-		rx.tick(ctx)
-		rx.heard = rx.heard.Add(time.Since(now)) // nobody has listened meanwhile
+		if rx.tick(ctx) {
+			rx.heard = rx.heard.Add(time.Since(now)) // the server is there, and nobody has listened meanwhile
+		}
 	}
 	return rx.status(ctx, true)
 }

@@ -188,15 +188,16 @@ func (r *run) reconnect(ctx context.Context) error {
 	return err
 }
 
-// tick does what is due each status_interval: it saves the checkpoint and looks at the slot.
-func (r *run) tick(ctx context.Context) {
+// tick does what is due each status_interval: it saves the checkpoint and looks at the slot. It reports whether the server
+// has answered.
+func (r *run) tick(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	r.save(ctx)
 	size, err := r.measureSlot(ctx)
 	if err != nil {
 		r.retained.Store(-1)
-		return // if the server is gone, the connection for replication will say so
+		return false // if the server is gone, the connection for replication will say so
 	}
 	r.retained.Store(size)
 	if r.hold() && size > int64(16*unit.MiB) {
@@ -204,6 +205,7 @@ func (r *run) tick(ctx context.Context) {
 			"open a stream, set on_idle to discard, or delete the source",
 			"slot", r.source.config.SlotName, "retained", unit.Size(size).String())
 	}
+	return true
 }
 
 // save writes the checkpoint. The source goes on if that fails.
