@@ -72,7 +72,7 @@ func (l *Log) Measure(stats *api.Stats) {
 	defer l.mu.Unlock()
 	stats.LogBytes, stats.Streams = l.total-l.dropped, len(l.cursors)
 	for _, c := range l.cursors {
-		stats.LagBytes = max(stats.LagBytes, l.total-l.startOf(c))
+		stats.LagBytes = max(stats.LagBytes, l.total-l.startOf(c)+c.owner.backlog.Load())
 	}
 }
 

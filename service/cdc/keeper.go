@@ -5,9 +5,7 @@ import (
 	"io"
 	"slices"
 
-	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/unit"
 )
 
 const (
@@ -195,7 +193,5 @@ func (l *Log) drop(read uint64) bool {
 
 // fellBehind returns the error that ends the stream of c. l.mu must be held.
 func (l *Log) fellBehind(c *cursor) *ending {
-	return &ending{api.EndLag, errs.New(errs.Unavailable, "stream fell behind: %s in %d transactions unread, limit %s; "+
-		"read faster, raise max_bytes, or resubscribe with snapshot = true",
-		unit.Size(l.total-c.start.Load()), l.ring.next-c.at.Load(), unit.Size(c.limit))}
+	return lagging(l.total-c.start.Load(), l.ring.next-c.at.Load(), c.limit)
 }

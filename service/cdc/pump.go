@@ -33,11 +33,7 @@ func (p *pump) run(snapshot *scan) {
 	for err == nil {
 		err = p.step()
 	}
-	e, known := errors.AsType[*ending](err)
-	if !known {
-		e = &ending{api.EndLost, err}
-	}
-	p.stream.end(e)
+	p.stream.end(endingOf(err))
 }
 
 // step delivers the next transaction of the log, or waits for one.

@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -22,6 +23,8 @@ type Snapshot interface {
 type scan struct {
 	Snapshot
 	next func(change *api.Change) error
+	// drain is nil if what is committed meanwhile stays in the log.
+	drain *drain
 }
 
 // Next has the form that the pump reads transactions in, too.
@@ -33,18 +36,22 @@ type Prelude struct {
 	// delivers what is appended afterwards, and the snapshot holds all that was appended before. An error of join is
 	// returned.
 	Begin func(ctx context.Context, selection *Selection, join func() error) (Snapshot, error)
+	// Backlog makes a backlog for what is committed while the stream reads its snapshot. If it is nil that stays in the
+	// log, within the log's bound; it must be nil if the source goes by the Progress of its log.
+	Backlog func(selection *Selection) Backlog
 	// Delivered is called once the reader has taken the whole snapshot and come back or closed the stream; nil if nobody
 	// cares. It must return at once.
 	Delivered func()
 }
 
-// DefaultSnapshotBytes is how far a stream that reads a snapshot may fall behind if it does not say: for as long as it
-// reads, it is bound to.
+// DefaultSnapshotBytes is how much of the log a stream with a snapshot may leave unread if it does not say: without a
+// backlog it is bound to fall behind for as long as it reads.
 const DefaultSnapshotBytes = 3 * api.DefaultMaxBytes
 
 // SubscribeSnapshot opens a stream that begins with a snapshot. Its errors are those of Subscribe, and of Begin.
 func (l *Log) SubscribeSnapshot(ctx context.Context, opts api.StreamOptions, prelude Prelude) (api.Stream, error) {
-	if opts.MaxBytes == 0 {
+	limit := opts.MaxBytes
+	if limit == 0 {
 		opts.MaxBytes = min(DefaultSnapshotBytes, l.settings.Bytes)
 	}
 	s, err := l.admit(opts, true)
@@ -53,7 +60,7 @@ func (l *Log) SubscribeSnapshot(ctx context.Context, opts api.StreamOptions, pre
 	}
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.delivered, s.cancel = prelude.Delivered, cancel
-	s.cursor.held.Store(true)
+	s.cursor.held.Store(prelude.Backlog == nil)
 	joined := false
 	snapshot, err := prelude.Begin(ctx, s.selection, func() error {
 		err := l.join(&s.cursor, s.selection)
@@ -72,13 +79,21 @@ func (l *Log) SubscribeSnapshot(ctx context.Context, opts api.StreamOptions, pre
 		}
 		return nil, s.about("snapshot", err)
 	}
-	s.start(&scan{snapshot, func(c *api.Change) error { return snapshot.Next(reading, c) }})
+	first := &scan{Snapshot: snapshot, next: func(c *api.Change) error { return snapshot.Next(reading, c) }}
+	if prelude.Backlog != nil {
+		first.drain = newDrain(s, prelude.Backlog(s.selection), cmp.Or(limit, MaxBacklog))
+	}
+	s.start(first)
 	return s, nil
 }
 
 // prelude delivers a snapshot.
 func (p *pump) prelude(snapshot *scan) error {
-	s := p.stream
+	s, d := p.stream, snapshot.drain
+	if d != nil {
+		go d.run()
+		defer d.close()
+	}
 	p.scanning = true
 	rows, err := p.read(snapshot)
 	p.scanning = false
@@ -92,7 +107,10 @@ func (p *pump) prelude(snapshot *scan) error {
 		s.handed.Store(true) // there is nothing to take
 		notify(s.ready)
 	}
-	return nil
+	if d == nil {
+		return nil
+	}
+	return p.deliverBacklog(d)
 }
 
 // about says what failed, unless the stream has ended for another reason or the error says so itself.

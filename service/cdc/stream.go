@@ -20,6 +20,8 @@ type Stream struct {
 	// ticket belongs to the stream's goroutine once it has started.
 	ticket ticket
 
+	// backlog is how many bytes are unread that have left the log.
+	backlog atomic.Int64
 	// cancel ends the reading of the snapshot, nil without one.
 	cancel context.CancelFunc
 	// delivered is called when the reader has come back after the last row of the snapshot, which is noted in handed.

@@ -61,7 +61,8 @@ type StreamOptions struct {
 	// Buffer is how many changes are decoded ahead of the reader, 1 to MaxBuffer; 0 means DefaultBuffer.
 	Buffer int
 	// MaxBytes is how much of the log may be unread before the stream is ended, at most the source's log_bytes;
-	// 0 means DefaultMaxBytes, three times as much for a stream with a snapshot, or log_bytes if that is less.
+	// 0 means DefaultMaxBytes, or log_bytes if that is less. A stream with a snapshot may then fall behind further until
+	// it has caught up: that is kept for it outside the log, if the engine can.
 	MaxBytes unit.Size
 }
 

@@ -43,6 +43,17 @@ type Transaction interface {
 	Rows(filter RowFilter) RowReader
 }
 
+// Packable is a Transaction that can be taken apart, kept elsewhere, and put together again.
+type Packable interface {
+	Transaction
+	// Records returns what the transaction holds in memory, which must not be changed.
+	Records() []byte
+	// Like reports whether the records of both can be put together with either.
+	Like(other Transaction) bool
+	// With returns a transaction like this one that was committed at that time and has other records. It keeps them.
+	With(records []byte, at time.Time) Transaction
+}
+
 // RowFilter decides by table and operation. A reader asks it once for each table and operation and remembers
 // the answer.
 type RowFilter func(table *Table, op Op) bool

@@ -26,11 +26,13 @@ const (
 
 // Subscribe implements cdc.Source.
 func (r *run) Subscribe(ctx context.Context, opts api.StreamOptions) (api.Stream, error) {
+	prelude := cdc.Prelude{Begin: r.begin, Backlog: func(s *cdc.Selection) cdc.Backlog { return newBacklog(&r.origin, s) }}
 	switch {
 	case opts.Snapshot == api.SnapshotAlways:
-		return r.SubscribeSnapshot(ctx, opts, cdc.Prelude{Begin: r.begin})
+		return r.SubscribeSnapshot(ctx, opts, prelude)
 	case opts.Snapshot == api.SnapshotDefault && r.bootstraps && !r.bootstrapped.Load():
-		return r.SubscribeSnapshot(ctx, opts, cdc.Prelude{Begin: r.begin, Delivered: r.bootstrap})
+		prelude.Delivered = r.bootstrap
+		return r.SubscribeSnapshot(ctx, opts, prelude)
 	default:
 		return r.Log.Subscribe(opts)
 	}

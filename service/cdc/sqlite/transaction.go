@@ -96,13 +96,29 @@ func (r *reader) Next(change *api.Change) error {
 
 // count counts the changes of a transaction that was read through, unless another stream has done so. A reader passes
 // all changes whatever it selects, so that counting costs next to nothing, and nothing at all on the writer.
-func (r *reader) count() {
-	if !r.tx.counted.CompareAndSwap(false, true) {
+func (r *reader) count() { r.tx.count(r.rows) }
+
+func (t *transaction) count(read sql.RowReader) {
+	if !t.counted.CompareAndSwap(false, true) {
 		return
 	}
 	for op := sql.Insert; op <= sql.Schema; op++ {
-		r.tx.origin.counters.Changes(opOf(op), r.rows.Passed(op))
+		t.origin.counters.Changes(opOf(op), read.Passed(op))
 	}
+}
+
+// pass reads a transaction through, without decoding it, only to count its changes.
+func (t *transaction) pass() error {
+	if t.counted.Load() {
+		return nil
+	}
+	read := t.rows.Rows(func(*sql.Table, sql.Op) bool { return false })
+	defer read.Close()
+	if err := read.Next(new(sql.RowChange)); !errors.Is(err, io.EOF) {
+		return err
+	}
+	t.count(read)
+	return nil
 }
 
 // Close implements cdc.Reader.
