@@ -308,6 +308,75 @@ func TestPlansAreOrdered(t *testing.T) {
 	})
 }
 
+// TestPlansRecoverFromFailures lets entries fail at random: those that run must always have what they require, and once
+// nothing fails any more all that is declared runs, and nothing else is kept.
+func TestPlansRecoverFromFailures(t *testing.T) {
+	unpack(t, nil)
+	loader := registry.NewLoader(kinds(), nil)
+	rapid.Check(t, func(rt *rapid.T) {
+		r := &failing{orderChecker: orderChecker{rt: rt, running: make(map[api.ID]*api.Entry)}, kept: make(map[api.ID]bool)}
+		a := registry.NewApplier(map[api.Kind]api.Listener{"test.everything": r})
+		var state *registry.State
+		for range rapid.IntRange(1, 6).Draw(rt, "states") {
+			require.NoError(rt, os.WriteFile("app.yaml", []byte(randomApp(rt)), 0o600))
+			var err error
+			state, err = loader.Load(".")
+			require.NoError(rt, err)
+			r.chance = rapid.IntRange(0, 3).Draw(rt, "chance")
+			if err = a.Apply(t.Context(), state); err == nil {
+				require.ElementsMatch(rt, slices.Collect(maps.Keys(r.running)), ids(state))
+			}
+			fallen := rapid.SliceOf(rapid.SampledFrom(ids(state))).Draw(rt, "fallen")
+			for _, id := range fallen {
+				delete(r.running, id)
+			}
+			a.Fallen(fallen...)
+		}
+		r.chance = 0
+		require.NoError(rt, a.Apply(t.Context(), state))
+		require.ElementsMatch(rt, slices.Collect(maps.Keys(r.running)), ids(state))
+		require.ElementsMatch(rt, slices.Collect(maps.Keys(r.kept)), ids(state), "what is gone is told so")
+		require.NoError(rt, a.Stop(t.Context()))
+		require.Empty(rt, r.running)
+		require.Len(rt, r.kept, state.Len(), "stopping deletes nothing")
+	})
+}
+
+// failing is an orderChecker that fails now and then. Entries keep something until they are deleted.
+type failing struct {
+	orderChecker
+
+	chance int
+	kept   map[api.ID]bool
+}
+
+func (f *failing) fails() error {
+	if f.chance > 0 && rapid.IntRange(0, 9).Draw(f.rt, "fails") < f.chance {
+		return errors.New("failed")
+	}
+	return nil
+}
+
+func (f *failing) Add(ctx context.Context, entry *api.Entry) error {
+	if err := f.fails(); err != nil {
+		return err
+	}
+	f.kept[entry.ID] = true
+	return f.orderChecker.Add(ctx, entry)
+}
+
+func (f *failing) Update(ctx context.Context, entry *api.Entry) error {
+	if err := f.fails(); err != nil {
+		return err
+	}
+	return f.orderChecker.Update(ctx, entry)
+}
+
+func (f *failing) Delete(ctx context.Context, id api.ID) error {
+	delete(f.kept, id)
+	return f.orderChecker.Delete(ctx, id)
+}
+
 func ids(state *registry.State) []api.ID {
 	var all []api.ID
 	for entry := range state.Entries() {
