@@ -50,11 +50,20 @@ func (e *endpoint) side() *sql.DB {
 	return pool
 }
 
-// replication opens a connection for replication. Values are written the same whatever the server is set to.
+// replication opens a connection for replication.
 func (e *endpoint) replication(ctx context.Context) (*pgconn.PgConn, error) {
+	return e.connect(ctx, map[string]string{"replication": "database"})
+}
+
+// plain opens a connection that reads tables.
+func (e *endpoint) plain(ctx context.Context) (*pgconn.PgConn, error) { return e.connect(ctx, nil) }
+
+// connect opens a connection on which values are written the same whatever the server is set to.
+func (e *endpoint) connect(ctx context.Context, parameters map[string]string) (*pgconn.PgConn, error) {
 	config := e.config.Config.Copy()
+	maps.Copy(config.RuntimeParams, parameters)
 	maps.Copy(config.RuntimeParams, map[string]string{
-		"replication": "database", "client_encoding": "UTF8", "DateStyle": "ISO", "IntervalStyle": "postgres",
+		"client_encoding": "UTF8", "DateStyle": "ISO", "IntervalStyle": "postgres",
 		"TimeZone": "UTC", "extra_float_digits": "3", "bytea_output": "hex",
 	})
 	conn, err := pgconn.ConnectConfig(ctx, config)

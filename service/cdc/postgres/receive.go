@@ -160,6 +160,9 @@ func (rx *receiver) drain(ctx context.Context) error {
 
 // look does what is due, and says whether reading must end.
 func (rx *receiver) look(ctx context.Context) error {
+	if rx.unnoted.Swap(false) {
+		rx.save(ctx)
+	}
 	switch now := time.Now(); {
 	case ctx.Err() != nil:
 		return ctx.Err()

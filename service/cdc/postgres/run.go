@@ -38,6 +38,8 @@ type run struct {
 	// bootstrapped is set when one was delivered; it is guarded by mu.
 	bootstrapped bool
 	mu           sync.Mutex
+	// unnoted is set while the checkpoint does not know of it.
+	unnoted atomic.Bool
 
 	// woken receives a value when a stream was opened or closed, or a snapshot delivered.
 	woken chan struct{}
@@ -50,16 +52,6 @@ type run struct {
 }
 
 var _ cdc.Source = (*run)(nil)
-
-// Subscribe implements cdc.Source.
-func (r *run) Subscribe(ctx context.Context, opts api.StreamOptions) (api.Stream, error) {
-	s, err := r.subscribe(ctx, opts)
-	if err != nil {
-		return nil, err
-	}
-	r.wake()
-	return s, nil
-}
 
 // stream is a stream whose end the source hears of.
 type stream struct {
@@ -160,6 +152,9 @@ func (r *run) rest(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-r.woken:
+			if r.unnoted.Swap(false) {
+				r.save(ctx)
+			}
 		case <-alive.C:
 			if err := r.ping(ctx); err != nil {
 				return err

@@ -27,16 +27,6 @@ type origin struct {
 	fences sync.Map
 }
 
-// fenceOf returns the position of the snapshot that the stream with the selection has begun with, false without one.
-func (o *origin) fenceOf(selection *cdc.Selection) (pglogrepl.LSN, bool) {
-	v, ok := o.fences.Load(selection)
-	if !ok {
-		return 0, false
-	}
-	fence, ok := v.(pglogrepl.LSN)
-	return fence, ok
-}
-
 // transaction is a committed transaction. It implements cdc.Transaction.
 type transaction struct {
 	arena

@@ -1,0 +1,180 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/cdc"
+)
+
+// A subscription waits this long for the transactions that are open: the server can make a snapshot that fits into the
+// sequence of changes only when those that have written are over.
+const pinTimeout = 30 * time.Second
+
+func pinError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errs.New(errs.Unavailable, "the server could not begin a snapshot in %s: end transactions that are open for long", pinTimeout)
+	}
+	return classify(ctx, err)
+}
+
+// snapshot reads tables as of one position, in one transaction on a connection of its own. It implements cdc.Snapshot.
+type snapshot struct {
+	conn   *pgconn.PgConn
+	header api.Transaction
+	fetch  int
+	// tables are those that have yet to be read; the first is being read if open is set.
+	tables []selected
+	open   bool
+	// chunk is what was fetched and not returned yet.
+	chunk [][][]byte
+	index int
+}
+
+// selected is a table to be read.
+type selected struct {
+	*relation
+	query string
+}
+
+// pin begins a transaction that sees the database as of a position of the WAL, and returns that position.
+func (r *run) pin(ctx context.Context) (*snapshot, pglogrepl.LSN, error) {
+	exporter, err := r.endpoint.replication(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer hangUp(ctx, exporter) // the slot goes with it
+	made, err := pglogrepl.CreateReplicationSlot(ctx, exporter, "wippy_snapshot_"+strconv.FormatInt(time.Now().UnixNano(), 36), plugin,
+		pglogrepl.CreateReplicationSlotOptions{Temporary: true, Mode: pglogrepl.LogicalReplication, SnapshotAction: "EXPORT_SNAPSHOT"})
+	if err != nil {
+		return nil, 0, err
+	}
+	fence, err := pglogrepl.ParseLSN(made.ConsistentPoint)
+	if err != nil {
+		return nil, 0, err
+	}
+	conn, err := r.endpoint.plain(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	s := &snapshot{conn: conn, fetch: r.source.config.SnapshotFetchSize, header: api.Transaction{
+		Source: r.origin.source, Generation: r.origin.generation, Sequence: uint64(fence), LSN: fence.String(), CommittedAt: time.Now(),
+	}}
+	_, err = conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+literal(made.SnapshotName)).ReadAll()
+	if err != nil {
+		hangUp(ctx, conn)
+		return nil, 0, err
+	}
+	return s, fence, nil
+}
+
+// selectTables finds out what the snapshot has to read.
+func (s *snapshot) selectTables(ctx context.Context, r *run, selection *cdc.Selection) error {
+	published, err := r.published(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range published {
+		if !selection.Accepts(&sql.Table{Schema: p.schema, Name: p.name}, api.OpSnapshot) {
+			continue
+		}
+		m, err := p.message(ctx, r.db)
+		if err != nil {
+			return err
+		}
+		more, err := describer(r.db)(ctx, m)
+		if err != nil {
+			return err
+		}
+		s.tables = append(s.tables, selected{newRelation(m, "", more), p.query(m)})
+	}
+	return nil
+}
+
+// Next implements cdc.Snapshot.
+func (s *snapshot) Next(ctx context.Context, change *api.Change) error {
+	for len(s.chunk) == 0 {
+		if len(s.tables) == 0 {
+			return io.EOF
+		}
+		if err := s.fill(ctx); err != nil {
+			return classify(ctx, err)
+		}
+	}
+	t, row := s.tables[0], s.chunk[0]
+	s.chunk = s.chunk[1:]
+	if len(row) != len(t.forms) {
+		return fmt.Errorf("table %s.%s: a row has %d columns instead of %d", t.table.Schema, t.table.Name, len(row), len(t.forms))
+	}
+	for i, text := range row {
+		v := sql.Value{}
+		if text != nil {
+			var err error
+			if v, err = t.forms[i].value(string(text)); err != nil {
+				return err
+			}
+		}
+		change.After = append(change.After, v)
+	}
+	change.Op, change.Table, change.Transaction, change.Index, change.Before = api.OpSnapshot, t.table, &s.header, s.index, nil
+	s.index++
+	if len(s.chunk) == 0 && !s.open {
+		s.tables = s.tables[1:]
+	}
+	return nil
+}
+
+// fill fetches rows of the first table. When there are no more it closes the cursor.
+func (s *snapshot) fill(ctx context.Context) error {
+	if !s.open {
+		if _, err := s.conn.Exec(ctx, "DECLARE wippy NO SCROLL CURSOR FOR "+s.tables[0].query).ReadAll(); err != nil {
+			return err
+		}
+		s.open = true
+	}
+	results, err := s.conn.Exec(ctx, "FETCH "+strconv.Itoa(s.fetch)+" FROM wippy").ReadAll()
+	if err != nil {
+		return err
+	}
+	s.chunk = results[0].Rows
+	if len(s.chunk) == s.fetch {
+		return nil
+	}
+	s.open = false
+	if _, err := s.conn.Exec(ctx, "CLOSE wippy").ReadAll(); err != nil {
+		return err
+	}
+	if len(s.chunk) == 0 {
+		s.tables = s.tables[1:]
+	}
+	return nil
+}
+
+// Close implements cdc.Snapshot.
+func (s *snapshot) Close() { hangUp(context.Background(), s.conn) }
+
+// query reads the columns that the server would send.
+func (p *published) query(m *pglogrepl.RelationMessage) string {
+	columns := make([]string, len(m.Columns))
+	for i, c := range m.Columns {
+		columns[i] = quote(c.Name)
+	}
+	only, where := "", ""
+	if p.kind == "r" {
+		only = "ONLY " // tables that inherit are tables of their own
+	}
+	if p.filter != "" {
+		where = " WHERE " + p.filter
+	}
+	return "SELECT " + strings.Join(columns, ", ") + " FROM " + only + p.quoted() + where
+}
