@@ -42,7 +42,8 @@ run: build-wippy-local ## Build, then run the quickstart example
 	dist/wippy run examples/quickstart
 
 .PHONY: test
-test: ## Run all tests with the race detector
+test: ## Run all tests with the race detector; installs Postgres if it is missing and root can
+	@bash .ci/postgres
 	$(GO) test -race -tags '$(TAGS)' ./...
 
 # A failure prints the seed and the shortest script that shows it.
