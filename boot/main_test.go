@@ -15,9 +15,10 @@ import (
 
 	api "github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/boot"
+	"github.com/wippy-cdc/runtime/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
 
 // buffer collects output of several goroutines and tells when it holds something.
 type buffer struct {

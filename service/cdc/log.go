@@ -123,9 +123,10 @@ func (l *Log) whom() chan struct{} {
 }
 
 // Lose ends every stream with an error, after it has delivered the transactions appended before: changes that
-// were committed could not be captured, and err says why.
-func (l *Log) Lose(err error) {
-	l.Append(gap{errs.New(errs.Unavailable, "cdc: source %q: changes were lost: %w; resubscribe", l.settings.Source, err)})
+// were committed could not be captured, and err says why. It reports whether there was a stream.
+func (l *Log) Lose(err error) (told bool) {
+	_, told = l.Append(gap{errs.New(errs.Unavailable, "cdc: source %q: changes were lost: %w; resubscribe", l.settings.Source, err)})
+	return told
 }
 
 // Admission tells how much of the limits is in use.

@@ -23,7 +23,9 @@ func (rx *receiver) committed(ctx context.Context, tx *transaction, lost error) 
 	}
 	rx.newest.Store(uint64(tx.end))
 	if lost != nil {
-		rx.Lose(lost)
+		if !rx.Lose(lost) && !rx.discards() {
+			return errPause // the next stream must hear of it
+		}
 		rx.positions.pass(tx.end)
 		return nil
 	}

@@ -21,7 +21,7 @@ const (
 	// of, for instance.
 	busyPatience = 5 * time.Second
 	// After so many standby intervals without a word the server is taken for gone, but not before this time.
-	silentIntervals = 3
+	silentIntervals = 6
 	leastSilence    = 5 * time.Second
 )
 
@@ -88,7 +88,7 @@ func (r *run) start(ctx context.Context) error {
 			return struct{}{}, nil
 		}
 		if !busy(err) {
-			return struct{}{}, backoff.Permanent(r.notStarted(ctx, err))
+			return struct{}{}, backoff.Permanent(r.refused(ctx, err))
 		}
 		// What follows the error must be read before the connection can be used again.
 		err = errBusy(ctx, r.db, config.SlotName)
@@ -104,18 +104,18 @@ func (r *run) start(ctx context.Context) error {
 	return err
 }
 
-// notStarted says why the server does not send.
-func (r *run) notStarted(ctx context.Context, err error) error {
+// refused says why the server does not send, or stops to.
+func (r *run) refused(ctx context.Context, err error) error {
 	name := r.source.config.SlotName
 	switch sqlstate.Code(err) {
 	case "42704": // undefined_object
-		return errs.New(errs.Unavailable, "slot %q does not exist any more: %w", name, err)
+		return errs.New(errs.Unavailable, "slot or publication is gone: %w", err)
 	case "55000": // object_not_in_prerequisite_state
 		if now, lookErr := lookSlot(ctx, r.db, name); lookErr == nil && now.status == "lost" {
 			return errInvalidated(name)
 		}
 	}
-	return fmt.Errorf("start reading slot %q: %w", name, classify(ctx, err))
+	return fmt.Errorf("read slot %q: %w", name, classify(ctx, err))
 }
 
 // loop takes what the server sends.
@@ -208,7 +208,7 @@ func (rx *receiver) take(ctx context.Context, message pgproto3.BackendMessage) e
 	case *pgproto3.CopyData:
 		return rx.data(ctx, m.Data)
 	case *pgproto3.ErrorResponse:
-		return rx.notStarted(ctx, pgconn.ErrorResponseToPgError(m))
+		return rx.refused(ctx, pgconn.ErrorResponseToPgError(m))
 	case *pgproto3.CopyDone:
 		return errs.New(errs.Unavailable, "the server has ended the replication")
 	default:

@@ -39,7 +39,7 @@ func (r *replica) apply(c *apicdc.Change) {
 	}
 	if c.After != nil {
 		key := fmt.Sprint(c.After[0].Any())
-		require.NotContains(r.t, table, key, c.Cursor())
+		require.Empty(r.t, table[key], c.Cursor())
 		table[key] = image(c.After)
 	}
 }

@@ -1,0 +1,77 @@
+package boot_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wippy-cdc/runtime/internal/pgtest"
+)
+
+// postgresApp is an app on a Postgres database, whose script main is body.
+func postgresApp(t *testing.T, db *pgtest.Database, body string) *fixture {
+	t.Helper()
+	f := write(t, `namespace: app
+entries:
+  - {name: db, kind: db.sql.postgres, host_env: HOST, port_env: PORT, database: "${env:NAME}", username_env: USER, password_env: PASSWORD}
+  - name: cdc
+    kind: db.cdc.postgres
+    db_resource: db
+    slot_name: "${env:NAME}"
+    tables: [users]
+    standby_interval: 200ms
+    lifecycle: {restart: {initial_delay: 50ms, max_delay: 100ms}}
+  - name: main
+    kind: process.lua
+    modules: [sql, cdc, io, time]
+    lifecycle: {requires: [cdc]}
+    source: |
+      local sql, cdc, io, time = require("sql"), require("cdc"), require("io"), require("time")
+      function main()
+`+body+`
+      end
+`)
+	host, port, user, password := db.Address()
+	f.settings.LookupEnv = func(name string) (string, bool) {
+		v, ok := map[string]string{
+			"HOST": host, "PORT": strconv.Itoa(port), "NAME": db.Name, "USER": user, "PASSWORD": password,
+		}[name]
+		return v, ok
+	}
+	return f
+}
+
+func TestScriptsReadWhatPostgresCommits(t *testing.T) {
+	db := pgtest.New(t)
+	db.Exec(t, "CREATE TABLE users (id bigint PRIMARY KEY, name text, ok bool, data bytea)")
+	f := postgresApp(t, db, `
+        local db = assert(sql.get("app:db"))
+        local changes = assert(cdc.stream("app:cdc", {tables = {"USERS"}}):channel())
+        assert(db:execute("INSERT INTO users VALUES ($1, $2, $3, $4)", {1, "ada", true, sql.as.binary("\0\255")}))
+        local c = changes:receive()
+        io.print(c.op, c.relation, c.key.id, c.after.name, c.after.ok, #c.after.data, c.last, c.xid ~= nil, c.lsn > c.commit_lsn)
+        local info = cdc.source("app:cdc")
+        io.print(info.state, info.engine, info.publication == info.slot .. "_pub", info.capabilities.captures_external_writes)`)
+	require.Equal(t, []string{
+		"insert\tpublic.users\t1\tada\ttrue\t2\ttrue\ttrue\ttrue", "running\tpostgres\ttrue\ttrue",
+	}, execute(t, f))
+	require.NotContains(t, f.log.String()+f.stdout.String(), pgtest.Password)
+	require.Equal(t, "1", db.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1", db.Name), "a stop keeps the slot")
+}
+
+func TestASourceWaitsForItsTables(t *testing.T) {
+	db := pgtest.New(t)
+	f := postgresApp(t, db, `
+        local stream = assert(cdc.stream("app:cdc"))
+        local _, err = stream:channel()
+        io.print(err:kind(), err:message():find('table "users" does not exist: create it', 1, true) ~= nil)
+        assert(sql.get("app:db"):execute("CREATE TABLE users (id int PRIMARY KEY)"))
+        while cdc.source("app:cdc").state ~= "running" do time.sleep("10ms") end
+        local changes = assert(cdc.stream("app:cdc"):channel())
+        assert(sql.get("app:db"):execute("INSERT INTO users VALUES (1)"))
+        io.print(changes:receive().after.id)`)
+	require.Equal(t, []string{"UNAVAILABLE\ttrue", "1"}, execute(t, f))
+	require.NotContains(t, strings.ToLower(f.log.String()), pgtest.Password)
+}
