@@ -190,6 +190,17 @@ func binaries() (string, error) {
 		runtime.GOOS, DSNVariable)
 }
 
+// Program returns the path of one of the server's programs.
+func Program(name string) (string, error) {
+	dir, err := binaries()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, name)
+	_, err = os.Stat(path)
+	return path, err
+}
+
 func version(dir string) int {
 	n, err := strconv.Atoi(filepath.Base(filepath.Dir(dir)))
 	if err != nil {
