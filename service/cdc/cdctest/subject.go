@@ -1,0 +1,70 @@
+package cdctest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/service/sql"
+)
+
+// limit bounds what a test waits for that must happen.
+const limit = time.Minute
+
+func (s *Subject) subscribe(t *testing.T, opts cdc.StreamOptions) cdc.Stream {
+	t.Helper()
+	stream, err := s.Engine.Subscribe(t.Context(), s.ID, opts)
+	require.NoError(t, err)
+	t.Cleanup(stream.Close)
+	return stream
+}
+
+func (s *Subject) info(t *testing.T) cdc.SourceInfo {
+	t.Helper()
+	info, known := s.Engine.Source(s.ID)
+	require.True(t, known)
+	return info
+}
+
+func take(t *testing.T, s cdc.Stream, n int) []*cdc.Change {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	changes := make([]*cdc.Change, n)
+	for i := range changes {
+		c, err := s.Next(ctx)
+		require.NoError(t, err, "change %d of %d", i, n)
+		changes[i] = c
+	}
+	return changes
+}
+
+// column returns the value of a column in one image of a change.
+func column(t *testing.T, c *cdc.Change, row []sql.Value, name string) sql.Value {
+	t.Helper()
+	i := slices.IndexFunc(c.Table.Columns, func(column sql.Column) bool { return column.Name == name })
+	require.GreaterOrEqual(t, i, 0)
+	require.Len(t, row, len(c.Table.Columns))
+	return row[i]
+}
+
+// brief describes changes: op table id, and a ! on the last of its transaction.
+func brief(changes []*cdc.Change) []string {
+	all := make([]string, len(changes))
+	for i, c := range changes {
+		row := c.After
+		if row == nil {
+			row = c.Before
+		}
+		all[i] = fmt.Sprintf("%s %s %d", c.Op, c.Table.Name, row[0].Int64())
+		if c.Last {
+			all[i] += " !"
+		}
+	}
+	return all
+}
