@@ -15,6 +15,7 @@ import (
 )
 
 func testRefusals(t *testing.T, s *Subject) {
+	t.Helper()
 	_, err := s.Engine.Subscribe(t.Context(), s.ID, cdc.StreamOptions{})
 	require.Equal(t, errs.Unavailable, errs.KindOf(err), "it does not run yet")
 	require.Equal(t, cdc.StateStopped, s.info(t).State)
@@ -38,6 +39,7 @@ func testRefusals(t *testing.T, s *Subject) {
 }
 
 func testAdmission(t *testing.T, s *Subject) {
+	t.Helper()
 	defer s.Start()()
 	streams := make([]cdc.Stream, MaxSubscriptions)
 	for i := range streams {
@@ -56,6 +58,7 @@ func testAdmission(t *testing.T, s *Subject) {
 }
 
 func testLaggard(t *testing.T, s *Subject) {
+	t.Helper()
 	defer s.Start()()
 	fast := s.subscribe(t, cdc.StreamOptions{})
 	slow := s.subscribe(t, cdc.StreamOptions{Buffer: 1, MaxBytes: 64 * unit.KiB})
@@ -74,6 +77,7 @@ func testLaggard(t *testing.T, s *Subject) {
 }
 
 func testRestart(t *testing.T, s *Subject) {
+	t.Helper()
 	stop := s.Start()
 	stream := s.subscribe(t, cdc.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')")
@@ -92,6 +96,7 @@ func testRestart(t *testing.T, s *Subject) {
 }
 
 func testSnapshot(t *testing.T, s *Subject) {
+	t.Helper()
 	if !s.info(t).Capabilities.Snapshot {
 		t.Skip("it has none")
 	}

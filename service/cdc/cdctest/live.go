@@ -11,6 +11,7 @@ import (
 )
 
 func testOrder(t *testing.T, s *Subject) {
+	t.Helper()
 	defer s.Start()()
 	stream := s.subscribe(t, cdc.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')", "INSERT INTO orders (id, name) VALUES (1, 'b')", "INSERT INTO users (id, name) VALUES (2, 'c')")
@@ -24,6 +25,7 @@ func testOrder(t *testing.T, s *Subject) {
 }
 
 func testUndone(t *testing.T, s *Subject) {
+	t.Helper()
 	defer s.Start()()
 	stream := s.subscribe(t, cdc.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')", "SAVEPOINT one", "INSERT INTO users (id, name) VALUES (2, 'b')",
@@ -33,6 +35,7 @@ func testUndone(t *testing.T, s *Subject) {
 }
 
 func testImages(t *testing.T, s *Subject) {
+	t.Helper()
 	defer s.Start()()
 	stream := s.subscribe(t, cdc.StreamOptions{})
 	text := strings.Repeat("ö", 100)
@@ -53,6 +56,7 @@ func testImages(t *testing.T, s *Subject) {
 }
 
 func testFilters(t *testing.T, s *Subject) {
+	t.Helper()
 	defer s.Start()()
 	users := s.subscribe(t, cdc.StreamOptions{Tables: []string{"USERS"}})
 	deletes := s.subscribe(t, cdc.StreamOptions{Ops: []cdc.Op{cdc.OpDelete}})
@@ -66,6 +70,7 @@ func testFilters(t *testing.T, s *Subject) {
 }
 
 func testFanOut(t *testing.T, s *Subject) {
+	t.Helper()
 	defer s.Start()()
 	a, b := s.subscribe(t, cdc.StreamOptions{}), s.subscribe(t, cdc.StreamOptions{Buffer: 1})
 	for range 20 {
@@ -75,6 +80,7 @@ func testFanOut(t *testing.T, s *Subject) {
 }
 
 func testPositions(t *testing.T, s *Subject) {
+	t.Helper()
 	defer s.Start()()
 	stream := s.subscribe(t, cdc.StreamOptions{})
 	for range 5 {
