@@ -32,11 +32,15 @@ func (c *conn) Unwrap() *sqlite3.SQLiteConn {
 
 // run executes one statement of a class with what capture must do around it.
 func run[T any](c *conn, what class, f func() (T, error)) (T, error) {
+	return runAs(c, what, c.follow.engaged(), f)
+}
+
+// runAs is run for a caller that has asked already whether the statement must be followed.
+func runAs[T any](c *conn, what class, engaged bool, f func() (T, error)) (T, error) {
 	if c.tx != nil && c.tx.ended != nil {
 		var none T
 		return none, c.tx.ended
 	}
-	engaged := c.follow.engaged()
 	if engaged {
 		c.follow.before(what)
 	}
@@ -52,19 +56,21 @@ func run[T any](c *conn, what class, f func() (T, error)) (T, error) {
 
 // ExecContext implements driver.ExecerContext.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	if !c.follow.engaged() || isSingle(query) {
-		return run(c, classOf(query), func() (driver.Result, error) { return c.inner.ExecContext(ctx, query, args) })
+	engaged := c.follow.engaged()
+	if !engaged || isSingle(query) {
+		return runAs(c, classOf(query), engaged, func() (driver.Result, error) { return c.inner.ExecContext(ctx, query, args) })
 	}
 	return c.execScript(ctx, query, args)
 }
 
 // QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	if c.follow.engaged() && !isSingle(query) {
+	engaged := c.follow.engaged()
+	if engaged && !isSingle(query) {
 		return c.queryScript(ctx, query, args)
 	}
 	what := classOf(query)
-	inner, err := run(c, what, func() (driver.Rows, error) { return c.inner.QueryContext(ctx, query, args) })
+	inner, err := runAs(c, what, engaged, func() (driver.Rows, error) { return c.inner.QueryContext(ctx, query, args) })
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, errors.Join(fmt.Errorf("%s: %w", c.file, err), inner.Close())
 		}
 	}
-	if err := c.configure(ctx, inner); err != nil {
+	if err := c.configure(ctx, conn); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", c.file, err), conn.Close())
 	}
 	c.same.note(c.file)
@@ -77,19 +77,38 @@ func (c *connector) dsn() string {
 	return "file:" + (&url.URL{Path: c.file}).EscapedPath() + params
 }
 
-func (c *connector) configure(ctx context.Context, inner *sqlite3.SQLiteConn) error {
+// configure sets pragmas and makes the savepoint guard: after those that drop the temp schema, before the one that
+// forbids to write.
+func (c *connector) configure(ctx context.Context, conn *conn) error {
 	statements := []string{
 		"PRAGMA journal_mode = WAL",
 		"PRAGMA synchronous = " + c.cfg.Synchronous,
 		"PRAGMA foreign_keys = " + strconv.FormatBool(c.cfg.ForeignKeys),
 	}
-	if err := checkPragmas(inner, c.cfg.Options); err != nil {
+	if err := checkPragmas(conn.inner, c.cfg.Options); err != nil {
 		return err
 	}
+	var last []string
 	for _, name := range slices.Sorted(maps.Keys(c.cfg.Options)) {
-		value := strings.ReplaceAll(c.cfg.Options[name], "'", "''")
-		statements = append(statements, "PRAGMA "+name+" = '"+value+"'")
+		statement := "PRAGMA " + name + " = '" + strings.ReplaceAll(c.cfg.Options[name], "'", "''") + "'"
+		if strings.EqualFold(name, "query_only") {
+			last = append(last, statement)
+		} else {
+			statements = append(statements, statement)
+		}
 	}
+	if err := executeAll(ctx, conn.inner, statements); err != nil {
+		return err
+	}
+	if conn.follow != nil {
+		if err := conn.follow.recorder.Arm(); err != nil {
+			return err
+		}
+	}
+	return executeAll(ctx, conn.inner, last)
+}
+
+func executeAll(ctx context.Context, inner *sqlite3.SQLiteConn, statements []string) error {
 	for _, statement := range statements {
 		if _, err := inner.ExecContext(ctx, statement, nil); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)

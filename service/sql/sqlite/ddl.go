@@ -18,6 +18,8 @@ import (
 
 // catalog is the ordinary tables of the main schema, as they were at one schema version.
 type catalog struct {
+	// known is false if it was not read yet, could not be, or may be wrong.
+	known   bool
 	version int64
 	tables  map[string]definition
 }
@@ -28,13 +30,16 @@ type definition struct {
 	sql  string
 }
 
-func (c *catalog) forget() { c.version = 0 }
+func (c *catalog) forget() { c.known = false }
 
-// read brings the catalog up to date and reports whether it had changed. A catalog that cannot be read is empty and
-// will be read again.
+// read brings the catalog up to date and reports whether it had changed. One that cannot be read is not known.
 func (c *catalog) read(conn *sqlite3.SQLiteConn) (changed bool) {
-	version := schemaVersion(conn)
-	if version == c.version && version != 0 {
+	return c.readIfChanged(conn, schemaVersion(conn))
+}
+
+// readIfChanged is read for a caller who has the version.
+func (c *catalog) readIfChanged(conn *sqlite3.SQLiteConn, version int64) (changed bool) {
+	if c.known && version == c.version {
 		return false
 	}
 	tables := map[string]definition{}
@@ -45,38 +50,44 @@ func (c *catalog) read(conn *sqlite3.SQLiteConn) (changed bool) {
 			text, _ := row[2].(string)
 			tables[name] = definition{root: root, sql: text}
 		})
-	c.version, c.tables = version, tables
-	if err != nil {
-		c.version = 0
-	}
+	c.version, c.tables, c.known = version, tables, version != unknownVersion && err == nil
 	return true
 }
 
 // beforeReshape remembers the schema as it is before a statement that may change it. DROP TABLE may delete rows one by
-// one, and then there is no table left to resolve, so all are resolved before.
+// one, and then there is no table left to resolve, so all are resolved before; likewise a table that is renamed to a name
+// that is not captured.
 //
 // If another connection has changed the schema, that must be noticed now, too: afterwards a table that the statement
 // drops could not be resolved any more. Within a transaction no other connection can have done so, and records refer to
 // tables as they were.
 func (f *follower) beforeReshape(what class) {
-	f.catalog.read(f.inner)
-	if f.stepped = 0; f.state.Idle() {
+	if f.readable() || !f.catalog.known {
+		f.catalog.read(f.inner)
+	}
+	if f.stepped = unknownVersion; f.state.Idle() {
 		f.stepped = f.catalog.version
 		f.shapes.checkVersion(f.stepped)
 	}
-	if what != drops {
+	if what != drops && f.all {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.catalog.tables)) {
-		f.recorder.SlotOf(name)
+		if f.recorder.Wants(name) {
+			f.recorder.SlotOf(name)
+		}
 	}
 	_ = f.shapes.resolve(f.inner, f.recorder) // a table that cannot be read now is found out when a row needs it
 }
 
 // recordReshape records what the last statement has changed in the schema.
 func (f *follower) recordReshape() {
-	before := f.catalog.tables
-	if !f.catalog.read(f.inner) {
+	before, known := f.catalog.tables, f.catalog.known
+	if !f.catalog.read(f.inner) || !f.recorder.Holds() {
+		return
+	}
+	if !known || !f.catalog.known {
+		f.recorder.Lose()
 		return
 	}
 	after := f.catalog.tables
@@ -85,11 +96,12 @@ func (f *follower) recordReshape() {
 		if _, stays := after[name]; stays {
 			continue
 		}
-		if renamed := nameOf(after, before[name].root); renamed != "" && !has(before, renamed) {
+		renamed := nameOf(after, before[name].root)
+		if renamed == "" || has(before, renamed) || !f.recorder.Wants(renamed) {
+			f.recordDrop(name)
+		} else if f.recorder.Wants(name) {
 			former[before[name].root] = name
-			continue
 		}
-		f.recordDrop(name)
 	}
 	f.forget()
 	for _, name := range slices.Sorted(maps.Keys(after)) {
@@ -135,14 +147,15 @@ func (f *follower) recordShape(name string, action capture.Action, text, from st
 	}
 	f.recorder.Schema(slot, action, text, from)
 	table := f.shapes.bySlot[slot].table
-	if action == capture.Create && table.HasRowID {
-		if err := f.recorder.Rows(slot, selectRows(table)); err != nil {
+	if action == capture.Create {
+		if err := f.recorder.Rows(slot, selectRows(table)+" ORDER BY 1"); err != nil {
 			f.recorder.Lose()
 		}
 	}
 }
 
-// selectRows returns the query for all rows of a table, the rowid first, by a name of it that no column hides.
+// selectRows returns the query for all rows of a table, the rowid first, by a name of it that no column hides; 0 if
+// there is none.
 func selectRows(table *sqlapi.Table) string {
 	rowid := "rowid"
 	for _, alias := range []string{"rowid", "_rowid_", "oid"} {
@@ -151,9 +164,12 @@ func selectRows(table *sqlapi.Table) string {
 			break
 		}
 	}
+	if !table.HasRowID {
+		rowid = "0"
+	}
 	names := []string{rowid}
 	for _, column := range table.Columns {
 		names = append(names, quote(column.Name))
 	}
-	return "SELECT " + strings.Join(names, ", ") + " FROM main." + quote(table.Name) + " ORDER BY 1"
+	return "SELECT " + strings.Join(names, ", ") + " FROM main." + quote(table.Name)
 }

@@ -16,7 +16,7 @@ func NewTransaction(file *os.File, spilled int64, memory []byte, tables ...*sqla
 	for _, table := range tables {
 		var s *shape
 		if table != nil {
-			s = &shape{table: table, reals: []int{len(table.Columns) - 1}}
+			s = &shape{table: table, reals: []int{len(table.Columns) - 1}, defaults: make([]string, len(table.Columns))}
 		}
 		tx.shapes = append(tx.shapes, s)
 	}

@@ -20,13 +20,18 @@ type follower struct {
 	// applied is the version of the database's filter that is in force; active tells whether it wants anything.
 	applied uint64
 	active  bool
+	// all means that it wants all tables.
+	all bool
 	// state is what the recorder saw after the last statement.
 	state capture.State
 	// reshaped means that the open transaction may have changed the schema, so that undoing it would as well.
 	reshaped bool
 	// stepped is the schema version that the shapes were in step with right before the running statement, which may
-	// change it; 0 if that was not looked at.
+	// change it; unknownVersion if that was not looked at.
 	stepped int64
+	// external means that somebody else may have changed the schema, and that reading it now would begin the
+	// transaction that is open.
+	external bool
 	// unwrapped means that somebody has had the driver's connection.
 	unwrapped bool
 
@@ -72,8 +77,11 @@ func (f *follower) apply() {
 		return
 	}
 	f.shapes.reset()
-	f.active, f.applied = filter.active, f.db.filterVersion.Load()
+	f.active, f.all, f.applied = filter.active, filter.all, f.db.filterVersion.Load()
 	f.db.enforcedLocked()
+	if f.active {
+		f.catalog.read(f.inner)
+	}
 }
 
 // before makes sure that the savepoints of an open transaction are followed from its first statement that writes.
@@ -108,7 +116,7 @@ func (f *follower) after(what class) {
 		f.slab = f.slab[n:]
 		f.db.commit(&transaction{memory: buffer[:n:n], shapes: f.shapes.bySlot, at: time.Now()})
 	}
-	if what >= reshapes || f.reshaped || f.unwrapped || f.state&(capture.External|capture.NewTables) != 0 {
+	if what >= reshapes || f.reshaped || f.unwrapped || f.external || f.state&(capture.External|capture.NewTables) != 0 {
 		f.afterReshape(what)
 	}
 	if f.state&(capture.Committed|capture.Copied) == capture.Committed {
@@ -118,6 +126,10 @@ func (f *follower) after(what class) {
 		f.forget()
 	}
 }
+
+// readable reports whether reading the schema does not begin anything: a transaction that has not read yet would see the
+// database as of now, and could not wait for a lock when it writes.
+func (f *follower) readable() bool { return f.state.Idle() || f.state&capture.Pinned != 0 }
 
 func (f *follower) buffer() []byte {
 	if len(f.slab) < smallSize {
@@ -131,18 +143,27 @@ func (f *follower) afterReshape(what class) {
 	if f.unwrapped && f.recorder.Reclaim() {
 		f.db.lose(errors.New("the capture hooks were replaced through the unwrapped connection"))
 	}
+	external := f.external || f.state&capture.External != 0
+	f.external = false
 	switch {
-	case what >= reshapes && f.stepped > 0 && f.catalog.version <= f.stepped+1: // it has changed the schema, nobody else has
+	case what >= reshapes && f.stepped != unknownVersion && f.catalog.version <= f.stepped+1: // it has changed the schema, nobody else has
 		f.shapes.version = f.catalog.version
-	case f.state&capture.External != 0:
+	case external && !f.readable():
+		f.external = true
+	case external:
 		f.shapes.checkVersion(schemaVersion(f.inner))
+		f.catalog.readIfChanged(f.inner, f.shapes.version)
 	}
-	if err := f.shapes.resolve(f.inner, f.recorder); err != nil && f.recorder.Pending() {
+	if err := f.shapes.resolve(f.inner, f.recorder); err != nil && f.state&capture.Committed != 0 {
 		f.recorder.Lose()
+		f.shapes.stale = true
 	}
 	undone := f.reshaped && f.state&capture.RolledBack != 0
 	if undone {
 		f.catalog.forget()
+	}
+	if !f.catalog.known && f.readable() {
+		f.catalog.read(f.inner)
 	}
 	if what >= reshapes || undone || f.unwrapped {
 		f.forget()

@@ -26,6 +26,7 @@ const (
 	tagBlob32
 	tagSame
 	tagAbsent
+	tagDefault
 )
 
 // verdict remembers for one table which operations the filter was asked about and which it accepts, a bit each.
@@ -60,7 +61,7 @@ func (r *reader) Next(row *sqlapi.RowChange) error {
 			continue
 		}
 		row.Op, row.Table, row.Index = op, r.shapes[slot].table, index
-		return decode(record, row, r.shapes[slot].reals)
+		return decode(record, row, r.shapes[slot])
 	}
 }
 
@@ -86,10 +87,10 @@ func (r *reader) accepts(slot uint32, op sqlapi.Op) bool {
 	return v.accepted&bit != 0
 }
 
-// decode reads the body of a record whose operation and table are known; reals are its columns of REAL affinity.
-func decode(record []byte, row *sqlapi.RowChange, reals []int) error {
+// decode reads the body of a record whose operation and table are known.
+func decode(record []byte, row *sqlapi.RowChange, of *shape) error {
 	columns := int(binary.LittleEndian.Uint16(record[6:]))
-	d := decoder{rest: record[headerSize:]}
+	d := decoder{rest: record[headerSize:], shape: of}
 	row.OldRowID, row.NewRowID, row.Reshape = 0, 0, nil
 	row.Before, row.After = row.Before[:0], row.After[:0]
 	if row.Op > sqlapi.Delete {
@@ -107,6 +108,9 @@ func decode(record []byte, row *sqlapi.RowChange, reals []int) error {
 	if row.Op != sqlapi.Delete {
 		row.After = d.values(row.After, columns, row.Before)
 	}
+	if d.failed != nil {
+		return fmt.Errorf("sqlite: table %q: captured row: default: %w", row.Table.Name, d.failed)
+	}
 	if d.bad || len(d.rest) > 0 {
 		return errCorrupt
 	}
@@ -116,7 +120,7 @@ func decode(record []byte, row *sqlapi.RowChange, reals []int) error {
 		}
 	}
 	if row.Op != sqlapi.Insert {
-		makeReal(row.Before, reals)
+		makeReal(row.Before, of.reals)
 	}
 	return nil
 }
@@ -155,8 +159,11 @@ func makeReal(row []sqlapi.Value, reals []int) {
 
 // decoder takes values off the front of a record. After the first that is not whole, it is bad.
 type decoder struct {
-	rest []byte
-	bad  bool
+	rest  []byte
+	shape *shape
+	bad   bool
+	// failed is why the default of a column is not known.
+	failed error
 }
 
 func (d *decoder) bytes(n uint64) []byte {
@@ -204,6 +211,16 @@ func (d *decoder) values(dst []sqlapi.Value, columns int, before []sqlapi.Value)
 				return dst
 			}
 			dst = append(dst, before[len(dst)])
+		case tagDefault:
+			if len(dst) >= len(d.shape.table.Columns) {
+				d.bad = true
+				return dst
+			}
+			value, err := d.shape.defaultOf(len(dst))
+			if err != nil {
+				d.failed = err
+			}
+			dst = append(dst, value)
 		default:
 			dst = append(dst, d.value(tag))
 		}

@@ -54,7 +54,11 @@ func (r *records) fill() error {
 	}
 	n := min(int64(want), r.file.To-r.file.From)
 	chunk := make([]byte, int64(len(r.chunk))+n)
-	if _, err := r.file.ReadAt(chunk[copy(chunk, r.chunk):], r.file.From); err != nil {
+	_, err := r.file.ReadAt(chunk[copy(chunk, r.chunk):], r.file.From)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
 		return fmt.Errorf("sqlite: read captured records from the temporary file: %w", err)
 	}
 	r.chunk = chunk

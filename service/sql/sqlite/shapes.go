@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ type shapes struct {
 	byName map[string]*shape
 	// stale means that slots exist that no future row will use.
 	stale bool
-	// version is the schema version after the last check, 0 if unknown.
+	// version is the schema version after the last check.
 	version int64
 }
 
@@ -33,6 +34,9 @@ type shape struct {
 	table *sqlapi.Table
 	// reals are the columns of REAL affinity.
 	reals []int
+	// defaults are the default of each column as it is written, "" for none, and isStrict is whether the table is.
+	defaults []string
+	isStrict bool
 }
 
 func (s *shapes) known() int { return len(s.bySlot) }
@@ -44,35 +48,36 @@ func (s *shapes) reset() {
 
 // checkVersion resolves all tables again if the schema was changed, as its version tells.
 func (s *shapes) checkVersion(version int64) {
-	if version == 0 || version != s.version {
+	if version == unknownVersion || version != s.version {
 		s.bySlot = nil
 	}
 	s.version = version
 }
 
-// schemaVersion returns SQLite's count of schema changes, 0 if it cannot be read.
-// See https://www.sqlite.org/pragma.html#pragma_schema_version.
+// unknownVersion is that of a schema that cannot be read.
+const unknownVersion = int64(-1)
+
+// schemaVersion returns SQLite's count of schema changes. See https://www.sqlite.org/pragma.html#pragma_schema_version.
 func schemaVersion(conn *sqlite3.SQLiteConn) int64 {
-	version := int64(0)
+	version := unknownVersion
 	err := eachRow(conn, "PRAGMA main.schema_version", func(row []driver.Value) {
 		version, _ = row[0].(int64)
 	})
 	if err != nil {
-		return 0
+		return unknownVersion
 	}
 	return version
 }
 
-// resolve resolves the slots that are not known yet.
+// resolve resolves the slots that are not known yet, up to the first that cannot be read now.
 func (s *shapes) resolve(conn *sqlite3.SQLiteConn, recorder *capture.Recorder) error {
-	var failed error
 	for slot := len(s.bySlot); slot < recorder.Tables(); slot++ {
 		name, wanted := recorder.Table(slot)
 		var found *shape
 		if wanted {
 			var err error
 			if found, err = s.read(conn, name); err != nil {
-				failed = errors.Join(failed, err)
+				return err
 			}
 		}
 		if found == nil {
@@ -80,34 +85,35 @@ func (s *shapes) resolve(conn *sqlite3.SQLiteConn, recorder *capture.Recorder) e
 		}
 		s.bySlot = append(s.bySlot, found)
 	}
-	return failed
+	return nil
 }
 
 // read returns the shape of a table as it is now, nil for the shadow table of a virtual table.
 func (s *shapes) read(conn *sqlite3.SQLiteConn, name string) (*shape, error) {
 	table := &sqlapi.Table{Schema: "main", Name: name}
+	found := &shape{table: table}
 	var kind string
 	// https://www.sqlite.org/pragma.html#pragma_table_list: schema, name, type, ncol, wr, strict
 	err := eachRow(conn, "PRAGMA main.table_list("+quote(name)+")", func(row []driver.Value) {
 		kind, _ = row[2].(string)
 		table.HasRowID = row[4] == int64(0)
+		found.isStrict = row[5] == int64(1)
 	})
 	if err != nil || kind == "shadow" {
 		return nil, err
 	}
-	if err := readColumns(conn, table); err != nil {
+	if err := found.readColumns(conn); err != nil {
 		return nil, err
 	}
 	if len(table.Columns) == 0 {
 		return nil, fmt.Errorf("sqlite: table %q: it is gone", name)
 	}
-	if old := s.byName[name]; old != nil && sameShape(old.table, table) {
+	if old := s.byName[name]; old != nil && old.is(found) {
 		return old, nil
 	}
 	if s.byName == nil {
 		s.byName = map[string]*shape{}
 	}
-	found := &shape{table: table}
 	for i, column := range table.Columns {
 		if hasRealAffinity(column.Type) {
 			found.reals = append(found.reals, i)
@@ -130,7 +136,8 @@ func hasRealAffinity(declared string) bool {
 
 const hiddenVirtual = int64(2)
 
-func readColumns(conn *sqlite3.SQLiteConn, table *sqlapi.Table) error {
+func (s *shape) readColumns(conn *sqlite3.SQLiteConn) error {
+	table := s.table
 	type keyPart struct {
 		position int64
 		column   int
@@ -143,10 +150,12 @@ func readColumns(conn *sqlite3.SQLiteConn, table *sqlapi.Table) error {
 		}
 		name, _ := row[1].(string)
 		declared, _ := row[2].(string)
+		byDefault, _ := row[4].(string)
 		if position, _ := row[5].(int64); position > 0 {
 			key = append(key, keyPart{position, len(table.Columns)})
 		}
 		table.Columns = append(table.Columns, sqlapi.Column{Name: name, Type: declared})
+		s.defaults = append(s.defaults, byDefault)
 	})
 	slices.SortFunc(key, func(a, b keyPart) int { return int(a.position - b.position) })
 	for _, part := range key {
@@ -155,8 +164,45 @@ func readColumns(conn *sqlite3.SQLiteConn, table *sqlapi.Table) error {
 	return err
 }
 
-func sameShape(a, b *sqlapi.Table) bool {
-	return a.HasRowID == b.HasRowID && slices.Equal(a.Columns, b.Columns) && slices.Equal(a.Key, b.Key)
+func (s *shape) is(o *shape) bool {
+	a, b := s.table, o.table
+	return a.HasRowID == b.HasRowID && s.isStrict == o.isStrict && slices.Equal(a.Columns, b.Columns) &&
+		slices.Equal(a.Key, b.Key) && slices.Equal(s.defaults, o.defaults)
+}
+
+// defaultOf returns the value that a column has in rows that are older than it. It asks a table with such a column, so
+// that the value gets the type that the column gives it.
+func (s *shape) defaultOf(column int) (value sqlapi.Value, err error) {
+	if s.defaults[column] == "" {
+		return sqlapi.Value{}, nil
+	}
+	conn, err := openPlain(sqlapi.InMemory)
+	if err != nil {
+		return value, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	table := "CREATE TABLE t (c " + s.table.Columns[column].Type + " DEFAULT " + s.defaults[column] + ")"
+	if s.isStrict {
+		table += " STRICT"
+	}
+	if err := executeAll(context.Background(), conn, []string{table, "INSERT INTO t DEFAULT VALUES"}); err != nil {
+		return value, err
+	}
+	err = eachRow(conn, "SELECT typeof(c), c FROM t", func(row []driver.Value) {
+		switch v := row[1].(type) {
+		case int64:
+			value = sqlapi.IntegerValue(v)
+		case float64:
+			value = sqlapi.RealValue(v)
+		case string:
+			value = sqlapi.TextValue(v)
+		case []byte:
+			if value = sqlapi.BlobValue(string(v)); row[0] == "text" {
+				value = sqlapi.TextValue(string(v))
+			}
+		}
+	})
+	return value, err
 }
 
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

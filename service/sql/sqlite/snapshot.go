@@ -136,24 +136,11 @@ func (s *snapshot) Rows(table *sqlapi.Table) (sqlapi.SnapshotRows, error) {
 	if err != nil {
 		return nil, err
 	}
-	scan, err := capture.OpenScan(handle, selectStored(table))
+	scan, err := capture.OpenScan(handle, selectRows(table)+" NOT INDEXED")
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: table %q: %w", table.Name, err)
 	}
-	return &snapshotRows{scan: scan, row: sqlapi.RowChange{Op: sqlapi.Insert, Table: table}}, nil
-}
-
-// selectStored returns the query for all rows of a table, the rowid first, or 0.
-func selectStored(table *sqlapi.Table) string {
-	if table.HasRowID {
-		query, _ := strings.CutSuffix(selectRows(table), " ORDER BY 1")
-		return query + " NOT INDEXED"
-	}
-	names := make([]string, len(table.Columns))
-	for i, column := range table.Columns {
-		names[i] = quote(column.Name)
-	}
-	return "SELECT 0, " + strings.Join(names, ", ") + " FROM main." + quote(table.Name) + " NOT INDEXED"
+	return &snapshotRows{scan: scan, of: &shape{table: table}, row: sqlapi.RowChange{Op: sqlapi.Insert, Table: table}}, nil
 }
 
 // Close implements sql.Snapshot of the API.
@@ -165,6 +152,7 @@ type snapshotRows struct {
 	// batch is records that were read and not returned yet.
 	batch []byte
 	row   sqlapi.RowChange
+	of    *shape
 }
 
 // batchSize is about how many bytes of rows are read at a time.
@@ -182,7 +170,7 @@ func (r *snapshotRows) Next(values []sqlapi.Value) (row []sqlapi.Value, rowid in
 		return values, 0, err
 	}
 	r.row.After = values
-	err = decode(record, &r.row, nil)
+	err = decode(record, &r.row, r.of)
 	return r.row.After, r.row.NewRowID, err
 }
 

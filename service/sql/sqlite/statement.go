@@ -25,7 +25,12 @@ func classOf(query string) class {
 	switch strings.ToUpper(firstWord(query)) {
 	case "SELECT", "VALUES", "EXPLAIN":
 		return reads
-	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA":
+	case "BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE":
+		return controls
+	case "PRAGMA":
+		if strings.Contains(strings.ToLower(query), "schema") { // writable_schema, schema_version
+			return reshapes
+		}
 		return controls
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH":
 		return writes
@@ -62,7 +67,9 @@ func skipBlank(query string) string {
 }
 
 // mentionsReturning reports whether a statement may have a RETURNING clause.
-func mentionsReturning(query string) bool { return strings.Contains(strings.ToUpper(query), "RETURNING") }
+func mentionsReturning(query string) bool {
+	return strings.Contains(strings.ToUpper(query), "RETURNING")
+}
 
 // isSingle reports whether query is certainly one statement. What is not certain is left to SQLite's parser.
 func isSingle(query string) bool {

@@ -16,7 +16,7 @@ int wippy_capture_is_busy(void *stmt) { return sqlite3_stmt_busy(stmt); }
 static int on_commit(void *arg) {
   wippy_capture *c = arg;
   c->committing = 1;
-  c->own_commits++;
+  if (sqlite3_txn_state(c->db, "main") == SQLITE_TXN_WRITE) c->own_commits++;
   return 0;
 }
 
@@ -148,7 +148,9 @@ uint64_t wippy_capture_after(wippy_capture *c, uint32_t known, void *buffer, uin
   uint64_t state = 0;
   int autocommit = sqlite3_get_autocommit(c->db);
   if (autocommit) state |= WIPPY_AUTOCOMMIT;
-  if (sqlite3_txn_state(c->db, "main") == SQLITE_TXN_WRITE) state |= WIPPY_WRITING;
+  int txn = sqlite3_txn_state(c->db, "main");
+  if (txn == SQLITE_TXN_WRITE) state |= WIPPY_WRITING;
+  if (txn > 0) state |= WIPPY_PINNED;
   if (c->joined) state |= WIPPY_JOINED;
   if (c->committing && autocommit) wippy_seal(c);
   c->committing = 0; /* a COMMIT that was busy leaves the transaction open */

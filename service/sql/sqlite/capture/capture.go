@@ -41,6 +41,8 @@ const (
 	NewTables State = C.WIPPY_NEW_TABLES
 	// RolledBack means that a savepoint or a transaction was undone.
 	RolledBack State = C.WIPPY_ROLLED_BACK
+	// Pinned means that the open transaction sees the database as of one moment: reading does not begin anything.
+	Pinned State = C.WIPPY_PINNED
 	// Stragglers means that a statement that a rollback has aborted was not reset yet.
 	Stragglers State = C.WIPPY_STRAGGLERS
 )
@@ -97,6 +99,14 @@ func flag(b bool) C.int {
 		return 1
 	}
 	return 0
+}
+
+// Arm makes the savepoint guard, once, after everything that would drop the temp schema.
+func (r *Recorder) Arm() error {
+	if rc := C.wippy_capture_arm(r.c); rc != 0 {
+		return fmt.Errorf("capture: make the savepoint guard: SQLite error %d", int(rc))
+	}
+	return nil
 }
 
 // Join follows savepoints until the open transaction ends. It is called before the first statement that may write.
@@ -216,6 +226,17 @@ const (
 	Alter
 	Drop
 )
+
+// Holds reports whether there is a transaction that the last statement belongs to: an open one, or one that it has
+// committed. There is none if it has rolled back.
+func (r *Recorder) Holds() bool { return C.wippy_capture_holds(r.c) != 0 }
+
+// Wants reports whether the filter accepts the table.
+func (r *Recorder) Wants(table string) bool {
+	name := C.CString(table)
+	defer C.free(unsafe.Pointer(name))
+	return C.wippy_capture_wants(r.c, name) != 0
+}
 
 // SlotOf returns the slot of a table, a new one if it has none; false if the table is not captured. With Truncate,
 // Schema and Rows it records what no hook tells about: they append to the transaction that the last statement

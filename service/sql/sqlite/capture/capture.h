@@ -35,6 +35,7 @@ enum {
   WIPPY_EXTERNAL = 64,   /* another connection may have committed since the last call */
   WIPPY_NEW_TABLES = 128,/* tables were met that nobody has resolved */
   WIPPY_ROLLED_BACK = 256,/* something was undone since the last call */
+  WIPPY_PINNED = 1024,   /* the open transaction sees the database as of one moment, and reading changes nothing */
   WIPPY_STRAGGLERS = 512 /* a statement that a rollback has aborted was not reset yet */
 };
 
@@ -70,6 +71,9 @@ void wippy_capture_close(wippy_capture*);
 /* Sets what is captured: nothing, everything, or the n names that stand one behind the other in names. */
 int wippy_capture_filter(wippy_capture*, int active, int all, const char *names, int n);
 
+/* Makes the guard, once, when all is set that would drop the temp schema. */
+int wippy_capture_arm(wippy_capture*);
+
 /* Follows savepoints from now until the open transaction ends. Called before the first statement that writes. */
 int wippy_capture_join(wippy_capture*);
 
@@ -96,8 +100,10 @@ void wippy_capture_lose(wippy_capture*, int why);
 
 /*
 ** Changes that no hook tells about. They go to the end of the transaction that the last statement belongs to, which
-** must not have been looked at by wippy_capture_after yet. slot_of returns the slot of a table, or -1 if it is not wanted.
+** must not have been looked at by wippy_capture_after yet. holds tells whether there is one. slot_of returns the slot of a table, or -1 if it is not wanted.
 */
+int wippy_capture_holds(wippy_capture*);
+int wippy_capture_wants(wippy_capture*, const char *table);
 int64_t wippy_capture_slot_of(wippy_capture*, const char *table);
 void wippy_capture_truncate(wippy_capture*, uint32_t slot);
 void wippy_capture_schema(wippy_capture*, uint32_t slot, int action, const char *text, const char *from);

@@ -15,7 +15,8 @@ enum {
   TAG_TEXT8, TAG_TEXT32,     /* length in 1 or 4 bytes, then the bytes */
   TAG_BLOB8, TAG_BLOB32,
   TAG_SAME,                  /* new values of an update: the old value */
-  TAG_ABSENT                 /* a virtual generated column */
+  TAG_ABSENT,                /* a virtual generated column */
+  TAG_DEFAULT                /* the default of the column */
 };
 
 enum { HEADER = 12, FIXED = 9 };
@@ -100,14 +101,29 @@ static int put_value(arena *a, sqlite3_value *v) {
   }
 }
 
+static int put_tag(wippy_capture *c, uint8_t tag) {
+  if (!wippy_arena_reserve(&c->arena, FIXED)) return WIPPY_LOST_NO_MEMORY;
+  put_byte(&c->arena, tag);
+  return 0;
+}
+
 static int put_column(wippy_capture *c, int i, int (*get)(sqlite3*, int, sqlite3_value**)) {
   sqlite3_value *v = NULL;
   int rc = get(c->db, i, &v);
   if (rc == SQLITE_OK && v) return put_value(&c->arena, v);
-  if (rc != SQLITE_RANGE) return WIPPY_LOST_READ_ERROR;
-  if (!wippy_arena_reserve(&c->arena, FIXED)) return WIPPY_LOST_NO_MEMORY;
-  put_byte(&c->arena, TAG_ABSENT);
-  return 0;
+  return rc == SQLITE_RANGE ? put_tag(c, TAG_ABSENT) : WIPPY_LOST_READ_ERROR;
+}
+
+/*
+** A new value of an insert. INSERT … SELECT * between tables of one shape copies records as they are, and one that is
+** older than an added column ends before it. SQLite then shows its one static NULL, where the row has the default.
+*/
+static int put_inserted(wippy_capture *c, int i) {
+  sqlite3_value *v = NULL;
+  int rc = sqlite3_preupdate_new(c->db, i, &v);
+  if (rc == SQLITE_OK && v && v == sqlite3_column_value(NULL, 0)) return put_tag(c, TAG_DEFAULT);
+  if (rc == SQLITE_OK && v) return put_value(&c->arena, v);
+  return rc == SQLITE_RANGE ? put_tag(c, TAG_ABSENT) : WIPPY_LOST_READ_ERROR;
 }
 
 /*
@@ -142,7 +158,7 @@ static int put_old(wippy_capture *c, int n) {
 static int put_new(wippy_capture *c, int n, int update) {
   for (int i = 0; i < n; i++) {
     uint64_t from = c->arena.used;
-    int why = put_column(c, i, sqlite3_preupdate_new);
+    int why = update ? put_column(c, i, sqlite3_preupdate_new) : put_inserted(c, i);
     if (why) return why;
     if (update) fold_same(c, i, from);
   }

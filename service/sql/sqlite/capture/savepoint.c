@@ -72,6 +72,12 @@ static int guard_connect(sqlite3 *db, void *aux, int argc, const char *const *ar
   return sqlite3_declare_vtab(db, "CREATE TABLE x(unused)");
 }
 
+/* Being another function than xConnect makes the guard exist in temp alone; else its name would stand for a table of
+** main, and joining would lock that. */
+static int guard_create(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **err) {
+  return guard_connect(db, aux, argc, argv, out, err);
+}
+
 static int guard_disconnect(sqlite3_vtab *v) {
   free(v);
   return SQLITE_OK;
@@ -157,7 +163,7 @@ static int guard_rollback_to(sqlite3_vtab *v, int n) {
 
 static const sqlite3_module guard_module = {
   .iVersion = 2,
-  .xCreate = guard_connect,
+  .xCreate = guard_create,
   .xConnect = guard_connect,
   .xBestIndex = guard_best_index,
   .xDisconnect = guard_disconnect,
@@ -180,14 +186,11 @@ static const sqlite3_module guard_module = {
 };
 
 
-static int prepare_join(wippy_capture *c) {
-  const char *sql = "DELETE FROM temp." GUARD;
-  sqlite3_finalize(c->join);
-  c->join = NULL;
-  if (sqlite3_prepare_v2(c->db, sql, -1, &c->join, NULL) == SQLITE_OK) return SQLITE_OK;
+/* Not within a transaction: SQLite makes a table that is created there a part of it without telling the table. */
+int wippy_capture_arm(wippy_capture *c) {
   int rc = sqlite3_exec(c->db, "CREATE VIRTUAL TABLE temp." GUARD " USING " GUARD, NULL, NULL, NULL);
   if (rc != SQLITE_OK) return rc;
-  return sqlite3_prepare_v2(c->db, sql, -1, &c->join, NULL);
+  return sqlite3_prepare_v2(c->db, "DELETE FROM temp." GUARD, -1, &c->join, NULL);
 }
 
 static int run_join(wippy_capture *c) {
@@ -210,18 +213,20 @@ static void total_changes(sqlite3_context *ctx, int argc, sqlite3_value **argv) 
 
 /*
 ** Deleting from the guard makes it join. The statement would set changes() to 0, which the user's next statement
-** could see, so the guard pretends to have as many rows as changes() says, and leaves it as it was.
+** could see, so the guard pretends to have as many rows as changes() says, and leaves it as it was. After a statement
+** that changed very many rows that would take too long.
 */
+enum { MAX_PRETENDED = 10000 };
+
 int wippy_capture_join(wippy_capture *c) {
   sqlite3_mutex_enter(sqlite3_db_mutex(c->db));
   c->join_rows = sqlite3_changes64(c->db);
+  if (c->join_rows > MAX_PRETENDED) c->join_rows = 0;
   c->joining = 1;
   int rc = c->join ? run_join(c) : SQLITE_ERROR;
-  if (rc != SQLITE_OK || !c->joined) { /* first use, or the user dropped the temp schema, or an interrupt */
-    rc = prepare_join(c);
-    if (rc == SQLITE_OK) rc = run_join(c);
-  }
+  if (rc == SQLITE_INTERRUPT) rc = run_join(c);
   c->joining = 0;
+  if (rc == SQLITE_OK && !c->joined) rc = SQLITE_ERROR;
   sqlite3_mutex_leave(sqlite3_db_mutex(c->db));
   return rc;
 }

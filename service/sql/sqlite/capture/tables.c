@@ -18,6 +18,8 @@ static int is_wanted(const wippy_capture *c, const char *name) {
   return 0;
 }
 
+int wippy_capture_wants(wippy_capture *c, const char *table) { return is_wanted(c, table); }
+
 static void index_put(wippy_capture *c, uint32_t slot) {
   uint32_t mask = c->index_size - 1;
   uint32_t i = c->tables[slot].hash & mask;
