@@ -1,6 +1,7 @@
 package boot_test
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -74,4 +75,28 @@ func TestASourceWaitsForItsTables(t *testing.T) {
         io.print(changes:receive().after.id)`)
 	require.Equal(t, []string{"UNAVAILABLE\ttrue", "1"}, execute(t, f))
 	require.NotContains(t, strings.ToLower(f.log.String()), pgtest.Password)
+}
+
+// A slot outlives its source, but not the entry.
+func TestReloadDropsTheSlotOfADeletedSource(t *testing.T) {
+	db := pgtest.New(t)
+	db.Exec(t, "CREATE TABLE users (id int PRIMARY KEY)")
+	host, port, user, password := db.Address()
+	source := fmt.Sprintf("  - {name: cdc, kind: db.cdc.postgres, db_resource: db, slot_name: %s, tables: [users], lifecycle: {auto_start: true}}\n", db.Name)
+	r := prepare(t, fmt.Sprintf(`namespace: app
+entries:
+  - {name: db, kind: db.sql.postgres, host: %s, port: %d, database: %s, username: %s, password: %s, lifecycle: {auto_start: true}}
+`, host, port, db.Name, user, password)+source)
+	r.run(t)
+	left := func() string {
+		return db.Text(t, "SELECT (SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1) || ' ' || (SELECT count(*) FROM pg_publication)", db.Name)
+	}
+	r.log.wait(t, `msg="service is running" service=app:cdc`)
+	r.change(t, "app.yaml", "tables: [users]", "tables: [users], streaming: true")
+	r.hup(t, reloaded)
+	require.Equal(t, "1 1", left())
+	r.change(t, "app.yaml", strings.Replace(source, "tables: [users]", "tables: [users], streaming: true", 1), "")
+	r.hup(t, reloaded)
+	require.Equal(t, "0 0", left())
+	require.NotContains(t, r.log.String(), "level=WARN")
 }
