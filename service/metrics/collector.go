@@ -40,6 +40,8 @@ func NewCollector(meter cdc.Meter) *Collector {
 			counter("spilled_bytes_total", "Bytes of transactions that went to a temporary file.",
 				func(s *cdc.Stats) uint64 { return s.SpilledBytes }),
 			counter("snapshot_rows_total", "Rows delivered by snapshots.", func(s *cdc.Stats) uint64 { return s.SnapshotRows }),
+			counter("checkpoint_failures_total", "Attempts to write the checkpoint that have failed.",
+				func(s *cdc.Stats) uint64 { return s.CheckpointFailures }),
 			gauge("log_bytes", "Size of the transactions that the log holds.", func(s *cdc.Stats) int64 { return s.LogBytes }),
 			gauge("streams", "Open streams.", func(s *cdc.Stats) int64 { return int64(s.Streams) }),
 			gauge("stream_lag_bytes", "How much of the log the slowest stream has not read.",

@@ -26,7 +26,7 @@ func full() *meter {
 			Changes:  map[cdc.Op]uint64{cdc.OpInsert: 7, cdc.OpUpdate: 0},
 			LogBytes: 100, Streams: 2, LagBytes: 50,
 			Ended:        map[cdc.EndReason]uint64{cdc.EndClosed: 4, cdc.EndLag: 1},
-			SpilledBytes: 9, SnapshotRows: 11, WALBytes: &wal,
+			SpilledBytes: 9, CheckpointFailures: 5, SnapshotRows: 11, WALBytes: &wal,
 		},
 		{Source: registry.ID{Namespace: "app", Name: "pg"}, RetainedWALBytes: &retained},
 	}
@@ -37,6 +37,10 @@ const expected = `
 # TYPE wippy_cdc_changes_total counter
 wippy_cdc_changes_total{op="insert",source="app:cdc"} 7
 wippy_cdc_changes_total{op="update",source="app:cdc"} 0
+# HELP wippy_cdc_checkpoint_failures_total Attempts to write the checkpoint that have failed.
+# TYPE wippy_cdc_checkpoint_failures_total counter
+wippy_cdc_checkpoint_failures_total{source="app:cdc"} 5
+wippy_cdc_checkpoint_failures_total{source="app:pg"} 0
 # HELP wippy_cdc_log_bytes Size of the transactions that the log holds.
 # TYPE wippy_cdc_log_bytes gauge
 wippy_cdc_log_bytes{source="app:cdc"} 100

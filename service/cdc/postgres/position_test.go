@@ -75,7 +75,7 @@ func TestACleanRestartRepeatsNothingAndMissesNothing(t *testing.T) {
 	first := h.info().Generation
 	require.NoError(t, running.stop())
 	_, err := s.Next(t.Context())
-	require.EqualError(t, err, `cdc: source "app:cdc" was stopped`)
+	require.EqualError(t, err, `cdc: source "app:cdc" was stopped or replaced; resubscribe once it runs`)
 	require.Equal(t, "1", h.Text(t, "SELECT count(*) FROM wippy_cdc_offsets WHERE slot = $1", h.Name))
 	h.insert(4)
 

@@ -87,7 +87,7 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	err = classify(ctx, r.serve(ctx))
 	book.End(s.about(err))
 	r.advance()
-	r.Close(cmp.Or(s.about(err), errs.New(errs.Unavailable, "cdc: source %q was stopped", s.id)))
+	r.Close(cmp.Or(s.about(err), errs.New(errs.Unavailable, "cdc: source %q was stopped or replaced; resubscribe once it runs", s.id)))
 	r.farewell(ctx)
 	s.logger().InfoContext(ctx, "capture ended", "slot", s.config.SlotName, "lsn", r.positions.confirmed.String())
 	return err

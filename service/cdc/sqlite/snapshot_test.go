@@ -289,7 +289,7 @@ func TestSnapshotEndsWithItsSourceAtAnyPoint(t *testing.T) {
 		require.NoError(t, run.stop())
 		for {
 			if _, err := stopped.Next(t.Context()); err != nil {
-				require.EqualError(t, err, `cdc: source "app:cdc" was stopped`)
+				require.EqualError(t, err, `cdc: source "app:cdc" was stopped or replaced; resubscribe once it runs`)
 				break
 			}
 		}

@@ -95,7 +95,7 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	}
 	detach()
 	book.End(err)
-	r.Close(cmp.Or(s.about(err), errs.New(errs.Unavailable, "cdc: source %q was stopped", s.id)))
+	r.Close(cmp.Or(s.about(err), errs.New(errs.Unavailable, "cdc: source %q was stopped or replaced; resubscribe once it runs", s.id)))
 	k.end(ctx)
 	r.logger.InfoContext(ctx, "capture ended", "lsn", r.lsn())
 	return err

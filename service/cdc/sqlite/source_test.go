@@ -141,7 +141,7 @@ func TestStoppedSourceEndsItsStreams(t *testing.T) {
 	s := h.subscribe(cdcID, apicdc.StreamOptions{})
 	require.NoError(t, run.stop())
 	_, err := s.Next(t.Context())
-	require.EqualError(t, err, `cdc: source "app:cdc" was stopped`)
+	require.EqualError(t, err, `cdc: source "app:cdc" was stopped or replaced; resubscribe once it runs`)
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.True(t, errs.Retryable(err))
 	_, err = h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
