@@ -205,7 +205,7 @@ func (d *decoder) relation(ctx context.Context, data []byte) error {
 		data = data[4:]
 	}
 	var m pglogrepl.RelationMessage
-	if err := m.Decode(data); err != nil {
+	if err := whole(func() error { return m.Decode(data) }); err != nil {
 		return err
 	}
 	rel, err := d.same(ctx, &m, data, b)
@@ -227,6 +227,16 @@ func (d *decoder) relation(ctx context.Context, data []byte) error {
 	return nil
 }
 
+// whole parses a message. The library takes it for granted that messages are whole.
+func whole(parse func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the server sent a message that is not whole: %v", r)
+		}
+	}()
+	return parse()
+}
+
 // same returns the relation that was described in the same words before, or a new one.
 func (d *decoder) same(ctx context.Context, m *pglogrepl.RelationMessage, data []byte, b *building) (*relation, error) {
 	if b != nil {
@@ -246,12 +256,19 @@ func (d *decoder) same(ctx context.Context, m *pglogrepl.RelationMessage, data [
 
 // control takes the messages that begin and end transactions.
 func (d *decoder) control(ctx context.Context, data []byte) error {
-	message, err := pglogrepl.ParseV2(data, d.stream != nil)
+	var message pglogrepl.Message
+	err := whole(func() (err error) {
+		message, err = pglogrepl.ParseV2(data, d.stream != nil)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	switch m := message.(type) {
 	case *pglogrepl.BeginMessage:
+		if d.open() {
+			return errMessage('B')
+		}
 		d.current = d.begin(m.Xid)
 		d.current.memory = d.scratch[:0]
 		d.scratch = nil
@@ -263,6 +280,9 @@ func (d *decoder) control(ctx context.Context, data []byte) error {
 		d.current = nil
 		return d.end(ctx, b, m.CommitLSN, m.TransactionEndLSN, m.CommitTime)
 	case *pglogrepl.StreamStartMessageV2:
+		if d.open() {
+			return errMessage('S')
+		}
 		b := d.streams[m.Xid]
 		if b == nil {
 			b = d.begin(m.Xid)

@@ -1,0 +1,33 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pglogrepl"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc"
+)
+
+// Decoding feeds messages of pgoutput to a decoder that keeps up to limit bytes in memory and up to most of a
+// transaction. It hands over what has committed, or why its changes are lost.
+func Decoding(limit, most int64, commit func(tx cdc.Transaction, lost error)) (decode func(message []byte) error, end func()) {
+	d := newDecoder(&origin{source: registry.ID{Namespace: "app", Name: "cdc"}, generation: "g", counters: cdc.NewCounters()})
+	d.limit, d.most = limit, most
+	d.describe = func(_ context.Context, m *pglogrepl.RelationMessage) (details, error) {
+		more := details{names: make([]string, len(m.Columns))}
+		for _, c := range m.Columns {
+			more.bases = append(more.bases, c.DataType)
+		}
+		return more, nil
+	}
+	d.commit = func(_ context.Context, tx *transaction, lost error) error {
+		commit(tx, lost)
+		return nil
+	}
+	return func(message []byte) error { return d.decode(context.Background(), message) }, d.close
+}
+
+// Everything selects all changes.
+func Everything() *cdc.Selection { return cdc.NewSelection(nil, api.StreamOptions{}) }
