@@ -11,5 +11,5 @@ var NewServiceListener = newServiceListener
 
 // Forgetting sets what takes back what deleted entries keep elsewhere.
 func (l *serviceListener) Forgetting(f func(ctx context.Context, entry *api.Entry) error) *serviceListener {
-	return l.forgetting(f)
+	return l.forgetting(f, func(_, _ *api.Entry) bool { return false })
 }

@@ -20,6 +20,8 @@ type serviceListener struct {
 	declare func(entry *registry.Entry) (withdraw func())
 	// forget takes back what an entry keeps elsewhere, after its service has ended for good.
 	forget func(ctx context.Context, entry *registry.Entry) error
+	// leaves tells whether an entry that was changed keeps it elsewhere than before.
+	leaves func(before, after *registry.Entry) bool
 	known  map[registry.ID]*declared
 }
 
@@ -41,15 +43,39 @@ func newServiceListener(
 	return &serviceListener{
 		supervisor: s, log: log, build: build, declare: declare,
 		forget: func(context.Context, *registry.Entry) error { return nil },
+		leaves: func(_, _ *registry.Entry) bool { return false },
 		known:  make(map[registry.ID]*declared),
 	}
 }
 
 // forgetting makes f take back what a deleted entry keeps elsewhere, such as a checkpoint. It is called after the
-// service has ended, while what the entry requires still runs. An entry that is only stopped keeps it.
-func (l *serviceListener) forgetting(f func(ctx context.Context, entry *registry.Entry) error) *serviceListener {
-	l.forget = f
+// service has ended, while what the entry requires still runs. An entry that is only stopped keeps it, and one that is
+// changed does unless leaves says that it goes elsewhere.
+func (l *serviceListener) forgetting(
+	f func(ctx context.Context, entry *registry.Entry) error, leaves func(before, after *registry.Entry) bool,
+) *serviceListener {
+	l.forget, l.leaves = f, leaves
 	return l
+}
+
+// forgetFormer takes back what an entry that was changed has left behind. A failure keeps nobody from going on.
+func (l *serviceListener) forgetFormer(ctx context.Context, entry *registry.Entry) {
+	old := l.known[entry.ID]
+	if old == nil || old.entry == entry || !l.leaves(old.entry, entry) {
+		return
+	}
+	if err := l.forget(ctx, old.entry); err != nil {
+		l.log.Warn("the entry was changed, and what it kept before could not be taken back", "entry", entry.ID.String(), "error", err)
+	}
+}
+
+// leaving makes the leaves of a configuration.
+func leaving[C registry.Config](leaves func(before, after C) bool) func(before, after *registry.Entry) bool {
+	return func(before, after *registry.Entry) bool {
+		old, was := before.Config.(C)
+		now, is := after.Config.(C)
+		return was && is && leaves(old, now)
+	}
 }
 
 // Add implements registry.Listener. A service that is not ready but goes on being tried is no failure: what
@@ -61,6 +87,7 @@ func (l *serviceListener) Add(ctx context.Context, entry *registry.Entry) error 
 		}
 		return l.Update(ctx, entry)
 	}
+	l.forgetFormer(ctx, entry)
 	service, err := l.build(entry)
 	if err != nil {
 		return errors.Join(err, l.remove(ctx, entry.ID))

@@ -43,7 +43,10 @@ func (r *runtime) postgresSources() api.Listener {
 			return nil
 		}
 		return r.postgresSource(entry.ID, config).Forget(ctx)
-	})
+	}, leaving(func(before, after *cdcapi.PostgresConfig) bool {
+		return before.SlotName != after.SlotName || before.DBResource != after.DBResource ||
+			before.Host != after.Host || before.Port != after.Port || before.Database != after.Database
+	}))
 }
 
 func (r *runtime) postgresSource(id api.ID, config *cdcapi.PostgresConfig) *cdcpostgres.Source {

@@ -129,7 +129,7 @@ func (r *runtime) sqliteSources() api.Listener {
 			return nil
 		}
 		return cdcsqlite.Forget(ctx, entry.ID, config, r.directory)
-	})
+	}, leaving(func(before, after *cdcapi.SQLiteConfig) bool { return before.DBResource != after.DBResource }))
 }
 
 func (r *runtime) processes() api.Listener {
