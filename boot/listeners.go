@@ -58,26 +58,6 @@ func (l *serviceListener) forgetting(
 	return l
 }
 
-// forgetFormer takes back what an entry that was changed has left behind. A failure keeps nobody from going on.
-func (l *serviceListener) forgetFormer(ctx context.Context, entry *registry.Entry) {
-	old := l.known[entry.ID]
-	if old == nil || old.entry == entry || !l.leaves(old.entry, entry) {
-		return
-	}
-	if err := l.forget(ctx, old.entry); err != nil {
-		l.log.Warn("the entry was changed, and what it kept before could not be taken back", "entry", entry.ID.String(), "error", err)
-	}
-}
-
-// leaving makes the leaves of a configuration.
-func leaving[C registry.Config](leaves func(before, after C) bool) func(before, after *registry.Entry) bool {
-	return func(before, after *registry.Entry) bool {
-		old, was := before.Config.(C)
-		now, is := after.Config.(C)
-		return was && is && leaves(old, now)
-	}
-}
-
 // Add implements registry.Listener. A service that is not ready but goes on being tried is no failure: what
 // requires it meets Unavailable errors and is tried again as well.
 func (l *serviceListener) Add(ctx context.Context, entry *registry.Entry) error {
@@ -87,7 +67,10 @@ func (l *serviceListener) Add(ctx context.Context, entry *registry.Entry) error 
 		}
 		return l.Update(ctx, entry)
 	}
-	l.forgetFormer(ctx, entry)
+	if err := l.supervisor.Stop(ctx, cleanupOf(entry.ID)); err != nil {
+		return err
+	}
+	l.takeBackFormer(ctx, entry)
 	service, err := l.build(entry)
 	if err != nil {
 		return errors.Join(err, l.remove(ctx, entry.ID))
@@ -139,7 +122,7 @@ func (l *serviceListener) Delete(ctx context.Context, id registry.ID) error {
 	if old == nil {
 		return nil
 	}
-	return errors.Join(l.remove(ctx, id), l.forget(ctx, old.entry))
+	return errors.Join(l.remove(ctx, id), l.takeBack(ctx, old.entry))
 }
 
 // remove stops an entry and takes back its declaration.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -204,4 +205,37 @@ func TestAddThatIsInterruptedLeavesNoTrace(t *testing.T) {
 		require.Equal(t, supervisorapi.Unknown, l.state("a"))
 		require.Zero(t, l.declared[id("a")])
 	})
+}
+
+// What cannot be taken back when an entry is deleted is tried again, until it is done or the entry comes back.
+func TestWhatCannotBeTakenBackIsTriedAgain(t *testing.T) {
+	for _, comesBack := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := listen(t)
+			defer l.close(t)
+			var tries atomic.Int64
+			var here atomic.Bool
+			build := func(entry *api.Entry) (supervisorapi.Service, error) { return scripted{entry, &l.events}, nil }
+			listener := boot.NewServiceListener(l.services, slog.New(slog.DiscardHandler), build, nil).Forgetting(func(context.Context, *api.Entry) error {
+				tries.Add(1)
+				if here.Load() {
+					return nil
+				}
+				return errs.New(errs.Unavailable, "the server is away")
+			})
+			require.NoError(t, listener.Add(t.Context(), entry("a", "run")))
+			require.EqualError(t, listener.Delete(t.Context(), id("a")), "the server is away; it is tried again in the background")
+			time.Sleep(time.Minute) //nolint:forbidigo // of the clock of synctest
+			before := tries.Load()
+			require.Greater(t, before, int64(4))
+			if comesBack {
+				require.NoError(t, listener.Add(t.Context(), entry("a", "run")))
+			} else {
+				here.Store(true)
+				before++
+			}
+			time.Sleep(time.Hour) //nolint:forbidigo // of the clock of synctest
+			require.Equal(t, before, tries.Load())
+		})
+	}
 }
