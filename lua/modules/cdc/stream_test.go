@@ -204,7 +204,7 @@ func TestTheEndOfASourceIsDeliveredOnce(t *testing.T) {
 		return result`)
 	require.Equal(t, []any{true}, steps.Next())
 	w.stop()
-	const message = `cdc: source "app:cdc" was stopped`
+	const message = `cdc: source "app:cdc" was stopped or replaced; resubscribe once it runs`
 	require.Equal(t, []any{"UNAVAILABLE", message, true, true, "nil", false, message, true, message}, steps.End())
 }
 
