@@ -6,11 +6,14 @@ import (
 	"fmt"
 
 	"github.com/mattn/go-sqlite3"
+
+	"github.com/wippy-cdc/runtime/api/errs"
 )
 
 // conn is the driver's connection, followed statement by statement. database/sql uses it from one goroutine at a
 // time.
 type conn struct {
+	db    *DB
 	inner *sqlite3.SQLiteConn
 	// follow is nil in a program built without capture.
 	follow *follower
@@ -37,8 +40,13 @@ func run[T any](c *conn, what class, f func() (T, error)) (T, error) {
 
 // runAs is run for a caller that has asked already whether the statement must be followed.
 func runAs[T any](c *conn, what class, engaged bool, f func() (T, error)) (T, error) {
+	var none T
+	c.db.gate.RLock()
+	defer c.db.gate.RUnlock()
+	if c.db.shut {
+		return none, errs.New(errs.Unavailable, "sqlite: database %q is closed", c.db.id)
+	}
 	if c.tx != nil && c.tx.ended != nil {
-		var none T
 		return none, c.tx.ended
 	}
 	if engaged {

@@ -43,7 +43,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("the driver opened a %T", opened), opened.Close())
 	}
-	conn := &conn{inner: inner}
+	conn := &conn{db: c.db, inner: inner}
 	if CanCapture() {
 		if conn.follow, err = c.follow(inner); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", c.file, err), inner.Close())

@@ -26,6 +26,11 @@ type DB struct {
 	// filterVersion moves whenever the sinks change, so that the writer notices without a lock.
 	filterVersion atomic.Uint64
 
+	// gate is held for reading while a statement runs, and guards shut, which forbids any more: what a transaction that is
+	// still open would commit would be told to nobody. It is taken before mu.
+	gate sync.RWMutex
+	shut bool
+
 	// mu guards what follows. It is held while a sink is called.
 	mu     sync.Mutex
 	sinks  []*attachment
@@ -90,6 +95,9 @@ func (db *DB) Pool() *sql.DB { return db.pool }
 
 // Close waits for the statements that run now, closes the connection, and tells the sinks.
 func (db *DB) Close() error {
+	db.gate.Lock() // waits for the statement that runs
+	db.shut = true
+	db.gate.Unlock()
 	err := db.pool.Close()
 	db.mu.Lock()
 	defer db.mu.Unlock()

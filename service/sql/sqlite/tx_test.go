@@ -94,3 +94,21 @@ func TestReadOnlyTransactions(t *testing.T) {
 		mustExec(t, db.Pool(), "INSERT INTO t VALUES (2)")
 	}
 }
+
+// A transaction that is open when the database closes cannot commit any more: nobody would be told.
+func TestNothingIsCommittedAfterClose(t *testing.T) {
+	t.Parallel()
+	db, other := openTwice(t)
+	mustExec(t, db.Pool(), "CREATE TABLE t (a)")
+	r := record(t, db)
+	tx, err := db.Pool().BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	mustExec(t, tx, "INSERT INTO t VALUES (1)")
+	require.NoError(t, db.Close())
+	_, err = tx.ExecContext(t.Context(), "INSERT INTO t VALUES (2)")
+	require.Equal(t, errs.Unavailable, errs.KindOf(err))
+	require.EqualError(t, tx.Commit(), `sqlite: database "app:db" is closed`)
+	require.Empty(t, r.take(t))
+	mustExec(t, other.Pool(), "INSERT INTO t VALUES (3)")
+	require.Equal(t, [][]any{{int64(3)}}, query(t, other.Pool(), "SELECT a FROM t"))
+}
