@@ -4,7 +4,10 @@ package main
 import (
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
+
+	"github.com/wippy-cdc/runtime/internal/heap"
 )
 
 func main() {
@@ -13,7 +16,10 @@ func main() {
 	p := &program{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, signals: signals, hangups: hangups, exit: os.Exit,
 	}
-	os.Exit(p.run(os.Args[1:]))
+	ballast := heap.Floor(32 << 20)
+	code := p.run(os.Args[1:])
+	runtime.KeepAlive(ballast)
+	os.Exit(code)
 }
 
 // hangups begins to deliver SIGHUP, which otherwise ends the program.

@@ -157,6 +157,9 @@ func (l *Log) patrol() (behind []*cursor, read uint64) {
 	read = l.ring.next
 	l.patrolAt = l.total + max(1, int64(l.settings.Bytes)/patrolsPerLog)
 	for _, c := range l.cursors {
+		if c.lazy {
+			l.rouse(c)
+		}
 		end, there := l.reach(c)
 		if !there || end != notReading && l.total-end > c.limit {
 			c.gone = l.fellBehind(c)
@@ -176,6 +179,15 @@ func (l *Log) patrol() (behind []*cursor, read uint64) {
 		l.remove(c)
 	}
 	return behind, read
+}
+
+// rouse wakes c, which is in no hurry, if there is something for it, and has the keeper look again when there is more.
+// l.mu must be held.
+func (l *Log) rouse(c *cursor) {
+	l.patrolAt = min(l.patrolAt, l.total+max(1, min(c.limit/patrolsPerLog, lazyBytes)))
+	if c.at.Load() < l.ring.next {
+		notify(c.wake)
+	}
 }
 
 // drop drops some of the transactions before index read, and reports whether there are more.

@@ -7,8 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/wippy-cdc/runtime/internal/heap"
 )
 
 func main() {
@@ -17,6 +20,7 @@ func main() {
 	only := flag.String("only", "", "only measure these, for instance B2 or B3,B4")
 	part := flag.String("large", "", "internal: run one part of B6 in this process")
 	flag.Parse()
+	defer runtime.KeepAlive(heap.Floor(32 << 20)) // as wippy does
 	var err error
 	if *part != "" {
 		err = firstError(large(context.Background(), *part), printPeak(os.Stdout))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -113,7 +114,7 @@ func streamRate(ctx context.Context, r *report, rounds int) (err error) {
 			return err
 		}
 		streamed = append(streamed, ns)
-		if ns, err = timeSelect(ctx, s, rows); err != nil {
+		if ns, err = timeSelect(ctx, s.db.Pool(), rows); err != nil {
 			return err
 		}
 		selected = append(selected, ns)
@@ -145,9 +146,9 @@ func timeStream(ctx context.Context, s *source, rows int) (float64, error) {
 	return float64(time.Since(start).Nanoseconds()) / float64(rows), nil
 }
 
-func timeSelect(ctx context.Context, s *source, rows int) (ns float64, err error) {
+func timeSelect(ctx context.Context, db *sql.DB, rows int) (ns float64, err error) {
 	start := time.Now()
-	result, err := s.db.Pool().QueryContext(ctx, "SELECT * FROM people")
+	result, err := db.QueryContext(ctx, "SELECT * FROM people")
 	if err != nil {
 		return 0, err
 	}
