@@ -48,6 +48,7 @@ func measurements() []measurement {
 		{"B5", luaLatency},
 		{"B6", peakMemory},
 		{"B7", snapshots},
+		{"B8", backlogs},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 )
 
 // BenchmarkBacklog reads a backlog of single-row and of large transactions through a stream, and with pg_recvlogical to
-// nowhere, from the same server.
+// nowhere, from the same server. It is B8 of make bench.
 func BenchmarkBacklog(b *testing.B) {
 	program, err := pgtest.Program("pg_recvlogical")
 	if err != nil {
@@ -32,7 +33,7 @@ func BenchmarkBacklog(b *testing.B) {
 			h.exec(`CREATE PROCEDURE fill(first int, n int, per int) LANGUAGE plpgsql AS $$ BEGIN FOR i IN 0 .. n / per - 1 LOOP
 				INSERT INTO users SELECT k, 'a name of some length' FROM generate_series(first + i * per, first + i * per + per - 1) k; COMMIT;
 				END LOOP; END $$`)
-			first := 0
+			first, peak := 0, uint64(0)
 			for b.Loop() {
 				h.exec(fmt.Sprintf("CALL fill(%d, %d, %d)", first, c.rows, c.perTx))
 				first += c.rows
@@ -40,9 +41,14 @@ func BenchmarkBacklog(b *testing.B) {
 
 				began := time.Now()
 				s := h.subscribe(apicdc.StreamOptions{Buffer: 1024})
-				for range c.rows {
+				for row := range c.rows {
 					_, err := s.Next(context.Background())
 					require.NoError(b, err)
+					if row%5000 == 0 {
+						var m runtime.MemStats
+						runtime.ReadMemStats(&m)
+						peak = max(peak, m.HeapAlloc)
+					}
 				}
 				ours := time.Since(began)
 				s.Close()
@@ -59,6 +65,7 @@ func BenchmarkBacklog(b *testing.B) {
 				b.ReportMetric(float64(c.rows)/ours.Seconds(), "rows/s")
 				b.ReportMetric(float64(c.rows)/theirs.Seconds(), "recvlogical_rows/s")
 				b.ReportMetric(theirs.Seconds()/ours.Seconds(), "ratio")
+				b.ReportMetric(float64(peak)/(1<<20), "peak_heap_MiB")
 			}
 		})
 	}
