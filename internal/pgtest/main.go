@@ -10,6 +10,9 @@ import (
 // superuser.
 const DSNVariable = "WIPPY_TEST_POSTGRES_DSN"
 
+// BinVariable names the environment variable that gives the directory of the programs of the server to start.
+const BinVariable = "WIPPY_TEST_POSTGRES_BIN"
+
 // Runner runs the tests of a binary and then stops its server.
 type Runner struct{ tests interface{ Run() int } }
 

@@ -171,8 +171,11 @@ func again(c *exec.Cmd) *exec.Cmd {
 	return &exec.Cmd{Path: c.Path, Args: c.Args, Dir: c.Dir, SysProcAttr: c.SysProcAttr}
 }
 
-// binaries returns the directory of the newest server that is installed.
+// binaries returns the directory of the server that BinVariable names, else of the newest that is installed.
 func binaries() (string, error) {
+	if dir := os.Getenv(BinVariable); dir != "" {
+		return dir, nil
+	}
 	dirs, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil {
 		return "", err

@@ -60,6 +60,9 @@ func (r *run) prepareSlot(ctx context.Context) error {
 		}
 	}
 	if err == nil {
+		err = checkFailover(r.server.version, config)
+	}
+	if err == nil {
 		err = checkRoom(ctx, r.db, !now.exists)
 	}
 	if err != nil {
@@ -75,12 +78,17 @@ func (r *run) prepareSlot(ctx context.Context) error {
 		}
 		r.unsavedBecause(ctx, err)
 	}
+	if now.exists && config.Failover && !now.failover {
+		if err := letFailOver(ctx, r.conn, r.db, config.SlotName); err != nil {
+			return err
+		}
+	}
 	if now.exists {
 		r.bootstrapped = found
 		r.positions.startAt(max(now.confirmed, saved))
 		return nil
 	}
-	first, err := createSlot(ctx, r.conn, r.server.version, config)
+	first, err := createSlot(ctx, r.conn, config)
 	if err != nil {
 		return err
 	}

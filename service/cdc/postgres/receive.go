@@ -112,7 +112,7 @@ func (r *run) refused(ctx context.Context, err error) error {
 		return errs.New(errs.Unavailable, "slot or publication is gone: %w", err)
 	case "55000": // object_not_in_prerequisite_state
 		if now, lookErr := lookSlot(ctx, r.db, name); lookErr == nil && now.status == "lost" {
-			return errInvalidated(name)
+			return errInvalidated(name, now.reason)
 		}
 	}
 	return fmt.Errorf("read slot %q: %w", name, classify(ctx, err))

@@ -52,10 +52,28 @@ func TestWhatASourceRefuses(t *testing.T) {
 			require.Equal(t, errs.Unavailable, errs.KindOf(err))
 		})
 	}
-	if version := h.Text(t, "SHOW server_version_num"); version < "170000" {
-		config := h.config("users")
-		config.Failover = true
-		require.ErrorContains(t, h.refusal(config), "slots fail over from version 17 on: remove the field failover")
+}
+
+func TestSlotsThatFailOver(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.config("users")
+	require.NoError(t, h.serve(h.source(c)).stop())
+	c.Failover = true
+	if h.Text(t, "SHOW server_version_num") < "170000" {
+		require.ErrorContains(t, h.refusal(c), "slots fail over from version 17 on: remove the field failover", "with a slot")
+		h.exec("SELECT pg_drop_replication_slot('" + h.Name + "')")
+		require.ErrorContains(t, h.refusal(c), "slots fail over from version 17 on: remove the field failover")
+		return
+	}
+	for range 2 { // a slot that exists, and a new one
+		running := h.serve(h.source(c))
+		require.Equal(t, "true", h.Text(t, "SELECT failover FROM pg_replication_slots WHERE slot_name = '"+h.Name+"'"))
+		s := h.subscribe(apicdc.StreamOptions{})
+		h.exec("INSERT INTO users VALUES ((SELECT count(*) FROM users), 'a')")
+		take(t, s, 1)
+		require.NoError(t, running.stop())
+		h.exec("SELECT pg_drop_replication_slot('" + h.Name + "')")
 	}
 }
 
@@ -131,6 +149,18 @@ func TestAnInvalidatedSlotFailsForGood(t *testing.T) {
 	require.ErrorContains(t, err, "type SELECT pg_drop_replication_slot('"+h.Name+"')")
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
 	require.False(t, errs.Retryable(err))
+}
+
+func TestASlotThatNobodyHasReadForTooLong(t *testing.T) {
+	t.Parallel()
+	if pgtest.New(t).Text(t, "SHOW server_version_num") < "180000" {
+		t.Skip("servers give such slots up from version 18 on")
+	}
+	h := in(t, pgtest.NewServer(t, map[string]string{"idle_replication_slot_timeout": "1s"}))
+	c := h.config("users")
+	require.NoError(t, h.serve(h.source(c)).stop())
+	h.exec("SELECT pg_sleep(1.5); CHECKPOINT")
+	require.ErrorContains(t, h.refusal(c), "is lost: nobody has read it for as long as idle_replication_slot_timeout allows")
 }
 
 func TestDeletingASourceLeavesNothing(t *testing.T) {

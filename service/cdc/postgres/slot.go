@@ -24,6 +24,9 @@ type slot struct {
 	status              string
 	confirmed, restarts pglogrepl.LSN
 	holder              sql.NullInt64
+	// failover and reason, why the slot is lost, are told by version 17 and newer.
+	failover bool
+	reason   string
 }
 
 // lookSlot looks a slot up.
@@ -31,9 +34,10 @@ func lookSlot(ctx context.Context, db *sql.DB, name string) (slot, error) {
 	s := slot{exists: true}
 	err := db.QueryRowContext(ctx, `
 		SELECT coalesce(plugin, ''), coalesce(database, ''), coalesce(wal_status, ''), coalesce(confirmed_flush_lsn, '0/0'),
-			coalesce(restart_lsn, '0/0'), active_pid
-		FROM pg_replication_slots WHERE slot_name = $1`, name).
-		Scan(&s.plugin, &s.database, &s.status, &s.confirmed, &s.restarts, &s.holder)
+			coalesce(restart_lsn, '0/0'), active_pid,
+			coalesce((to_jsonb(s)->>'failover')::bool, false), coalesce(to_jsonb(s)->>'invalidation_reason', '')
+		FROM pg_replication_slots s WHERE slot_name = $1`, name).
+		Scan(&s.plugin, &s.database, &s.status, &s.confirmed, &s.restarts, &s.holder, &s.failover, &s.reason)
 	if errors.Is(err, sql.ErrNoRows) {
 		return slot{}, nil
 	}
@@ -48,26 +52,51 @@ func (s *slot) usable(name, database string) error {
 	case s.database != database:
 		return errs.New(errs.Invalid, "slot %q belongs to database %q: choose another slot_name", name, s.database)
 	case s.status == "lost":
-		return errInvalidated(name)
+		return errInvalidated(name, s.reason)
 	default:
 		return nil
 	}
 }
 
-// errInvalidated says that the server has removed WAL that the slot needs. No restart cures that.
-func errInvalidated(name string) error {
-	return errs.New(errs.Invalid, "slot %q is lost: the server has removed WAL that it needs, and the changes in it cannot be had any more; "+
-		"type SELECT pg_drop_replication_slot(%s), start the source again, and read a snapshot; "+
-		"to keep more WAL, raise max_slot_wal_keep_size", name, literal(name))
+// errInvalidated says that the server has given a slot up, mostly because it has removed WAL that the slot needs. No
+// restart cures that. The reasons are those of https://www.postgresql.org/docs/current/view-pg-replication-slots.html.
+func errInvalidated(name, reason string) error {
+	why, cure := "the server has removed WAL that it needs", "to keep more WAL, raise max_slot_wal_keep_size"
+	switch reason {
+	case "", "wal_removed":
+	case "idle_timeout":
+		why, cure = "nobody has read it for as long as idle_replication_slot_timeout allows", "to keep slots that nobody reads, set that to 0"
+	default:
+		why, cure = "the server has given it up ("+reason+")", "see pg_replication_slots in the manual of the server"
+	}
+	return errs.New(errs.Invalid, "slot %q is lost: %s, and the changes in it cannot be had any more; "+
+		"type SELECT pg_drop_replication_slot(%s), start the source again, and read a snapshot; %s", name, why, literal(name), cure)
+}
+
+// checkFailover says whether slots of the server can fail over, if one is to.
+func checkFailover(version int, config *api.PostgresConfig) error {
+	if config.Failover && version < 170000 {
+		return errs.New(errs.Invalid, "failover: the server is version %d, and slots fail over from version 17 on: remove the field failover", version/10000)
+	}
+	return nil
+}
+
+// letFailOver marks a slot that exists, see https://www.postgresql.org/docs/current/protocol-replication.html.
+func letFailOver(ctx context.Context, conn *pgconn.PgConn, db *sql.DB, name string) error {
+	_, err := conn.Exec(ctx, "ALTER_REPLICATION_SLOT "+quote(name)+" (FAILOVER true)").ReadAll()
+	if busy(err) {
+		return errBusy(ctx, db, name)
+	}
+	if err != nil {
+		return fmt.Errorf("let slot %q fail over: %w", name, classify(ctx, err))
+	}
+	return nil
 }
 
 // createSlot makes the slot on conn, which a temporary one belongs to, and returns the position that it begins at.
-func createSlot(ctx context.Context, conn *pgconn.PgConn, version int, config *api.PostgresConfig) (pglogrepl.LSN, error) {
+func createSlot(ctx context.Context, conn *pgconn.PgConn, config *api.PostgresConfig) (pglogrepl.LSN, error) {
 	action := "NOEXPORT_SNAPSHOT"
 	if config.Failover {
-		if version < 170000 {
-			return 0, errs.New(errs.Invalid, "failover: the server is version %d, and slots fail over from version 17 on: remove the field failover", version/10000)
-		}
 		action = "(SNAPSHOT 'nothing', FAILOVER true)"
 	}
 	made, err := pglogrepl.CreateReplicationSlot(ctx, conn, quote(config.SlotName), plugin,
