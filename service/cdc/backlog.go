@@ -23,10 +23,6 @@ type Backlog interface {
 // MaxBacklog is how far a stream may fall behind that has a backlog and does not say.
 const MaxBacklog = unit.GiB
 
-// A drain lets this much come together in the log before it moves it: nobody waits for it, and waking it costs the
-// writer time.
-const lazyBytes = int64(unit.MiB)
-
 // drain moves what is appended while a stream reads its snapshot from the log to a backlog, so that the log can let go of
 // it. It has a goroutine, which the stream's own starts, ends and waits for; in the meantime that one is the user of the
 // cursor.
@@ -52,9 +48,8 @@ func newDrain(s *Stream, backlog Backlog, limit unit.Size) *drain {
 // run drains until halt.
 func (d *drain) run() {
 	defer close(d.done)
-	log, c := d.stream.log, &d.stream.cursor
-	log.setLazy(c, true)
-	defer log.setLazy(c, false)
+	d.stream.log.setLazy(&d.stream.cursor, true)
+	defer d.stream.log.setLazy(&d.stream.cursor, false)
 	for {
 		if err := d.step(); err != nil {
 			if !errors.Is(err, errStopped) {

@@ -40,8 +40,8 @@ type cursor struct {
 
 	// listed is the round of the group in which the cursor was last listed as waiting.
 	listed uint64
-	// lazy is set while a drain reads the log, which is in no hurry: it waits for the keeper to have much to drop.
-	lazy bool
+	// lazy is set while a drain reads the log, which is in no hurry: it dozes until much has come together.
+	lazy, dozes bool
 	// gone is why the cursor is no longer in the log, if its stream does not know yet.
 	gone *ending
 }
@@ -97,13 +97,6 @@ func (l *Log) next(c *cursor) (Transaction, error) {
 	return c.begin(), nil
 }
 
-// setLazy says whether c is in a hurry.
-func (l *Log) setLazy(c *cursor, lazy bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c.lazy = lazy
-}
-
 // take takes transactions for c from the log.
 func (l *Log) take(c *cursor) error {
 	if p := c.skip.Swap(nil); p != nil {
@@ -114,6 +107,7 @@ func (l *Log) take(c *cursor) error {
 	if c.waits() {
 		c.skipTo(c.group.read)
 	}
+	l.wake(c)
 	at := c.at.Load()
 	switch {
 	case c.gone != nil:
@@ -121,8 +115,7 @@ func (l *Log) take(c *cursor) error {
 	case l.closed != nil:
 		return &ending{api.EndSource, l.closed}
 	case at == l.ring.next && c.lazy:
-		l.patrolAt = l.total // there is something to drop
-		notify(l.alarm)
+		l.doze(c)
 		return errCaughtUp
 	case at == l.ring.next:
 		l.await(c)

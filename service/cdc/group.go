@@ -61,6 +61,7 @@ func (l *Log) remove(c *cursor) {
 	}
 	l.setCursors(cut(l.cursors, i))
 	g := c.group
+	l.wake(c)
 	if c.waits() {
 		g.waiting = cut(g.waiting, slices.Index(g.waiting, c))
 	} else {
@@ -109,7 +110,8 @@ func (l *Log) call(g *group, list []*cursor) []*cursor {
 
 // sweep empties the ring if nobody has yet to read anything of it. l.mu must be held.
 func (l *Log) sweep() {
-	if l.busy > 0 || slices.ContainsFunc(l.groups, func(g *group) bool { return l.unread(g) }) {
+	if l.busy > 0 || slices.ContainsFunc(l.groups, func(g *group) bool { return l.unread(g) }) ||
+		l.dozing > 0 && slices.ContainsFunc(l.cursors, func(c *cursor) bool { return c.dozes && c.at.Load() < l.ring.next }) {
 		return
 	}
 	if l.ring.len() > minRing {

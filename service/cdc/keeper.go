@@ -181,15 +181,6 @@ func (l *Log) patrol() (behind []*cursor, read uint64) {
 	return behind, read
 }
 
-// rouse wakes c, which is in no hurry, if there is something for it, and has the keeper look again when there is more.
-// l.mu must be held.
-func (l *Log) rouse(c *cursor) {
-	l.patrolAt = min(l.patrolAt, l.total+max(1, min(c.limit/patrolsPerLog, lazyBytes)))
-	if c.at.Load() < l.ring.next {
-		notify(c.wake)
-	}
-}
-
 // drop drops some of the transactions before index read, and reports whether there are more.
 func (l *Log) drop(read uint64) bool {
 	l.mu.Lock()

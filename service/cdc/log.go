@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -22,6 +23,8 @@ type LogSettings struct {
 	Subscriptions api.SubscriptionsConfig
 	// Counters are those of the source; nil means that nobody reads them.
 	Counters *Counters
+	// Logger is told of snapshots that take long; nil means that nobody is.
+	Logger *slog.Logger
 }
 
 // Log is the sequence of transactions that one run of a source has committed, as far as streams have yet to read
@@ -44,8 +47,8 @@ type Log struct {
 	patrolAt int64
 	cursors  []*cursor
 	groups   []*group
-	// busy counts the cursors that do not wait.
-	busy int
+	// busy counts the cursors that neither wait nor doze, dozing those that do.
+	busy, dozing int
 	// closed is why the log is closed, nil while it is open.
 	closed error
 	// parting is what Parting returns, watch what Progress tells; written says that something was appended since watch
@@ -59,6 +62,9 @@ type Log struct {
 func NewLog(settings LogSettings) *Log {
 	if settings.Counters == nil {
 		settings.Counters = NewCounters()
+	}
+	if settings.Logger == nil {
+		settings.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Log{
 		settings:  settings,
@@ -111,7 +117,7 @@ func (l *Log) append(tx Transaction, watch *uint64) (index uint64, kept bool) {
 // whom returns the channel that makes somebody see to a new transaction: the only stream if it waits, the keeper if
 // some of several wait or the keeper must tell the only one what to skip, nil if none waits. l.mu must be held.
 func (l *Log) whom() chan struct{} {
-	if l.busy == len(l.cursors) {
+	if l.busy+l.dozing == len(l.cursors) {
 		return nil
 	}
 	only := l.cursors[0]
@@ -189,7 +195,7 @@ func (l *Log) Close(cause error) {
 	}
 	cursors := l.cursors
 	l.setCursors(nil)
-	l.groups, l.busy = nil, 0
+	l.groups, l.busy, l.dozing = nil, 0, 0
 	l.sweep()
 	l.mu.Unlock()
 	if first {

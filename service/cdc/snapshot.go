@@ -19,17 +19,6 @@ type Snapshot interface {
 	Close()
 }
 
-// scan is a snapshot that is being read, until the stream ends.
-type scan struct {
-	Snapshot
-	next func(change *api.Change) error
-	// drain is nil if what is committed meanwhile stays in the log.
-	drain *drain
-}
-
-// Next has the form that the pump reads transactions in, too.
-func (s *scan) Next(change *api.Change) error { return s.next(change) }
-
 // Prelude says how the snapshot of a stream comes about.
 type Prelude struct {
 	// Begin begins a snapshot of what selection accepts. It calls join once, at the position of the snapshot: the stream
@@ -79,7 +68,7 @@ func (l *Log) SubscribeSnapshot(ctx context.Context, opts api.StreamOptions, pre
 		}
 		return nil, s.about("snapshot", err)
 	}
-	first := &scan{Snapshot: snapshot, next: func(c *api.Change) error { return snapshot.Next(reading, c) }}
+	first := newScan(snapshot, func(c *api.Change) error { return snapshot.Next(reading, c) }, l.settings.Logger)
 	if prelude.Backlog != nil {
 		first.drain = newDrain(s, prelude.Backlog(s.selection), cmp.Or(limit, MaxBacklog))
 	}

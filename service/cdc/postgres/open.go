@@ -28,7 +28,7 @@ func (s *Source) open(ctx context.Context, book *cdc.Run) (*run, error) {
 	r.origin = origin{source: s.id, generation: r.server.generation, counters: book.Counters()}
 	r.Log = cdc.NewLog(cdc.LogSettings{
 		Source: s.id, Tables: s.config.Tables, Bytes: s.config.LogBytes, Subscriptions: s.config.Subscriptions,
-		Counters: book.Counters(),
+		Counters: book.Counters(), Logger: s.logger(),
 	})
 	return r, nil
 }

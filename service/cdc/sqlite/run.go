@@ -44,6 +44,7 @@ func newRun(s *Source, book *cdc.Run, db sql.Capturer) *run {
 			Bytes:         s.config.LogBytes,
 			Subscriptions: s.config.Subscriptions,
 			Counters:      book.Counters(),
+			Logger:        s.logger(),
 		}),
 		db:         db,
 		logger:     s.logger(),

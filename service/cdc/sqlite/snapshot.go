@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -16,13 +15,6 @@ import (
 // A subscription waits this long for a transaction that is open on the writer: the script that subscribes may be the
 // one that has opened it.
 const pinTimeout = 30 * time.Second
-
-const (
-	// A snapshot reports how far it is when it has taken so long, and again each time.
-	reportInterval = 5 * time.Second
-	// The clock is read once for so many rows.
-	rowsPerLook = 256
-)
 
 // Subscribe implements cdc.Source.
 func (r *run) Subscribe(ctx context.Context, opts api.StreamOptions) (api.Stream, error) {
@@ -49,7 +41,7 @@ func (r *run) bootstrap() {
 
 // begin begins a snapshot. While the writer is held the sequence stands still, and it is that of what the snapshot shows.
 func (r *run) begin(ctx context.Context, selection *cdc.Selection, join func() error) (cdc.Snapshot, error) {
-	s := &snapshot{log: r.logger, origin: &r.origin}
+	s := &snapshot{origin: &r.origin}
 	pinned, cancel := context.WithTimeout(ctx, pinTimeout)
 	defer cancel()
 	opened, err := r.db.Snapshot(pinned, func() error {
@@ -74,21 +66,19 @@ func (r *run) begin(ctx context.Context, selection *cdc.Selection, join func() e
 			s.tables = append(s.tables, table)
 		}
 	}
-	s.source, s.reportAt = opened, s.header.CommittedAt.Add(reportInterval)
+	s.source = opened
 	return s, nil
 }
 
 // snapshot reads the tables that one stream has selected, one after the other. It implements cdc.Snapshot.
 type snapshot struct {
-	log    *slog.Logger
 	origin *origin
 	source sql.Snapshot
 	header api.Transaction
 	// tables are those that have yet to be read; the first is being read if rows is not nil.
-	tables   []*sql.Table
-	rows     sql.SnapshotRows
-	index    int
-	reportAt time.Time
+	tables []*sql.Table
+	rows   sql.SnapshotRows
+	index  int
 }
 
 // Next implements cdc.Snapshot.
@@ -96,7 +86,6 @@ func (s *snapshot) Next(_ context.Context, change *api.Change) error {
 	for {
 		if s.rows == nil {
 			if len(s.tables) == 0 {
-				s.finish()
 				return io.EOF
 			}
 			rows, err := s.source.Rows(s.tables[0])
@@ -109,9 +98,7 @@ func (s *snapshot) Next(_ context.Context, change *api.Change) error {
 		if err == nil {
 			change.Op, change.Table, change.Transaction, change.Index = api.OpSnapshot, s.tables[0], &s.header, s.index
 			change.Before, change.After, change.NewRowID = nil, values, rowid
-			if s.index++; s.index%rowsPerLook == 0 {
-				s.report()
-			}
+			s.index++
 			return nil
 		}
 		if !errors.Is(err, io.EOF) {
@@ -123,26 +110,6 @@ func (s *snapshot) Next(_ context.Context, change *api.Change) error {
 			return err
 		}
 	}
-}
-
-// report tells how far a snapshot is that takes long. It is called once for so many rows.
-func (s *snapshot) report() {
-	if now := time.Now(); now.After(s.reportAt) {
-		s.reportAt = now.Add(reportInterval)
-		s.summary().Info("snapshot in progress", "table", s.tables[0].Name)
-	}
-}
-
-// finish tells that a snapshot which has taken long is complete.
-func (s *snapshot) finish() {
-	if time.Since(s.header.CommittedAt) >= reportInterval {
-		s.summary().Info("snapshot complete")
-	}
-}
-
-func (s *snapshot) summary() *slog.Logger {
-	elapsed := time.Since(s.header.CommittedAt)
-	return s.log.With("rows", s.index, "rows_per_second", int(float64(s.index)/elapsed.Seconds()), "lsn", s.header.LSN)
 }
 
 // Close implements cdc.Snapshot.
