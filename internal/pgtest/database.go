@@ -3,8 +3,10 @@ package pgtest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -37,10 +39,14 @@ func New(tb testing.TB) *Database {
 	return server.Database(tb)
 }
 
-// NewServer returns a database on a private server of its own, with further settings; it ends with the test.
+// NewServer returns a database on a private server of its own, with further settings; it ends with the test. It skips
+// the test where no server is installed and DSNVariable names one for the other tests.
 func NewServer(tb testing.TB, settings map[string]string) *Database {
 	tb.Helper()
 	server, err := start(settings)
+	if errors.Is(err, errNotInstalled) && os.Getenv(DSNVariable) != "" {
+		tb.Skipf("needs a private server beside that of %s, and %v", DSNVariable, errNotInstalled)
+	}
 	if err != nil {
 		tb.Fatalf("pgtest: %v", err)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // DSNVariable names the environment variable that gives the server to use instead of a private one, as a URL of a
-// superuser.
+// superuser with a password.
 const DSNVariable = "WIPPY_TEST_POSTGRES_DSN"
 
 // BinVariable names the environment variable that gives the directory of the programs of the server to start.

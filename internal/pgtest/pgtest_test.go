@@ -21,6 +21,24 @@ func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
 	require.Equal(t, "logical", a.Text(t, "SHOW wal_level"))
 }
 
+func TestTheURLOfAnotherServerHasAUserAndAPassword(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, pgtest.External("postgres://boss:secret@host/postgres"))
+	for dsn, want := range map[string]string{
+		"host=/tmp password=secret":               "must be a URL like",
+		"postgres://boss:secret@host:x":           "must be a URL like",
+		"postgres://host/secret":                  "must have a user and a password, because",
+		"postgres://boss@host/secret":             "must have a user and a password, because",
+		"postgres://boss:@host/secret":            "must have a user and a password, because",
+		"postgres://:secret@host/postgres":        "must have a user and a password, because",
+		"postgres://host/?user=a&password=secret": "must have a user and a password, because",
+	} {
+		err := pgtest.External(dsn)
+		require.ErrorContains(t, err, pgtest.DSNVariable+" "+want, dsn)
+		require.NotContains(t, err.Error(), "secret")
+	}
+}
+
 func TestAServerComesBackAfterARestart(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewServer(t, map[string]string{"wal_sender_timeout": "5s"})

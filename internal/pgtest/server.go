@@ -44,6 +44,9 @@ func external(dsn string) (*Server, error) {
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("%s must be a URL like postgres://user:password@host:5432/postgres", DSNVariable)
 	}
+	if password, _ := u.User.Password(); u.User.Username() == "" || password == "" {
+		return nil, fmt.Errorf("%s must have a user and a password, because what happens with a wrong one is tested", DSNVariable)
+	}
 	return &Server{URL: *u}, nil
 }
 
@@ -51,7 +54,7 @@ func external(dsn string) (*Server, error) {
 func start(settings map[string]string) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w, or set %s", err, DSNVariable)
 	}
 	who, err := serverAccount()
 	if err != nil {
@@ -171,6 +174,9 @@ func again(c *exec.Cmd) *exec.Cmd {
 	return &exec.Cmd{Path: c.Path, Args: c.Args, Dir: c.Dir, SysProcAttr: c.SysProcAttr}
 }
 
+// errNotInstalled is why there is no private server, which a machine with another server to use need not have.
+var errNotInstalled = errors.New("no Postgres server is installed")
+
 // binaries returns the directory of the server that BinVariable names, else of the newest that is installed.
 func binaries() (string, error) {
 	if dir := os.Getenv(BinVariable); dir != "" {
@@ -189,8 +195,7 @@ func binaries() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(path), nil
 	}
-	return "", fmt.Errorf("no Postgres server is installed on this %s machine, and %s is not set; type: sudo apt-get install postgresql",
-		runtime.GOOS, DSNVariable)
+	return "", fmt.Errorf("%w on this %s machine; type: sudo apt-get install postgresql", errNotInstalled, runtime.GOOS)
 }
 
 // Program returns the path of one of the server's programs.
