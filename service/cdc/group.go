@@ -33,7 +33,8 @@ func (l *Log) join(c *cursor, selection *Selection) error {
 	i := slices.IndexFunc(l.groups, func(g *group) bool { return g.selection.equal(selection) })
 	if i < 0 {
 		i = len(l.groups)
-		l.groups = append(l.groups, &group{selection: selection, round: 1})
+		own := *selection // an engine may know more of a stream by its selection, which is not true of others
+		l.groups = append(l.groups, &group{selection: &own, round: 1})
 	}
 	c.group = l.groups[i]
 	c.group.members++

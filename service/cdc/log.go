@@ -33,6 +33,7 @@ type Log struct {
 	settings  LogSettings
 	admission *admission
 	streams   atomic.Int32 // len(cursors), for Watched
+	barred    atomic.Bool
 	alarm     chan struct{}
 	stop      chan struct{}
 	// goroutines counts the keeper and those of the streams. Streams join it under mu while closed is nil.
@@ -185,8 +186,12 @@ func resolve(id registry.ID, opts api.StreamOptions, logBytes unit.Size, tables 
 	return opts, nil
 }
 
+// Bar makes streams hand over nothing any more: what they have decoded will come again from a source that goes on where
+// its readers were. Close must follow.
+func (l *Log) Bar() { l.barred.Store(true) }
+
 // Close ends all streams with cause at once, and waits for their goroutines and the log's own. What they have
-// decoded before may still be read. Afterwards Append does nothing and Subscribe returns cause. It is idempotent.
+// decoded before may still be read, unless Bar was called. Afterwards Append does nothing and Subscribe returns cause. It is idempotent.
 func (l *Log) Close(cause error) {
 	l.mu.Lock()
 	first := l.closed == nil

@@ -77,3 +77,28 @@ func (l *Log) progressOf(c *cursor) Progress {
 	queued, taken := c.owner.queued.Load(), c.owner.taken.Load()
 	return Progress{Passed: at, Behind: queued != taken, Taken: taken}
 }
+
+// Straggler is the stream that is furthest behind.
+type Straggler struct {
+	// Lag is how many bytes it has yet to read.
+	Lag int64
+	// Mark changes whenever the stream gets further, or another one is.
+	Mark [2]int64
+}
+
+// Straggler tells about the stream that is furthest behind. Without streams nothing is.
+func (l *Log) Straggler() (s Straggler) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.cursors {
+		start := l.startOf(c)
+		if lag := l.total - start; lag > s.Lag {
+			moved := int64(c.owner.taken.Load()) //nolint:gosec // only compared
+			if c.held.Load() {
+				moved = int64(l.settings.Counters.snapshotRows.Load()) //nolint:gosec // the same
+			}
+			s = Straggler{lag, [2]int64{start, moved}}
+		}
+	}
+	return s
+}

@@ -51,7 +51,10 @@ func (l *Log) SubscribeSnapshot(ctx context.Context, opts api.StreamOptions, pre
 	s.delivered, s.cancel = prelude.Delivered, cancel
 	s.cursor.held.Store(prelude.Backlog == nil)
 	joined := false
-	snapshot, err := prelude.Begin(ctx, s.selection, func() error {
+	beginning, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(reading, stop)() // when the log is closed
+	snapshot, err := prelude.Begin(beginning, s.selection, func() error {
 		err := l.join(&s.cursor, s.selection)
 		joined = err == nil
 		return err

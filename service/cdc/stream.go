@@ -104,6 +104,9 @@ func (s *Stream) Poll() (*api.Change, error) {
 		return nil, io.EOF
 	}
 	s.acknowledge()
+	if s.log.barred.Load() {
+		s.read = len(s.batch)
+	}
 	if s.read == len(s.batch) {
 		if err := s.refill(); err != nil || len(s.batch) == 0 {
 			return nil, err
@@ -123,6 +126,9 @@ func (s *Stream) refill() error {
 	s.vacant.Store(true)
 	finished, cause := s.finished, s.cause
 	s.mu.Unlock()
+	if s.log.barred.Load() {
+		s.batch = s.batch[:0]
+	}
 	if len(s.batch) > 0 {
 		notify(s.room)
 		return nil

@@ -11,6 +11,9 @@ import (
 // lookupTimeout bounds the look-ups that the receiving goroutine waits for.
 const lookupTimeout = 10 * time.Second
 
+// saveTimeout bounds how long it waits for the checkpoint, which is the less important: somebody may have locked the table.
+const saveTimeout = time.Second
+
 // describer looks relations up in the catalogs of db.
 func describer(db *sql.DB) func(ctx context.Context, m *pglogrepl.RelationMessage) (details, error) {
 	return func(ctx context.Context, m *pglogrepl.RelationMessage) (details, error) {

@@ -13,7 +13,8 @@ import (
 )
 
 // checkpoint is the row of a slot in the table wippy_cdc_offsets of its database: what was taken for certain. The
-// server forgets what was confirmed to it last when it crashes; the table does not.
+// server forgets what was confirmed to it last when it crashes; the table does not. A second row, whose slot ends in
+// /snapshot, says that the bootstrap was delivered.
 type checkpoint struct {
 	slot string
 	db   *sql.DB
@@ -27,22 +28,30 @@ const (
 	selectOffsets = `SELECT lsn FROM ` + api.OffsetsTable + ` WHERE slot = $1`
 	writeOffsets  = `INSERT INTO ` + api.OffsetsTable + ` AS o (slot, lsn) VALUES ($1, $2)
 	ON CONFLICT (slot) DO UPDATE SET lsn = greatest(o.lsn, excluded.lsn), updated_at = now()`
-	deleteOffsets = `DELETE FROM ` + api.OffsetsTable + ` WHERE slot = $1`
+	// No slot has a name with a slash.
+	delivered     = "/snapshot"
+	deleteOffsets = `DELETE FROM ` + api.OffsetsTable + ` WHERE slot IN ($1, $1 || '` + delivered + `')`
 )
 
-// load returns the position that was saved last, false if there is none.
-func (c *checkpoint) load(ctx context.Context) (pglogrepl.LSN, bool, error) {
+// load returns the position that was saved last, 0 if there is none, and whether the bootstrap was delivered.
+func (c *checkpoint) load(ctx context.Context) (lsn pglogrepl.LSN, bootstrapped bool, err error) {
 	exists, err := c.exists(ctx)
 	if err != nil || !exists {
 		return 0, false, err
 	}
-	var lsn pglogrepl.LSN
-	err = c.db.QueryRowContext(ctx, selectOffsets, c.slot).Scan(&lsn)
+	if lsn, _, err = c.read(ctx, c.slot); err == nil {
+		c.last = lsn
+		_, bootstrapped, err = c.read(ctx, c.slot+delivered)
+	}
+	return lsn, bootstrapped, c.about(ctx, "read", err)
+}
+
+func (c *checkpoint) read(ctx context.Context, name string) (lsn pglogrepl.LSN, found bool, err error) {
+	err = c.db.QueryRowContext(ctx, selectOffsets, name).Scan(&lsn)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, false, nil
 	}
-	c.last = lsn
-	return lsn, err == nil, c.about(ctx, "read", err)
+	return lsn, err == nil, err
 }
 
 func (c *checkpoint) exists(ctx context.Context) (exists bool, err error) {
@@ -55,19 +64,27 @@ func (c *checkpoint) save(ctx context.Context, lsn pglogrepl.LSN) error {
 	if lsn <= c.last {
 		return nil
 	}
-	_, err := c.db.ExecContext(ctx, writeOffsets, c.slot, lsn.String())
-	if sqlstate.Code(err) == "42P01" { // undefined_table
-		if _, err = c.db.ExecContext(ctx, createOffsets); err == nil {
-			_, err = c.db.ExecContext(ctx, writeOffsets, c.slot, lsn.String())
-		}
-	}
+	err := c.write(ctx, c.slot, lsn)
 	if err == nil {
 		c.last = lsn
+	}
+	return err
+}
+
+// bootstrap notes that the bootstrap was delivered.
+func (c *checkpoint) bootstrap(ctx context.Context) error { return c.write(ctx, c.slot+delivered, 0) }
+
+func (c *checkpoint) write(ctx context.Context, name string, lsn pglogrepl.LSN) error {
+	_, err := c.db.ExecContext(ctx, writeOffsets, name, lsn.String())
+	if sqlstate.Code(err) == "42P01" { // undefined_table
+		if _, err = c.db.ExecContext(ctx, createOffsets); err == nil {
+			_, err = c.db.ExecContext(ctx, writeOffsets, name, lsn.String())
+		}
 	}
 	return c.about(ctx, "write", err)
 }
 
-// forget deletes the row.
+// forget deletes the rows.
 func (c *checkpoint) forget(ctx context.Context) error {
 	exists, err := c.exists(ctx)
 	if err != nil || !exists {

@@ -69,17 +69,15 @@ func (rx *receiver) append(tx *transaction) error {
 func (rx *receiver) room(ctx context.Context, size int64) error {
 	tick := time.NewTicker(roomInterval)
 	defer tick.Stop()
-	last := int64(-1)
 	for {
-		var stats api.Stats
-		rx.Log.Measure(&stats)
-		if stats.LagBytes == 0 || stats.LagBytes+size <= rx.allowance() {
+		last := rx.Straggler()
+		if last.Lag == 0 || last.Lag+size <= rx.allowance() {
 			rx.stalled = time.Time{}
 			return nil
 		}
 		now := time.Now()
-		if stats.LagBytes != last || rx.stalled.IsZero() {
-			last, rx.stalled = stats.LagBytes, now
+		if last.Mark != rx.mark || rx.stalled.IsZero() {
+			rx.mark, rx.stalled = last.Mark, now
 		}
 		if now.Sub(rx.stalled) > stallPatience {
 			return nil

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,17 +62,35 @@ func (e *endpoint) plain(ctx context.Context) (*pgconn.PgConn, error) { return e
 // connect opens a connection on which values are written the same whatever the server is set to.
 func (e *endpoint) connect(ctx context.Context, parameters map[string]string) (*pgconn.PgConn, error) {
 	config := e.config.Config.Copy()
-	maps.Copy(config.RuntimeParams, parameters)
-	maps.Copy(config.RuntimeParams, map[string]string{
-		"client_encoding": "UTF8", "DateStyle": "ISO", "IntervalStyle": "postgres",
-		"TimeZone": "UTC", "extra_float_digits": "3", "bytea_output": "hex",
-	})
+	for _, fixed := range []map[string]string{formats(), parameters} {
+		for name, value := range fixed {
+			// The server does not tell their cases apart.
+			maps.DeleteFunc(config.RuntimeParams, func(other, _ string) bool { return strings.EqualFold(other, name) })
+			config.RuntimeParams[name] = value
+		}
+	}
 	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err == nil {
+		_, err = conn.Exec(ctx, noTimeouts).ReadAll()
+	}
 	if err != nil {
+		hangUp(ctx, conn)
 		return nil, classify(ctx, err)
 	}
 	return conn, nil
 }
+
+// formats are the settings that say how values are written.
+func formats() map[string]string {
+	return map[string]string{
+		"client_encoding": "UTF8", "DateStyle": "ISO", "IntervalStyle": "postgres",
+		"TimeZone": "UTC", "extra_float_digits": "3", "bytea_output": "hex",
+	}
+}
+
+// noTimeouts lets connections read, and wait, for as long as it takes. Not every server has all of these settings.
+const noTimeouts = `SELECT set_config(name, '0', false) FROM pg_settings
+	WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')`
 
 // classify gives an error of the server, or of the way to it, its kind. A connection that fails is worth another try,
 // whatever the reason.

@@ -42,21 +42,20 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if r.server, err = inspect(ctx, r.db); err != nil {
 		return err
 	}
-	if err := preparePublication(ctx, r.db, r.source.config); err != nil {
+	if r.tables, err = r.preparePublication(ctx); err != nil {
 		return err
 	}
 	return r.prepareSlot(ctx)
 }
 
-// prepareSlot connects for replication, and finds or makes the slot. The source goes on from what was confirmed last: the
-// slot or the checkpoint knows, whichever is further.
+// prepareSlot connects for replication, and finds or makes the slot.
 func (r *run) prepareSlot(ctx context.Context) error {
 	config := r.source.config
 	now, err := lookSlot(ctx, r.db, config.SlotName)
 	if err == nil && now.exists {
 		err = now.usable(config.SlotName, r.endpoint.config.Database)
 		if err == nil && config.Temporary {
-			err = errBusy(ctx, r.db, config.SlotName)
+			err = now.notTemporary(ctx, r.db, config.SlotName)
 		}
 	}
 	if err == nil {
@@ -71,37 +70,61 @@ func (r *run) prepareSlot(ctx context.Context) error {
 	if r.conn, err = r.endpoint.replication(ctx); err != nil {
 		return fmt.Errorf("connect for replication: %w", err)
 	}
-	saved, found, err := r.checkpoint.load(ctx)
+	saved, err := r.loadCheckpoint(ctx)
 	if err != nil {
-		if errs.Retryable(err) || ctx.Err() != nil {
-			return err
-		}
-		r.unsavedBecause(ctx, err)
-	}
-	if now.exists && config.Failover && !now.failover {
-		if err := letFailOver(ctx, r.conn, r.db, config.SlotName); err != nil {
-			return err
-		}
+		return err
 	}
 	if now.exists {
-		r.bootstrapped = found
+		if config.Failover && !now.failover {
+			err = letFailOver(ctx, r.conn, r.db, config.SlotName)
+		}
+		// The slot or the checkpoint knows what was confirmed last, whichever is further.
 		r.positions.startAt(max(now.confirmed, saved))
-		return nil
+		return err
 	}
 	first, err := createSlot(ctx, r.conn, config)
 	if err != nil {
 		return err
 	}
-	r.reportGap(ctx, found, saved, first)
-	r.checkpoint.last = 0
+	if saved > 0 && !config.Temporary {
+		r.source.logger().WarnContext(ctx, "the slot was gone and was made anew: what has committed in between was not captured",
+			"slot", config.SlotName, "from", saved.String(), "to", first.String())
+	}
+	r.forgetCheckpoint(ctx)
 	r.positions.startAt(first)
 	return nil
 }
 
-// reportGap tells that a slot had to be made anew: what has committed in between is lost.
-func (r *run) reportGap(ctx context.Context, found bool, saved, first pglogrepl.LSN) {
-	if found && !r.source.config.Temporary {
-		r.source.logger().WarnContext(ctx, "the slot was gone and was made anew: what has committed in between was not captured",
-			"slot", r.source.config.SlotName, "from", saved.String(), "to", first.String())
+// loadCheckpoint returns the position in the checkpoint, 0 if there is none. One that the server has not reached is that of
+// another server, from which the table was copied.
+func (r *run) loadCheckpoint(ctx context.Context) (pglogrepl.LSN, error) {
+	saved, bootstrapped, err := r.checkpoint.load(ctx)
+	if err != nil {
+		if errs.Retryable(err) || ctx.Err() != nil {
+			return 0, err
+		}
+		r.unsavedBecause(ctx, err)
+		return 0, nil
+	}
+	r.bootstrapped, r.noted = bootstrapped, bootstrapped
+	system, err := pglogrepl.IdentifySystem(ctx, r.conn)
+	if err != nil {
+		return 0, classify(ctx, err)
+	}
+	if saved > system.XLogPos {
+		r.source.logger().WarnContext(ctx, "the checkpoint is beyond the end of the server's WAL: it is that of another server, and is not used",
+			"slot", r.source.config.SlotName, "checkpoint", saved.String(), "server", system.XLogPos.String())
+		r.forgetCheckpoint(ctx)
+		return 0, nil
+	}
+	return saved, nil
+}
+
+// forgetCheckpoint deletes a checkpoint that does not belong to the slot.
+func (r *run) forgetCheckpoint(ctx context.Context) {
+	r.bootstrapped, r.noted = false, false
+	r.checkpoint.last = 0
+	if err := r.checkpoint.forget(ctx); err != nil {
+		r.unsavedBecause(ctx, err)
 	}
 }

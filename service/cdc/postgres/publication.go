@@ -19,40 +19,75 @@ func publicationOf(config *api.PostgresConfig) string {
 	return config.SlotName + "_pub"
 }
 
-// preparePublication sees to it that the publication exists and has the tables of the entry.
-func preparePublication(ctx context.Context, db *sql.DB, config *api.PostgresConfig) error {
+// preparePublication sees to it that the publication exists and has the tables of the entry. It returns these if the
+// publication is the source's own.
+func (r *run) preparePublication(ctx context.Context) ([]string, error) {
+	config := r.source.config
 	name := publicationOf(config)
-	exists, err := publicationExists(ctx, db, name)
+	exists, err := publicationExists(ctx, r.db, name)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case config.Publication != "" && !exists:
-		return errs.New(errs.Invalid, "publication %q does not exist: type CREATE PUBLICATION %s FOR TABLE …, or give tables instead", name, quote(name))
+		return nil, errs.New(errs.Invalid, "publication %q does not exist: type CREATE PUBLICATION %s FOR TABLE …, or give tables instead", name, quote(name))
 	case config.Publication != "":
-		return nil
+		return nil, nil
 	}
 	var wanted []string
 	for _, name := range config.Tables {
-		t, err := findTable(ctx, db, name)
+		t, err := findTable(ctx, r.db, name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		wanted = append(wanted, t.quoted())
 	}
 	slices.Sort(wanted)
 	wanted = slices.Compact(wanted)
+	return wanted, publicationError(ctx, name, r.publish(ctx, name, exists, wanted))
+}
+
+// publish makes the source's own publication, or mends it. Changes of partitions are told as those of the table that is
+// named.
+func (r *run) publish(ctx context.Context, name string, exists bool, wanted []string) error {
 	list := strings.Join(wanted, ", ")
 	if !exists {
-		// Changes of partitions are told as those of the table that is named.
-		_, err := db.ExecContext(ctx, "CREATE PUBLICATION "+quote(name)+" FOR TABLE "+list+" WITH (publish_via_partition_root = true)")
-		return publicationError(ctx, name, err)
+		_, err := r.db.ExecContext(ctx, "CREATE PUBLICATION "+quote(name)+" FOR TABLE "+list+" WITH (publish_via_partition_root = true)")
+		return err
 	}
-	present, err := publishedTables(ctx, db, name)
+	var complete bool
+	err := r.db.QueryRowContext(ctx, `
+		SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot FROM pg_publication WHERE pubname = $1`, name).Scan(&complete)
+	if err == nil && !complete {
+		_, err = r.db.ExecContext(ctx, "ALTER PUBLICATION "+quote(name)+
+			" SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)")
+	}
+	if err != nil {
+		return err
+	}
+	present, err := publishedTables(ctx, r.db, name)
 	if err != nil || slices.Equal(present, wanted) {
 		return err
 	}
-	_, err = db.ExecContext(ctx, "ALTER PUBLICATION "+quote(name)+" SET TABLE "+list)
-	return publicationError(ctx, name, err)
+	r.source.logger().WarnContext(ctx, "the publication is changed to what the entry says: what was committed to tables that are added was not captured",
+		"publication", name, "had", strings.Join(present, ", "), "has", list)
+	_, err = r.db.ExecContext(ctx, "ALTER PUBLICATION "+quote(name)+" SET TABLE "+list)
+	return err
+}
+
+// checkPublication finds out whether a table has left the source's own publication: one that is dropped does, and one that
+// is renamed keeps its place under its new name, while nothing captures its successor.
+func (r *run) checkPublication(ctx context.Context) error {
+	if r.tables == nil {
+		return nil
+	}
+	name := publicationOf(r.source.config)
+	present, err := publishedTables(ctx, r.db, name)
+	if err != nil || slices.Equal(present, r.tables) {
+		return nil //nolint:nilerr // it is looked at again
+	}
+	return errs.New(errs.Unavailable, "publication %q has the tables %s instead of %s: a table was dropped, renamed or replaced, and "+
+		"what was changed since is not captured; resubscribe with snapshot = true",
+		name, strings.Join(present, ", "), strings.Join(r.tables, ", "))
 }
 
 func publicationError(ctx context.Context, name string, err error) error {
@@ -76,10 +111,12 @@ func publicationExists(ctx context.Context, db *sql.DB, name string) (bool, erro
 	return err == nil, classify(ctx, err)
 }
 
-// publishedTables lists the tables of a publication, quoted and sorted.
+// publishedTables lists the tables of a publication, quoted and sorted. One of which only a part is published is listed as
+// narrowed.
 func publishedTables(ctx context.Context, db *sql.DB, name string) ([]string, error) {
 	rows, err := db.QueryContext(ctx, `
-		SELECT n.nspname, c.relname FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+		SELECT n.nspname, c.relname, num_nonnulls(to_jsonb(r)->>'prattrs', to_jsonb(r)->>'prqual') > 0
+		FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
 			JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE p.pubname = $1`, name)
 	if err != nil {
@@ -89,10 +126,15 @@ func publishedTables(ctx context.Context, db *sql.DB, name string) ([]string, er
 	var all []string
 	for rows.Next() {
 		var t table
-		if err := rows.Scan(&t.schema, &t.name); err != nil {
+		var narrowed bool
+		if err := rows.Scan(&t.schema, &t.name, &narrowed); err != nil {
 			return nil, err
 		}
-		all = append(all, t.quoted())
+		text := t.quoted()
+		if narrowed {
+			text += " (narrowed)"
+		}
+		all = append(all, text)
 	}
 	slices.Sort(all)
 	return all, classify(ctx, rows.Err())

@@ -3,8 +3,10 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"strconv"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // published is a table of a publication.
@@ -41,6 +43,29 @@ func (r *run) published(ctx context.Context) ([]published, error) {
 		all = append(all, p)
 	}
 	return all, rows.Err()
+}
+
+// unchanged reports whether the table exists in the snapshot of the transaction that is open on conn, and whether it still has
+// the same name and the same files. Queries of the catalogs see them as of the snapshot, functions as they are now; a
+// table that was rewritten since has no rows for the snapshot, see
+// https://www.postgresql.org/docs/current/mvcc-caveats.html.
+func (p *published) unchanged(ctx context.Context, conn *pgconn.PgConn) (exists, same bool, err error) {
+	result := conn.ExecParams(ctx, `
+		WITH RECURSIVE tree(oid) AS (
+			SELECT oid FROM pg_class WHERE oid = $1::oid
+			UNION ALL SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid WHERE $3 = 'p'),
+		pinned(oid, file) AS (SELECT c.oid, c.relfilenode FROM tree JOIN pg_class c USING (oid) WHERE c.relkind = 'r'),
+		present(oid, file) AS (
+			SELECT $1::oid, pg_relation_filenode($1::oid) WHERE $3 = 'r'
+			UNION ALL SELECT relid::oid, pg_relation_filenode(relid) FROM pg_partition_tree($1::oid) WHERE $3 = 'p' AND isleaf)
+		SELECT EXISTS (SELECT FROM tree), to_regclass($2)::oid IS NOT DISTINCT FROM $1::oid
+			AND NOT EXISTS (SELECT FROM pinned FULL JOIN present USING (oid, file) WHERE pinned.oid IS NULL OR present.oid IS NULL)`,
+		[][]byte{[]byte(strconv.FormatUint(uint64(p.id), 10)), []byte(p.quoted()), []byte(p.kind)}, nil, nil, nil).Read()
+	if result.Err != nil {
+		return false, false, result.Err
+	}
+	row := result.Rows[0]
+	return row[0][0] == 't', row[1][0] == 't', nil
 }
 
 // message describes the table the way the server does before it sends its changes.

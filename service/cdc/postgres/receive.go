@@ -36,8 +36,9 @@ type receiver struct {
 	nextStatus, nextTick, heard time.Time
 	// backlog is the position up to which changes have committed before: they come as fast as the server reads them.
 	backlog pglogrepl.LSN
-	// stalled is since when a stream holds up the backlog.
+	// stalled is since when the stream that is furthest behind has not moved from mark.
 	stalled time.Time
+	mark    [2]int64
 }
 
 // receive reads until ctx is done, or until nobody listens and the source is to hold.
@@ -81,6 +82,7 @@ func (r *run) start(ctx context.Context) error {
 		arguments[0] = "proto_version '2'"
 		arguments = append(arguments, "streaming 'on'")
 	}
+	warned := false
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := pglogrepl.StartReplication(ctx, r.conn, quote(config.SlotName), r.positions.confirmed,
 			pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication, PluginArgs: arguments})
@@ -92,6 +94,10 @@ func (r *run) start(ctx context.Context) error {
 		}
 		// What follows the error must be read before the connection can be used again.
 		err = errBusy(ctx, r.db, config.SlotName)
+		if !warned {
+			warned = true
+			r.source.logger().WarnContext(ctx, "the slot cannot be read yet", "error", err)
+		}
 		hangUp(ctx, r.conn)
 		r.conn = nil
 		if again := r.reconnect(ctx); again != nil {
@@ -109,13 +115,27 @@ func (r *run) refused(ctx context.Context, err error) error {
 	name := r.source.config.SlotName
 	switch sqlstate.Code(err) {
 	case "42704": // undefined_object
-		return errs.New(errs.Unavailable, "slot or publication is gone: %w", err)
+		return r.missing(ctx, err)
 	case "55000": // object_not_in_prerequisite_state
 		if now, lookErr := lookSlot(ctx, r.db, name); lookErr == nil && now.status == "lost" {
 			return errInvalidated(name, now.reason)
 		}
 	}
 	return fmt.Errorf("read slot %q: %w", name, classify(ctx, err))
+}
+
+// missing says what err misses. The server decodes old WAL with the catalogs of that time, in which a publication that is
+// younger than the slot does not exist.
+func (r *run) missing(ctx context.Context, err error) error {
+	name, publication := r.source.config.SlotName, publicationOf(r.source.config)
+	exists, lookErr := publicationExists(ctx, r.db, publication)
+	if lookErr == nil && exists {
+		if now, lookErr := lookSlot(ctx, r.db, name); lookErr == nil && now.exists {
+			return errs.New(errs.Invalid, "slot %q has yet to read what is older than publication %q, which the server cannot decode with it: "+
+				"type SELECT pg_drop_replication_slot(%s), start the source again, and read a snapshot: the slot's changes cannot be had", name, publication, literal(name))
+		}
+	}
+	return errs.New(errs.Unavailable, "slot or publication is gone: %w", err)
 }
 
 // loop takes what the server sends.
@@ -175,7 +195,11 @@ func (rx *receiver) look(ctx context.Context) error {
 	case now.After(rx.nextTick):
 		rx.nextTick = now.Add(rx.source.config.StatusInterval.Std())
 		rx.advance()
-		if rx.tick(ctx) {
+		answered, err := rx.tick(ctx)
+		if err != nil {
+			return err
+		}
+		if answered {
 			rx.heard = rx.heard.Add(time.Since(now)) // the server is there, and nobody has listened meanwhile
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/service/cdc"
@@ -38,8 +39,11 @@ type run struct {
 	// bootstrapped is set when one was delivered; it is guarded by mu.
 	bootstrapped bool
 	mu           sync.Mutex
-	// unnoted is set while the checkpoint does not know of it.
+	// noted says that the checkpoint knows of it; unnoted is set when it is to be told soon.
+	noted   bool
 	unnoted atomic.Bool
+	// tables are those of the source's own publication, as they are quoted; nil if it is somebody else's.
+	tables []string
 
 	// woken receives a value when a stream was opened or closed, or a snapshot delivered.
 	woken chan struct{}
@@ -125,7 +129,9 @@ func (r *run) advance() {
 
 // serve reads the slot, as long as somebody listens if it is to hold otherwise.
 func (r *run) serve(ctx context.Context) error {
-	r.tick(ctx)
+	if _, err := r.tick(ctx); err != nil {
+		return err
+	}
 	for ctx.Err() == nil {
 		step := r.receive
 		if r.hold() {
@@ -160,7 +166,9 @@ func (r *run) rest(ctx context.Context) error {
 				return err
 			}
 		case <-status.C:
-			r.tick(ctx)
+			if _, err := r.tick(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -183,39 +191,46 @@ func (r *run) reconnect(ctx context.Context) error {
 	return err
 }
 
-// tick does what is due each status_interval: it saves the checkpoint and looks at the slot. It reports whether the server
-// has answered.
-func (r *run) tick(ctx context.Context) bool {
+// tick does what is due each status_interval: it saves the checkpoint, and looks at slot and publication. It reports
+// whether the server has answered; an error says that reading on is of no use.
+func (r *run) tick(ctx context.Context) (answered bool, err error) {
+	r.save(ctx)
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	r.save(ctx)
-	size, err := r.measureSlot(ctx)
+	now, err := lookSlot(ctx, r.db, r.source.config.SlotName)
 	if err != nil {
 		r.retained.Store(-1)
-		return false // if the server is gone, the connection for replication will say so
+		return false, nil //nolint:nilerr // if the server is gone, the connection for replication will say so
 	}
-	r.retained.Store(size)
-	if r.hold() && size > int64(16*unit.MiB) {
+	r.retained.Store(now.retained)
+	switch {
+	case !now.exists && !r.source.config.Temporary:
+		return true, errs.New(errs.Unavailable, "slot %q is gone: somebody has dropped it; what commits until it is made anew is not captured", r.source.config.SlotName)
+	case now.status == "lost":
+		return true, errInvalidated(r.source.config.SlotName, now.reason)
+	case r.hold() && now.retained > int64(16*unit.MiB):
 		r.source.logger().WarnContext(ctx, "no stream is open, and the server keeps WAL for the slot: "+
 			"open a stream, set on_idle to discard, or delete the source",
-			"slot", r.source.config.SlotName, "retained", unit.Size(size).String())
+			"slot", r.source.config.SlotName, "retained", unit.Size(now.retained).String())
 	}
-	return true
+	return true, r.checkPublication(ctx)
 }
 
-// save writes the checkpoint. The source goes on if that fails.
+// save writes the checkpoint. The source goes on if that fails, and does not wait for it for long.
 func (r *run) save(ctx context.Context) {
-	r.mu.Lock()
-	wait := r.bootstraps && !r.bootstrapped
-	lsn := r.positions.taken
-	if r.bootstraps && r.bootstrapped {
-		lsn = max(lsn, 1) // the row itself says that the snapshot was delivered
-	}
-	r.mu.Unlock()
-	if wait || lsn == 0 || r.source.config.Temporary {
+	if r.source.config.Temporary {
 		return
 	}
-	err := r.checkpoint.save(ctx, lsn)
+	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	r.mu.Lock()
+	note := r.bootstraps && r.bootstrapped && !r.noted
+	r.mu.Unlock()
+	err := r.checkpoint.save(ctx, r.positions.taken)
+	if err == nil && note {
+		err = r.checkpoint.bootstrap(ctx)
+		r.noted = err == nil
+	}
 	if err != nil {
 		r.unsavedBecause(ctx, err)
 		return
@@ -228,13 +243,4 @@ func (r *run) unsavedBecause(ctx context.Context, err error) {
 	if r.unsaved.Swap(&err) == nil {
 		r.source.logger().WarnContext(ctx, "the checkpoint cannot be used", "error", err)
 	}
-}
-
-// measureSlot returns how much WAL the slot makes the server keep.
-func (r *run) measureSlot(ctx context.Context) (int64, error) {
-	var size int64
-	err := r.db.QueryRowContext(ctx, `
-		SELECT coalesce(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END,
-			restart_lsn), 0)::bigint FROM pg_replication_slots WHERE slot_name = $1`, r.source.config.SlotName).Scan(&size)
-	return size, err
 }

@@ -24,6 +24,9 @@ type slot struct {
 	status              string
 	confirmed, restarts pglogrepl.LSN
 	holder              sql.NullInt64
+	// retained is how much WAL the server keeps for the slot, -1 if that is not known.
+	retained            int64
+	temporary, twoPhase bool
 	// failover and reason, why the slot is lost, are told by version 17 and newer.
 	failover bool
 	reason   string
@@ -35,9 +38,13 @@ func lookSlot(ctx context.Context, db *sql.DB, name string) (slot, error) {
 	err := db.QueryRowContext(ctx, `
 		SELECT coalesce(plugin, ''), coalesce(database, ''), coalesce(wal_status, ''), coalesce(confirmed_flush_lsn, '0/0'),
 			coalesce(restart_lsn, '0/0'), active_pid,
+			coalesce(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END,
+				restart_lsn), -1)::bigint,
+			temporary, coalesce((to_jsonb(s)->>'two_phase')::bool, false),
 			coalesce((to_jsonb(s)->>'failover')::bool, false), coalesce(to_jsonb(s)->>'invalidation_reason', '')
 		FROM pg_replication_slots s WHERE slot_name = $1`, name).
-		Scan(&s.plugin, &s.database, &s.status, &s.confirmed, &s.restarts, &s.holder, &s.failover, &s.reason)
+		Scan(&s.plugin, &s.database, &s.status, &s.confirmed, &s.restarts, &s.holder,
+			&s.retained, &s.temporary, &s.twoPhase, &s.failover, &s.reason)
 	if errors.Is(err, sql.ErrNoRows) {
 		return slot{}, nil
 	}
@@ -49,6 +56,8 @@ func (s *slot) usable(name, database string) error {
 	switch {
 	case s.plugin != plugin:
 		return errs.New(errs.Invalid, "slot %q is not one of %s: choose another slot_name, or drop it", name, plugin)
+	case s.twoPhase:
+		return errs.New(errs.Invalid, "slot %q was made for two-phase commits: choose another slot_name, or drop it", name)
 	case s.database != database:
 		return errs.New(errs.Invalid, "slot %q belongs to database %q: choose another slot_name", name, s.database)
 	case s.status == "lost":
@@ -56,6 +65,15 @@ func (s *slot) usable(name, database string) error {
 	default:
 		return nil
 	}
+}
+
+// notTemporary says why a slot that exists is not the temporary one of a source.
+func (s *slot) notTemporary(ctx context.Context, db *sql.DB, name string) error {
+	if s.temporary {
+		return errBusy(ctx, db, name)
+	}
+	return errs.New(errs.Invalid, "temporary: slot %q exists, and is not temporary: type SELECT pg_drop_replication_slot(%s), "+
+		"or choose another slot_name", name, literal(name))
 }
 
 // errInvalidated says that the server has given a slot up, mostly because it has removed WAL that the slot needs. No

@@ -44,6 +44,7 @@ type snapshot struct {
 // selected is a table to be read.
 type selected struct {
 	*relation
+	of    published
 	query string
 }
 
@@ -70,7 +71,8 @@ func (r *run) pin(ctx context.Context) (*snapshot, pglogrepl.LSN, error) {
 	s := &snapshot{conn: conn, fetch: r.source.config.SnapshotFetchSize, header: api.Transaction{
 		Source: r.origin.source, Generation: r.origin.generation, Sequence: uint64(fence), LSN: fence.String(), CommittedAt: time.Now(),
 	}}
-	_, err = conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+literal(made.SnapshotName)).ReadAll()
+	// A row that a policy hides from us would be missing; this way the server says so.
+	_, err = conn.Exec(ctx, "SET row_security = off; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+literal(made.SnapshotName)).ReadAll()
 	if err != nil {
 		hangUp(ctx, conn)
 		return nil, 0, err
@@ -96,7 +98,7 @@ func (s *snapshot) selectTables(ctx context.Context, r *run, selection *cdc.Sele
 		if err != nil {
 			return err
 		}
-		s.tables = append(s.tables, selected{newRelation(m, "", more), p.query(m)})
+		s.tables = append(s.tables, selected{newRelation(m, "", more), p, p.query(m)})
 	}
 	return nil
 }
@@ -137,8 +139,13 @@ func (s *snapshot) Next(ctx context.Context, change *api.Change) error {
 // fill fetches rows of the first table. When there are no more it closes the cursor.
 func (s *snapshot) fill(ctx context.Context) error {
 	if !s.open {
-		if _, err := s.conn.Exec(ctx, "DECLARE wippy NO SCROLL CURSOR FOR "+s.tables[0].query).ReadAll(); err != nil {
+		there, err := s.declare(ctx)
+		if err != nil {
 			return err
+		}
+		if !there {
+			s.tables = s.tables[1:]
+			return nil
 		}
 		s.open = true
 	}
@@ -158,6 +165,29 @@ func (s *snapshot) fill(ctx context.Context) error {
 		s.tables = s.tables[1:]
 	}
 	return nil
+}
+
+// declare opens a cursor on the first table, unless the table is younger than the snapshot.
+func (s *snapshot) declare(ctx context.Context) (there bool, err error) {
+	t := s.tables[0]
+	exists, same, err := t.of.unchanged(ctx, s.conn)
+	if err != nil || !exists {
+		return false, err
+	}
+	if same {
+		if _, err := s.conn.Exec(ctx, "DECLARE wippy NO SCROLL CURSOR FOR "+t.query).ReadAll(); err != nil {
+			return false, err
+		}
+		// The cursor has locked the table: from now on it stays what it is.
+		if _, same, err = t.of.unchanged(ctx, s.conn); err != nil {
+			return false, err
+		}
+	}
+	if !same {
+		return false, errs.New(errs.Unavailable, "table %s.%s was rewritten, replaced, truncated or partitioned anew before the snapshot came to it: "+
+			"its rows cannot be seen any more; resubscribe", t.table.Schema, t.table.Name)
+	}
+	return true, nil
 }
 
 // Close implements cdc.Snapshot.

@@ -86,6 +86,9 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	s.logger().InfoContext(ctx, "capture started", "slot", s.config.SlotName, "lsn", r.positions.confirmed.String())
 	err = classify(ctx, r.serve(ctx))
 	book.End(s.about(err))
+	if !r.discards() {
+		r.Bar() // what was not handed over comes again in the next run
+	}
 	r.advance()
 	r.Close(cmp.Or(s.about(err), errs.New(errs.Unavailable, "cdc: source %q was stopped or replaced; resubscribe once it runs", s.id)))
 	r.farewell(ctx)

@@ -66,13 +66,16 @@ func (r *run) delivered() {
 
 // beginSnapshot begins a snapshot and sets the fence of its stream.
 func (r *run) beginSnapshot(ctx context.Context, selection *cdc.Selection) (cdc.Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, pinTimeout)
+	pinning, cancel := context.WithTimeout(ctx, pinTimeout)
 	defer cancel()
-	s, fence, err := r.pin(ctx)
+	s, fence, err := r.pin(pinning)
 	if err != nil {
-		return nil, pinError(ctx, err)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, pinError(pinning, err)
 	}
-	if err := s.selectTables(ctx, r, selection); err != nil {
+	if err := s.selectTables(pinning, r, selection); err != nil {
 		hangUp(ctx, s.conn)
 		return nil, classify(ctx, err)
 	}
