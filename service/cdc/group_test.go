@@ -1,6 +1,8 @@
 package cdc_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 
@@ -8,6 +10,7 @@ import (
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/service/cdc"
 )
 
 func TestTransactionsAreLookedThroughOnceForAllStreamsThatWaitForOthers(t *testing.T) {
@@ -117,4 +120,58 @@ func TestStreamsThatWaitWhileTheLogIsFloodedHearOfIt(t *testing.T) {
 		}
 		require.ErrorContains(t, err, "stream fell behind: ")
 	}
+}
+
+// secret is a transaction that holds nothing for the stream with one selection, as engines know it by its pointer.
+type secret struct {
+	*transaction
+	from *cdc.Selection
+}
+
+func (s secret) Open(selection *cdc.Selection) cdc.Reader {
+	if selection == s.from {
+		return &reader{tx: &transaction{}, selection: selection}
+	}
+	return s.transaction.Open(selection)
+}
+
+func TestWhatAnEngineKnowsOfOneStreamIsNotTrueOfItsGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, w := newLog(t, unit.MiB)
+		defer log.Close(errOver)
+		opts := api.StreamOptions{Tables: []string{"users"}}
+		var from *cdc.Selection
+		snap := &snapshot{}
+		p := cdc.Prelude{Begin: func(_ context.Context, selection *cdc.Selection, join func() error) (cdc.Snapshot, error) {
+			from = selection
+			return snap, join()
+		}}
+		first := subscribeSnapshot(t, w, opts, p)
+		second := subscribe(t, log, opts)
+		synctest.Wait() // both wait, and the first has founded their group
+		log.Append(secret{w.make(10, inserts(1, 1)...), from})
+		require.Equal(t, int64(1), take(t, second, 1)[0].After[0].Int64())
+		w.commit(10, inserts(2, 1)...)
+		require.Equal(t, int64(2), take(t, first, 1)[0].After[0].Int64())
+	})
+}
+
+func TestClosingALogEndsTheBeginningOfASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, _ := newLog(t, unit.MiB)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := log.SubscribeSnapshot(context.Background(), api.StreamOptions{}, cdc.Prelude{
+				Begin: func(ctx context.Context, _ *cdc.Selection, join func() error) (cdc.Snapshot, error) {
+					err := join()
+					<-ctx.Done()
+					return nil, errors.Join(err, ctx.Err())
+				},
+			})
+			ended <- err
+		}()
+		synctest.Wait()
+		log.Close(errOver)
+		require.Equal(t, errOver, <-ended)
+	})
 }

@@ -200,7 +200,7 @@ func (r *run) tick(ctx context.Context) (answered bool, err error) {
 	now, err := lookSlot(ctx, r.db, r.source.config.SlotName)
 	if err != nil {
 		r.retained.Store(-1)
-		return false, nil //nolint:nilerr // if the server is gone, the connection for replication will say so
+		return false, nil // if the server is gone, the connection for replication will say so
 	}
 	r.retained.Store(now.retained)
 	switch {
