@@ -25,13 +25,15 @@ local function add(tx, row)
 	end
 end
 
--- Repeats one change. A row is gone from under its old ID, so before and after are handled apart.
+-- Repeats one change. A row is gone from under its old ID, so before and after are handled apart. Postgres tells the old row only
+-- if its key has changed; the words of one that has kept its key are found by that.
 function words.apply(tx, change)
 	if change.op == "truncate" then
 		return words.clear(tx)
 	end
-	if change.before then
-		remove(tx, change.before)
+	local old = change.before or change.key
+	if old then
+		remove(tx, old)
 	end
 	if change.after then
 		add(tx, change.after)

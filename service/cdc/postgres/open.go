@@ -45,6 +45,9 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if r.tables, err = r.preparePublication(ctx); err != nil {
 		return err
 	}
+	if err := r.warnOfIdentity(ctx); err != nil {
+		return err
+	}
 	return r.prepareSlot(ctx)
 }
 

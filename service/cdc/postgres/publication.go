@@ -90,6 +90,27 @@ func (r *run) checkPublication(ctx context.Context) error {
 		name, strings.Join(present, ", "), strings.Join(r.tables, ", "))
 }
 
+// warnOfIdentity tells which tables of the publication cannot be updated any more, by anybody, see
+// https://www.postgresql.org/docs/current/logical-replication-publication.html#LOGICAL-REPLICATION-PUBLICATION-REPLICA-IDENTITY.
+func (r *run) warnOfIdentity(ctx context.Context) error {
+	all, err := r.published(ctx)
+	if err != nil {
+		return classify(ctx, err)
+	}
+	for _, t := range all {
+		var keyed bool
+		err := r.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = $1::bigint::oid AND indisprimary)", int64(t.id)).Scan(&keyed)
+		if err != nil {
+			return classify(ctx, err)
+		}
+		if t.identity == "n" || t.identity == "d" && !keyed {
+			r.source.logger().WarnContext(ctx, "the server refuses updates and deletes of a published table without replica identity: "+
+				"give it a primary key, or type ALTER TABLE "+t.quoted()+" REPLICA IDENTITY FULL", "table", t.quoted())
+		}
+	}
+	return nil
+}
+
 func publicationError(ctx context.Context, name string, err error) error {
 	if err == nil {
 		return nil

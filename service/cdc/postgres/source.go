@@ -85,6 +85,9 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	ready()
 	s.logger().InfoContext(ctx, "capture started", "slot", s.config.SlotName, "lsn", r.positions.confirmed.String())
 	err = classify(ctx, r.serve(ctx))
+	if ctx.Err() != nil {
+		err = nil
+	}
 	book.End(s.about(err))
 	if !r.discards() {
 		r.Bar() // what was not handed over comes again in the next run

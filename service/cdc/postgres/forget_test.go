@@ -1,0 +1,166 @@
+package postgres_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/internal/pgtest"
+	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+)
+
+// left lists the slots of the database, its publications and the rows of its checkpoints.
+func (h *house) left() string {
+	h.t.Helper()
+	h.exec("CREATE TABLE IF NOT EXISTS wippy_cdc_offsets (slot text PRIMARY KEY, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now())")
+	return h.Text(h.t, `SELECT concat_ws(' ', (SELECT 'slot' FROM pg_replication_slots WHERE database = current_database()),
+		(SELECT string_agg(replace(pubname, current_database(), 'x'), ' ' ORDER BY pubname) FROM pg_publication),
+		(SELECT 'checkpoint' FROM wippy_cdc_offsets WHERE slot = current_database()))`)
+}
+
+// used makes a source that has been ready and has taken something.
+func (h *house) used(config *apicdc.PostgresConfig) *postgres.Source {
+	h.t.Helper()
+	source := h.source(config)
+	running := h.serve(source)
+	s := h.subscribe(apicdc.StreamOptions{})
+	h.exec("INSERT INTO users VALUES ((SELECT count(*) FROM users), 'a')")
+	take(h.t, s, 1)
+	require.NoError(h.t, running.stop())
+	return source
+}
+
+func TestForgetSparesTheSlotOfAnotherDatabase(t *testing.T) {
+	t.Parallel()
+	h, other := newHouse(t), newHouse(t)
+	require.NoError(t, other.serve(other.source(other.config("users"))).stop())
+	c := h.config("users")
+	c.SlotName = other.Name
+	h.exec("CREATE PUBLICATION " + other.Name + "_pub FOR TABLE users")
+	require.NoError(t, h.source(c).Forget(t.Context()))
+	require.NoError(t, h.source(c).Abandon(t.Context()))
+	require.Equal(t, "slot x_pub", other.left())
+	require.Empty(t, h.left(), "the publication was made here")
+}
+
+func TestForgetSparesTheSlotOfAnotherPlugin(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.exec("SELECT pg_create_logical_replication_slot('" + h.Name + "', 'test_decoding')")
+	require.NoError(t, h.source(h.config("users")).Forget(t.Context()))
+	require.Equal(t, "slot", h.left())
+}
+
+func TestForgetSparesASlotThatSomebodyElseUses(t *testing.T) {
+	t.Parallel()
+	for _, reads := range []bool{true, false} {
+		h := newHouse(t)
+		source := h.used(h.config("users"))
+		another := *h
+		another.catalog = cdc.NewCatalog()
+		another.serve(another.source(h.config("users")))
+		if reads {
+			another.subscribe(apicdc.StreamOptions{})
+			eventually(t, func() bool {
+				return h.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE active AND database = current_database()") == "1"
+			}, "it reads")
+		}
+		err := source.Forget(t.Context())
+		require.ErrorContains(t, err, "is left on the server, because it is in use by")
+		require.ErrorContains(t, err, "type SELECT pg_drop_replication_slot('"+h.Name+"')")
+		require.Equal(t, "slot x_pub checkpoint", h.left())
+	}
+}
+
+// Sources of the same app that hold their slots are not taken for somebody else.
+func TestForgetBesideASourceThatHolds(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	source := h.used(h.config("users"))
+	c := h.config("orders")
+	c.SlotName += "_2"
+	h.catalog.Remove(cdcID)
+	second := cdcID
+	second.Name = "second"
+	h.catalog.Declare(postgres.Declaration(second, c))
+	h.serve(postgres.NewSource(second, c, h.settings()))
+	require.NoError(t, source.Forget(t.Context()))
+	require.Equal(t, "slot x_2_pub", h.left())
+}
+
+func TestForgetLeavesToHeirsWhatTheyGoOnWith(t *testing.T) {
+	t.Parallel()
+	h, elsewhere := newHouse(t), newHouse(t)
+	source := h.used(h.config("users"))
+	alias, foreign := h.config("orders"), elsewhere.config("users")
+	alias.Host, foreign.SlotName = "localhost", h.Name
+	for _, heir := range []*apicdc.PostgresConfig{h.config("users"), alias} {
+		require.NoError(t, source.Forget(t.Context(), heir))
+		require.Equal(t, "slot x_pub checkpoint", h.left())
+	}
+	named := h.config()
+	require.NoError(t, source.Forget(t.Context(), named))
+	require.Equal(t, "slot everything checkpoint", h.left(), "the heir reads another publication")
+	require.NoError(t, source.Forget(t.Context(), foreign))
+	require.Equal(t, "everything", h.left())
+}
+
+// A server that is away may be the one that the slot is on.
+func TestForgetAsksTheServerOfAnHeir(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	source := h.used(h.config("users"))
+	copied := pgtest.NewServer(t, nil)
+	copied.Exec(t, "CREATE DATABASE "+h.Name)
+	heir := h.config("users")
+	heir.Host, heir.Port, heir.Username, heir.Password = copied.Address()
+	require.NoError(t, source.Forget(t.Context(), heir))
+	require.Empty(t, h.left(), "it is another server")
+	source = h.used(h.config("users"))
+	heir.Port = 1
+	require.ErrorContains(t, source.Forget(t.Context(), heir), "find out whether the slot moves with the entry")
+	require.Equal(t, "slot x_pub checkpoint", h.left())
+}
+
+func TestForgetDropsThePublicationThatASourceHadBefore(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	named := h.config()
+	h.used(h.config("users"))
+	source := h.used(named)
+	require.Equal(t, "slot everything x_pub checkpoint", h.left())
+	require.NoError(t, source.Forget(t.Context()))
+	require.Equal(t, "everything", h.left())
+
+	named.Publication = h.Name + "_pub"
+	h.exec("CREATE PUBLICATION " + named.Publication + " FOR TABLE users")
+	require.NoError(t, h.used(named).Forget(t.Context()))
+	require.Equal(t, "everything x_pub", h.left(), "one that the entry names is not its own")
+}
+
+func TestForgettingASourceThatWasNeverReady(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	source := h.used(h.config("users"))
+	require.ErrorContains(t, source.Abandon(t.Context()), "is left on the server, because this app has not used it")
+	require.Equal(t, "slot x_pub checkpoint", h.left())
+	require.NoError(t, source.Abandon(t.Context(), h.config()), "it is for the heir to care")
+	require.Equal(t, "slot everything x_pub checkpoint", h.left())
+	h.exec("SELECT pg_drop_replication_slot('" + h.Name + "')")
+	require.NoError(t, source.Abandon(t.Context()))
+	require.Equal(t, "everything", h.left())
+}
+
+func TestForgettingALostSlotThatWasNeverReady(t *testing.T) {
+	t.Parallel()
+	h := in(t, pgtest.NewServer(t, map[string]string{"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}))
+	source := h.used(h.config("users"))
+	eventually(t, func() bool {
+		h.exec("SELECT pg_switch_wal(); CREATE TABLE x AS SELECT 1; DROP TABLE x; CHECKPOINT")
+		return h.Text(t, "SELECT wal_status FROM pg_replication_slots") == "lost"
+	}, "the slot is lost")
+	require.NoError(t, source.Abandon(t.Context()))
+	require.Empty(t, h.left())
+}
