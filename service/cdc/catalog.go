@@ -188,6 +188,9 @@ func (c *Catalog) runningSource(id registry.ID) (Source, error) {
 		return r.running, nil
 	case r.Info.Err != nil:
 		return nil, errs.New(errs.Unavailable, "cdc: source %q is not running (%s): %w", id, r.Info.State, r.Info.Err)
+	case r.Info.State == api.StateStopped:
+		return nil, errs.New(errs.Unavailable, "cdc: source %q is not running (stopped): name it under lifecycle.requires of what needs it, "+
+			"or give it auto_start", id)
 	default:
 		return nil, errs.New(errs.Unavailable, "cdc: source %q is not running (%s)", id, r.Info.State)
 	}

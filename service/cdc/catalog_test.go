@@ -91,7 +91,7 @@ func TestCatalogRefusesASubscriptionAndSaysWhy(t *testing.T) {
 
 	catalog.Declare(declaration("cdc"))
 	err = subscribe()
-	require.EqualError(t, err, `cdc: source "app:cdc" is not running (stopped)`)
+	require.EqualError(t, err, `cdc: source "app:cdc" is not running (stopped): name it under lifecycle.requires of what needs it, or give it auto_start`)
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.True(t, errs.Retryable(err))
 

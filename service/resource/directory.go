@@ -76,7 +76,7 @@ func (d *Directory) Lookup(id registry.ID) (any, error) {
 	case !known:
 		return nil, errs.New(errs.NotFound, "resource %q: there is no entry of this ID that provides a resource", id)
 	case s.published == nil:
-		return nil, errs.New(errs.Unavailable, "resource %q: it is not running; name it under lifecycle.requires of what needs it, or give it auto_start", id)
+		return nil, errs.New(errs.Unavailable, "resource %q: it is not running; if it has failed, the log says why; else name it under lifecycle.requires of what needs it, or give it auto_start", id)
 	default:
 		return s.published.resource, nil
 	}

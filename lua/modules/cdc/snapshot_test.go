@@ -82,7 +82,7 @@ func TestSnapshotsThatCannotBegin(t *testing.T) {
 	require.Contains(t, got[1], "1 streams are reading a snapshot")
 	require.Equal(t, []any{int64(1), int64(3), "none"}, got[2:])
 	w.stop()
-	require.Equal(t, []any{"UNAVAILABLE", `cdc: source "app:cdc" is not running (stopped)`}, w.Value(prelude+`
+	require.Equal(t, []any{"UNAVAILABLE", `cdc: source "app:cdc" is not running (stopped): name it under lifecycle.requires of what needs it, or give it auto_start`}, w.Value(prelude+`
 		return err(ok(cdc.stream("app:cdc", {snapshot = true})):channel())`))
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pglogrepl"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/sqlstate"
 )
@@ -98,5 +99,9 @@ func (c *checkpoint) about(ctx context.Context, step string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s %s: %w", step, api.OffsetsTable, classify(ctx, err))
+	err = classify(ctx, err)
+	if errs.Is(err, errs.PermissionDenied) {
+		err = fmt.Errorf("%w: type GRANT CREATE ON SCHEMA …, or have the table made by somebody else, see OPERATIONS.md", err)
+	}
+	return fmt.Errorf("%s %s: %w", step, api.OffsetsTable, err)
 }

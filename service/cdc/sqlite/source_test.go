@@ -145,7 +145,7 @@ func TestStoppedSourceEndsItsStreams(t *testing.T) {
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.True(t, errs.Retryable(err))
 	_, err = h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
-	require.EqualError(t, err, `cdc: source "app:cdc" is not running (stopped)`)
+	require.EqualError(t, err, `cdc: source "app:cdc" is not running (stopped): name it under lifecycle.requires of what needs it, or give it auto_start`)
 
 	h.exec("INSERT INTO users VALUES (1, 'missed', 1)")
 	h.serve(source)
