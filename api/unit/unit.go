@@ -9,14 +9,17 @@ import (
 	"time"
 )
 
-// Duration is a time.Duration that reads "5s", "250ms", "1h30m" and, as a bare number, nanoseconds.
+// Duration is a time.Duration that reads "5s", "250ms", "1h30m" and 0. Any other number needs a unit: whoever leaves it
+// out rarely means the same one.
 type Duration time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		*d = Duration(n)
+	if n, bare := bareNumber(s); bare && n != 0 {
+		return fmt.Errorf("%s has no unit: write %s or %sms", s, inSeconds(s, n), s)
+	} else if bare {
+		*d = 0
 		return nil
 	}
 	v, err := time.ParseDuration(s)
@@ -25,6 +28,20 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	}
 	*d = Duration(v)
 	return nil
+}
+
+// bareNumber returns the number that s is, if it is nothing but a decimal number of a size that can be meant.
+func bareNumber(s string) (n float64, bare bool) {
+	n, err := strconv.ParseFloat(s, 64)
+	return n, err == nil && strings.Trim(s, "+-.0123456789") == "" && math.Abs(n) < 1e12
+}
+
+// inSeconds is what was probably meant by the number n, written s: from a thousand on, milliseconds.
+func inSeconds(s string, n float64) string {
+	if math.Abs(n) < 1000 {
+		return s + "s"
+	}
+	return strconv.FormatFloat(n/1000, 'f', -1, 64) + "s"
 }
 
 // String returns the duration in Go's notation.

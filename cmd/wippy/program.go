@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -98,8 +99,20 @@ func (p *program) command() *cobra.Command {
 		Short:         "Run apps that are declared in YAML and written in Lua",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return unknownWord(cmd, args[0])
+		},
+		// Also commands that do not log refuse what the flags of the log cannot be.
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			_, err := p.logger()
+			return err
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// How many letters may be wrong for a command to be meant.
+		SuggestionsMinimumDistance: 2,
 	}
 	flags := root.PersistentFlags()
 	flags.BoolVarP(&p.verbose, "verbose", "v", false, "log in detail")
@@ -108,4 +121,22 @@ func (p *program) command() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(p.runCommand(), p.testCommand(), p.validateCommand(), p.versionCommand())
 	return root
+}
+
+// unknownWord is the error of a command line whose first word is no command of wippy. It may be one of an app.
+func unknownWord(root *cobra.Command, word string) error {
+	if similar := root.SuggestionsFor(word); len(similar) > 0 {
+		return fmt.Errorf("unknown command %q; did you mean: wippy %s?", word, similar[0])
+	}
+	if isDirectory(word) || hasCommand(".", word) {
+		return fmt.Errorf("unknown command %q; did you mean: wippy run %[1]s?", word)
+	}
+	var names []string
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return fmt.Errorf("unknown command %q; there are %s; a command of an app is run by: wippy run %[1]s",
+		word, strings.Join(names, ", "))
 }

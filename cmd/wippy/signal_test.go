@@ -124,6 +124,42 @@ func TestFirstSignalStopsCleanly(t *testing.T) {
 	}
 }
 
+func TestSignalNamesTheTestAndTheCase(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("app.yaml", []byte(`
+namespace: app
+entries:
+  - name: cases
+    kind: process.lua
+    meta: {command: {name: users, use_case: test}}
+    modules: [test]
+    source: |
+      local test = require("test")
+      main = test.suite(function()
+        test.case("first", function() end)
+        test.case("stuck", function()
+          print("up")
+          channel.new():receive()
+        end)
+      end)
+  - name: later
+    kind: process.lua
+    meta: {command: {name: view, use_case: test}}
+    source: "function main() end"
+`), 0o600))
+	signals := make(chan os.Signal, 2)
+	stdout, stderr := &output{}, &output{}
+	up := stdout.wants("up\n")
+	go func() {
+		<-up
+		signals <- syscall.SIGTERM
+	}()
+	code := wippy.Run([]string{"test", "-s"}, stdout, stderr, signals, func(int) { panic("must not exit at once") })
+	require.Equal(t, 143, code)
+	require.Equal(t, "ok   first\nup\nSTOP stuck: lua: process \"app:cases\": terminated\n", stdout.String())
+	require.Equal(t, "wippy: test users: got the signal terminated\n", stderr.String())
+}
+
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		args   []string

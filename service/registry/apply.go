@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -14,6 +15,21 @@ import (
 
 // stopContext lets an entry be stopped although the app is already told to end.
 func stopContext(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+
+// unmet is a chain of requirements at whose end an entry has failed.
+type unmet struct {
+	path  []registry.ID
+	cause error
+}
+
+// String returns "a, which requires b, which failed: cause".
+func (u unmet) String() string {
+	names := make([]string, len(u.path))
+	for i, id := range u.path {
+		names[i] = id.String()
+	}
+	return strings.Join(names, ", which requires ") + fmt.Sprintf(", which failed: %v", u.cause)
+}
 
 // EntryError is why an entry could not be started or stopped.
 type EntryError struct {
@@ -76,22 +92,22 @@ func (a *Applier) Apply(ctx context.Context, to *State) error {
 	defer a.mu.Unlock()
 	set := Plan(a.current, to)
 	problems := a.end(ctx, set.Ended)
-	failed := make(map[registry.ID]bool)
+	down, failed := make(map[registry.ID]bool), make(map[registry.ID][]unmet)
 	for i, applied := range set.Applied {
 		if ctx.Err() != nil {
 			problems = append(problems, context.Cause(ctx))
 			for _, rest := range set.Applied[i:] {
 				// What was to be updated runs on as it is.
-				failed[rest.Entry.ID] = !rest.Update
+				down[rest.Entry.ID] = !rest.Update
 			}
 			break
 		}
 		if err := a.applyOne(ctx, applied, failed); err != nil {
-			failed[applied.Entry.ID] = true
+			down[applied.Entry.ID] = true
 			problems = append(problems, &EntryError{ID: applied.Entry.ID, Position: applied.Entry.Position, Err: err})
 		}
 	}
-	a.current = &State{records: to.records, byID: to.byID, down: failed}
+	a.current = &State{records: to.records, byID: to.byID, down: down}
 	return errors.Join(problems...)
 }
 
@@ -128,29 +144,60 @@ func (a *Applier) end(ctx context.Context, entries []registry.Ended) []error {
 	return problems
 }
 
-// applyOne adds or updates an entry. It does not run after an error.
-func (a *Applier) applyOne(ctx context.Context, applied registry.Applied, failed map[registry.ID]bool) error {
-	entry, listener := applied.Entry, a.listeners[applied.Entry.Kind]
-	err := requirementsOf(entry, failed)
-	switch {
-	case listener == nil:
-		return err
-	case err == nil && applied.Update:
-		err = listener.Update(ctx, entry)
-	case err == nil:
-		err = listener.Add(ctx, entry)
+// applyOne adds or updates an entry, and notes in failed what has kept it from that. It does not run after an error.
+func (a *Applier) applyOne(ctx context.Context, applied registry.Applied, failed map[registry.ID][]unmet) error {
+	id := applied.Entry.ID
+	chains := chainsOf(applied.Entry, failed)
+	err := notStarted(chains)
+	if err == nil {
+		if err = a.tell(ctx, applied); err != nil {
+			chains = []unmet{{cause: err}}
+		}
 	}
-	if err != nil && applied.Update {
-		return errors.Join(err, listener.Stop(stopContext(ctx), entry.ID))
+	for _, chain := range chains {
+		failed[id] = append(failed[id], unmet{path: slices.Insert(slices.Clone(chain.path), 0, id), cause: chain.cause})
+	}
+	listener := a.listeners[applied.Entry.Kind]
+	if err != nil && listener != nil && applied.Update {
+		return errors.Join(err, listener.Stop(stopContext(ctx), id))
 	}
 	return err
 }
 
-func requirementsOf(entry *registry.Entry, failed map[registry.ID]bool) error {
+// tell tells the listener of an entry.
+func (a *Applier) tell(ctx context.Context, applied registry.Applied) error {
+	switch listener := a.listeners[applied.Entry.Kind]; {
+	case listener == nil:
+		return nil
+	case applied.Update:
+		return listener.Update(ctx, applied.Entry)
+	default:
+		return listener.Add(ctx, applied.Entry)
+	}
+}
+
+// chainsOf returns what keeps an entry from being started, each failure at the end of a chain once.
+func chainsOf(entry *registry.Entry, failed map[registry.ID][]unmet) []unmet {
+	var chains []unmet
 	for _, id := range entry.Requires {
-		if failed[id] {
-			return errs.New(errs.Unavailable, "not started: requires %s, which failed", id)
+		for _, chain := range failed[id] {
+			root := chain.path[len(chain.path)-1]
+			if !slices.ContainsFunc(chains, func(c unmet) bool { return c.path[len(c.path)-1] == root }) {
+				chains = append(chains, chain)
+			}
 		}
 	}
-	return nil
+	return chains
+}
+
+// notStarted is the error of an entry whose requirements are not met.
+func notStarted(chains []unmet) error {
+	if len(chains) == 0 {
+		return nil
+	}
+	texts := make([]string, len(chains))
+	for i, chain := range chains {
+		texts[i] = "requires " + chain.String()
+	}
+	return errs.New(errs.Unavailable, "not started: %s", strings.Join(texts, "; "))
 }

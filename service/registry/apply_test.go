@@ -169,8 +169,8 @@ func TestFailuresStopOnlyWhatDependsOnThem(t *testing.T) {
 	err := a.Apply(t.Context(), state)
 	require.ErrorIs(t, err, boom)
 	require.EqualError(t, err, "app.yaml:6: app:db: boom\n"+
-		"app.yaml:5: app:cdc: not started: requires app:db, which failed\n"+
-		"app.yaml:4: app:web: not started: requires app:cdc, which failed")
+		"app.yaml:5: app:cdc: not started: requires app:db, which failed: boom\n"+
+		"app.yaml:4: app:web: not started: requires app:cdc, which requires app:db, which failed: boom")
 	require.Equal(t, []string{"start db", "start other", "add idle"}, r.take())
 
 	// The next time what has failed is tried again.
@@ -179,6 +179,25 @@ func TestFailuresStopOnlyWhatDependsOnThem(t *testing.T) {
 	require.Equal(t, []string{"start db", "start cdc", "start web"}, r.take())
 	require.NoError(t, a.Stop(t.Context()))
 	require.Empty(t, r.running)
+}
+
+func TestWhatIsNotStartedTellsEveryCauseOnce(t *testing.T) {
+	a, r := applier()
+	r.fail["start db"], r.fail["start other"] = errors.New("no disk"), errors.New("no luck")
+	err := a.Apply(t.Context(), mustLoad(t, `
+namespace: app
+entries:
+  - {name: db, kind: db.sql.sqlite, file: a.db}
+  - {name: other, kind: test.everything}
+  - {name: cdc, kind: db.cdc.sqlite, db_resource: db}
+  - {name: web, kind: test.everything, lifecycle: {auto_start: true, requires: [cdc, other, db]}}
+`))
+	require.EqualError(t, err, "app.yaml:4: app:db: no disk\n"+
+		"app.yaml:5: app:other: no luck\n"+
+		"app.yaml:6: app:cdc: not started: requires app:db, which failed: no disk\n"+
+		"app.yaml:7: app:web: not started: requires app:cdc, which requires app:db, which failed: no disk; "+
+		"requires app:other, which failed: no luck")
+	require.Equal(t, []string{"start db", "start other"}, r.take())
 }
 
 func TestFailedUpdateLeavesNothing(t *testing.T) {

@@ -18,6 +18,17 @@ type record struct {
 	entry *registry.Entry
 	refs  []reference
 	files map[string][]byte
+	// lines holds the line of every field that the user wrote.
+	lines map[string]int
+}
+
+// at returns where a field of the entry stands.
+func (rec *record) at(field string) registry.Position {
+	at := rec.entry.Position
+	if line, ok := rec.lines[field]; ok {
+		at.Line = line
+	}
+	return at
 }
 
 func directoryOf(file string) string { return filepath.Dir(file) }
@@ -35,8 +46,9 @@ func decodeEntry(raw *rawEntry, kind Kind, r *report, environment *environment) 
 	d.fields(raw.node, entry)
 	d.validate(entry.Config.Validate())
 	d.lifecycle(&entry.Lifecycle)
-	rec := &record{entry: entry, refs: d.refs}
+	rec := &record{entry: entry, refs: d.refs, lines: d.at}
 	if kind.Files != nil {
+		d.fileNotText(raw.node)
 		rec.files = d.readFiles(kind.Files(entry.Config))
 	}
 	if kind.Check != nil {

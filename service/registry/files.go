@@ -3,10 +3,12 @@ package registry
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -32,6 +34,7 @@ func readAll(appDir string, r *report) ([]*document, error) {
 		return nil, err
 	}
 	var documents []*document
+	var others []string
 	err = fs.WalkDir(os.DirFS(root), ".", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -41,8 +44,11 @@ func readAll(appDir string, r *report) ([]*document, error) {
 				return fs.SkipDir
 			}
 		case !entry.IsDir() && isYAML(path):
-			if d := readFile(filepath.Join(root, path), r); d != nil {
+			d, lacks := readFile(filepath.Join(root, path), r)
+			if d != nil {
 				documents = append(documents, d)
+			} else if lacks != "" {
+				others = append(others, filepath.Join(root, path)+" "+lacks)
 			}
 		}
 		return nil
@@ -52,9 +58,23 @@ func readAll(appDir string, r *report) ([]*document, error) {
 	}
 	if len(documents) == 0 && len(r.list) == 0 {
 		return nil, errs.New(errs.NotFound,
-			"registry: read %q: there is no YAML file with namespace and entries in it; is this the directory of an app?", root)
+			"registry: read %q: there is no YAML file with namespace and entries in it%s; is this the directory of an app?",
+			root, found(others))
 	}
 	return documents, nil
+}
+
+// found tells what there is instead of a file that declares entries.
+func found(others []string) string {
+	const most = 5
+	switch n := len(others); {
+	case n == 0:
+		return ""
+	case n > most:
+		return fmt.Sprintf(" (%s, and %d more)", strings.Join(others[:most], ", "), n-most)
+	default:
+		return " (" + strings.Join(others, ", ") + ")"
+	}
 }
 
 // sourceRoot returns the directory that holds the declarations of an app.
@@ -80,19 +100,19 @@ func isYAML(path string) bool {
 	return ext == ".yaml" || ext == ".yml"
 }
 
-// readFile returns nil if the file declares no entries, or cannot be read, which is reported.
-func readFile(file string, r *report) *document {
+// readFile returns nil if the file declares no entries, and what it lacks, or if it cannot be read, which is reported.
+func readFile(file string, r *report) (d *document, lacks string) {
 	at := registry.Position{File: file}
 	content, err := os.ReadFile(file)
 	if err != nil {
 		r.addf(at, registry.ID{}, "", "%v", err)
-		return nil
+		return nil, ""
 	}
 	roots, err := parse(content)
 	if err != nil {
-		line, text := describeYAMLError(err)
+		line, text := describeYAMLError(content, err)
 		r.addf(registry.Position{File: file, Line: line}, registry.ID{}, "", "not valid YAML: %s", text)
-		return nil
+		return nil, ""
 	}
 	for _, root := range roots {
 		if !declares(root) {
@@ -101,11 +121,11 @@ func readFile(file string, r *report) *document {
 		if len(roots) > 1 {
 			r.addf(registry.Position{File: file, Line: root.Line}, registry.ID{}, "",
 				"the file has %d YAML documents: write one document per file", len(roots))
-			return nil
+			return nil, ""
 		}
-		return readHeader(file, root, r)
+		return readHeader(file, root, r), ""
 	}
-	return nil
+	return nil, lacking(roots)
 }
 
 // parse returns the root node of each document in content.
@@ -128,15 +148,32 @@ func parse(content []byte) ([]*yaml.Node, error) {
 	}
 }
 
-func describeYAMLError(err error) (line int, text string) {
-	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
-		text = e.Message
-		if e.ContextMsg != "" {
-			text = e.ContextMsg + ": " + text
-		}
-		return e.Mark.Line, text
+func describeYAMLError(content []byte, err error) (line int, text string) {
+	e, ok := errors.AsType[*yaml.LoadError](err)
+	if !ok {
+		return 0, err.Error()
 	}
-	return 0, err.Error()
+	text = e.Message
+	switch {
+	case isTab(content, e):
+		text = "a tab: indent with spaces"
+	case e.ContextMsg != "":
+		text = e.ContextMsg + ": " + text
+	}
+	return e.Mark.Line, text
+}
+
+// isTab reports whether a tab, which cannot be part of an indentation, is what is wrong.
+func isTab(content []byte, e *yaml.LoadError) bool {
+	if strings.Contains(e.Message, "a tab character") {
+		return true
+	}
+	lines := bytes.Split(content, []byte("\n"))
+	if e.Mark.Line < 1 || e.Mark.Line > len(lines) || !strings.Contains(e.Message, "cannot start any token") {
+		return false
+	}
+	line := []rune(string(lines[e.Mark.Line-1]))
+	return e.Mark.Column >= 1 && e.Mark.Column <= len(line) && line[e.Mark.Column-1] == '\t'
 }
 
 // declares reports whether a document is meant to declare entries. Other YAML files may lie beside the scripts.
@@ -154,6 +191,18 @@ func declares(root *yaml.Node) bool {
 		}
 	}
 	return false
+}
+
+// lacking says what keeps a file from declaring entries.
+func lacking(roots []*yaml.Node) string {
+	switch {
+	case !slices.ContainsFunc(roots, func(root *yaml.Node) bool { return !isNull(root) }):
+		return "is empty"
+	case field(roots[0], "entries") == nil:
+		return "has no entries"
+	default:
+		return "has no namespace"
+	}
 }
 
 // field returns the value of a key of a mapping, nil if there is none.

@@ -49,11 +49,23 @@ type rawEntry struct {
 	node     *yaml.Node
 	at       registry.Position
 	id       registry.ID
-	kind     registry.Kind
+	// kind is "" if what stands there cannot be one, known says that it is a kind that there is. If not, that was
+	// reported, and no problem that follows from it need be.
+	kind  registry.Kind
+	known bool
+}
+
+// fieldAt returns where a field of the entry stands.
+func (raw *rawEntry) fieldAt(key string) registry.Position {
+	if n := field(raw.node, key); n != nil {
+		return raw.document.at(n.Line)
+	}
+	return raw.at
 }
 
 // readEntries reads name and kind of each entry of a document and reports those that lack them.
-func readEntries(d *document, r *report) []*rawEntry {
+// Those without a kind are returned too, for others may refer to them.
+func readEntries(d *document, kinds []string, r *report) []*rawEntry {
 	if d.namespace == "" {
 		return nil
 	}
@@ -67,35 +79,36 @@ func readEntries(d *document, r *report) []*rawEntry {
 			continue
 		}
 		raw := &rawEntry{document: d, node: node, at: d.at(dec.at[""])}
-		dec.readIdentity(raw)
-		if raw.id.IsZero() || raw.kind == "" {
-			continue
+		dec.readIdentity(raw, kinds)
+		if !raw.id.IsZero() {
+			entries = append(entries, raw)
 		}
-		entries = append(entries, raw)
 	}
 	return entries
 }
 
 // readIdentity fills in ID and kind of an entry as far as they are right.
-func (d *decoder) readIdentity(raw *rawEntry) {
+func (d *decoder) readIdentity(raw *rawEntry, kinds []string) {
 	if n := d.required(raw.node, "name", "name this entry"); n != nil {
 		if name := d.name(n, "name"); name != "" {
 			raw.id = registry.ID{Namespace: d.document.namespace, Name: name}
 			d.id = raw.id
 		}
 	}
-	if n := d.required(raw.node, "kind", "say what this entry is"); n != nil {
+	if n := d.required(raw.node, "kind", "say what this entry is: "+alternatives(kinds)); n != nil {
 		raw.kind = registry.Kind(d.name(n, "kind"))
 	}
 }
 
 func (d *decoder) required(n *yaml.Node, key, hint string) *yaml.Node {
 	value := field(n, key)
-	if value == nil {
+	if value != nil {
+		d.at[key] = value.Line
+	}
+	if value == nil || isNull(deref(value)) {
 		d.addf(key, "is required: %s", hint)
 		return nil
 	}
-	d.at[key] = value.Line
 	return deref(value)
 }
 
@@ -117,7 +130,7 @@ func unique(entries []*rawEntry, r *report) map[registry.ID]*rawEntry {
 	byID := make(map[registry.ID]*rawEntry, len(entries))
 	for _, raw := range entries {
 		if first := byID[raw.id]; first != nil {
-			r.addf(raw.at, raw.id, "", "duplicate ID: there is another entry of this ID at %s", first.at)
+			r.addf(raw.fieldAt("name"), raw.id, "name", "duplicate ID: there is another entry of this ID at %s", first.at)
 			continue
 		}
 		byID[raw.id] = raw

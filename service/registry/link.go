@@ -19,6 +19,8 @@ func link(records []*record, byID map[registry.ID]*rawEntry, r *report) {
 			case target == nil:
 				r.addf(at, rec.entry.ID, ref.field, "there is no entry %s%s", ref.shown, suggestEntry(ref, byID))
 				continue
+			case !target.known:
+				continue
 			case ref.kinds != nil && !slices.Contains(ref.kinds, string(target.kind)):
 				r.addf(at, rec.entry.ID, ref.field, "the entry %s is a %s (%s), but a %s is needed here",
 					ref.shown, target.kind, target.at, strings.Join(ref.kinds, " or "))

@@ -56,25 +56,31 @@ func (l *Loader) Load(appDir string) (*State, error) {
 	}
 	var raws []*rawEntry
 	for _, d := range documents {
-		raws = append(raws, readEntries(d, r)...)
+		raws = append(raws, readEntries(d, l.names, r)...)
 	}
 	byID := unique(raws, r)
-	l.reportUnknownKinds(raws, r)
+	l.recognize(raws, r)
 	records := l.decode(raws, byID, r)
 	link(records, byID, r)
-	ordered := order(records, r)
+	ordered := order(records, r) // records are ordered as they are written from here on
+	soleOwners(records, appDir, r)
 	if err := r.err(); err != nil {
 		return nil, errs.Wrap(errs.Invalid, err)
 	}
 	return newState(ordered), nil
 }
 
-func (l *Loader) reportUnknownKinds(raws []*rawEntry, r *report) {
+// recognize finds out which entries are of known kinds and reports the others.
+func (l *Loader) recognize(raws []*rawEntry, r *report) {
 	for _, raw := range raws {
-		if _, known := l.kinds[raw.kind]; !known {
-			line := field(raw.node, "kind").Line
-			r.addf(raw.document.at(line), raw.id, "kind", "unknown kind %q%s", raw.kind, Suggest(string(raw.kind), l.names))
+		if _, raw.known = l.kinds[raw.kind]; raw.known || raw.kind == "" {
+			continue
 		}
+		hint := Suggest(string(raw.kind), l.names)
+		if hint == "" {
+			hint = ": write " + alternatives(l.names)
+		}
+		r.addf(raw.fieldAt("kind"), raw.id, "kind", "unknown kind %q%s", raw.kind, hint)
 	}
 }
 
@@ -83,8 +89,8 @@ func (l *Loader) decode(raws []*rawEntry, byID map[registry.ID]*rawEntry, r *rep
 	e := &environment{lookup: l.lookup, variables: make(map[registry.ID]*env.VariableConfig), entries: byID}
 	records := make([]*record, 0, len(raws))
 	for _, raw := range raws {
-		if kind, known := l.kinds[raw.kind]; known && raw.kind == env.KindVariable {
-			rec := decodeEntry(raw, kind, r, nil)
+		if raw.known && raw.kind == env.KindVariable {
+			rec := decodeEntry(raw, l.kinds[raw.kind], r, nil)
 			records = append(records, rec)
 			if config, ok := rec.entry.Config.(*env.VariableConfig); ok && byID[raw.id] == raw {
 				e.variables[raw.id] = config
@@ -92,8 +98,8 @@ func (l *Loader) decode(raws []*rawEntry, byID map[registry.ID]*rawEntry, r *rep
 		}
 	}
 	for _, raw := range raws {
-		if kind, known := l.kinds[raw.kind]; known && raw.kind != env.KindVariable {
-			records = append(records, decodeEntry(raw, kind, r, e))
+		if raw.known && raw.kind != env.KindVariable {
+			records = append(records, decodeEntry(raw, l.kinds[raw.kind], r, e))
 		}
 	}
 	// Of entries with the same ID the first is the one that others mean.

@@ -206,7 +206,7 @@ func TestDirectories(t *testing.T) {
 
 	_, err = loader.Load(dir)
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
-	require.ErrorContains(t, err, "no YAML file with namespace and entries")
+	require.EqualError(t, err, `registry: read "`+dir+`": there is no YAML file with namespace and entries in it; is this the directory of an app?`)
 
 	require.NoError(t, os.WriteFile(file, []byte("namespace: app\nentries: [{name: a, kind: test.everything}]"), 0o600))
 	_, err = loader.Load(file)
@@ -218,6 +218,43 @@ func TestDirectories(t *testing.T) {
 	state, err := loader.Load(link)
 	require.NoError(t, err)
 	require.Equal(t, filepath.Join(link, "app.yaml"), state.Entry(id("a")).Position.File)
+}
+
+func TestFilesThatDeclareNothingAreNamed(t *testing.T) {
+	unpack(t, []txtar.File{
+		{Name: "src/_index.yaml", Data: []byte("\n")},
+		{Name: "src/a.yaml", Data: []byte("namespace: app\nentires: []\n")},
+		{Name: "src/b.yml", Data: []byte("entries: []\n")},
+		{Name: "src/c.yml", Data: []byte("# all is commented out\n---\n")},
+		{Name: "src/readme.md"},
+	})
+	_, err := registry.NewLoader(kinds(), environ).Load(".")
+	require.Equal(t, errs.NotFound, errs.KindOf(err))
+	require.EqualError(t, err, `registry: read "src": there is no YAML file with namespace and entries in it `+
+		`(src/_index.yaml is empty, src/a.yaml has no entries, src/b.yml has no namespace, src/c.yml is empty); `+
+		`is this the directory of an app?`)
+
+	for _, name := range []string{"d", "e", "f"} {
+		require.NoError(t, os.WriteFile("src/"+name+".yaml", nil, 0o600))
+	}
+	_, err = registry.NewLoader(kinds(), environ).Load(".")
+	require.ErrorContains(t, err, "src/d.yaml is empty, and 2 more)")
+}
+
+func TestAFileIsTheSameWhateverItsName(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.Mkdir("data", 0o700))
+	require.NoError(t, os.Symlink("data", "link"))
+	dir, err := os.Getwd()
+	require.NoError(t, err)
+	for _, file := range []string{dir + "/data/new.db", "link/new.db", dir + "/link/../data/new.db"} {
+		require.NoError(t, os.WriteFile("app.yaml", []byte("namespace: app\nentries:\n"+
+			"  - {name: a, kind: db.sql.sqlite, file: data/new.db}\n  - {name: b, kind: db.sql.sqlite, file: "+file+"}\n"), 0o600))
+		for _, appDir := range []string{".", dir, "data/.."} {
+			_, err := registry.NewLoader(kinds(), environ).Load(appDir)
+			require.ErrorContains(t, err, "app:b: file: is the file of app:a (", file)
+		}
+	}
 }
 
 func TestUnreadableFileIsAProblem(t *testing.T) {

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
 
 	"github.com/wippy-cdc/runtime/api/registry"
 )
@@ -18,26 +22,41 @@ func (d *decoder) readFiles(names map[string]string) map[string][]byte {
 		if d.isBad(field) {
 			continue
 		}
-		path := name
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(d.document.dir, path)
+		if filepath.IsAbs(name) {
+			d.addf(field, "%q is an absolute path: paths are relative to the YAML file, write file://%s if it is beside it",
+				name, filepath.Base(name))
+			continue
 		}
-		content, err := os.ReadFile(path)
+		file := filepath.Join(d.document.dir, name)
+		content, err := os.ReadFile(file)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			d.addf(field, "the file %q does not exist", path)
+			d.addf(field, "the file %q does not exist", file)
 		case err != nil:
-			d.addf(field, "%v", withoutPath(err, path))
+			d.addf(field, "%v", withoutPath(err, file))
 		default:
-			files[path] = content
+			files[file] = content
 		}
 	}
 	return files
 }
 
-func withoutPath(err error, path string) string {
+// fileNotText reports a source without file:// that is the name of a script and not its text.
+func (d *decoder) fileNotText(entry *yaml.Node) {
+	source := field(entry, "source")
+	if source == nil || d.isBad("source") {
+		return
+	}
+	text := strings.TrimSpace(deref(source).Value)
+	if strings.HasSuffix(text, ".lua") && !strings.HasPrefix(text, "file://") && !strings.HasPrefix(text, "return ") &&
+		!strings.Contains(text, "\n") {
+		d.addf("source", "%q is not a script; did you mean file://%s?", text, path.Clean(strings.TrimLeft(text, "/")))
+	}
+}
+
+func withoutPath(err error, file string) string {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return strconv.Quote(path) + " cannot be read: " + e.Err.Error()
+		return strconv.Quote(file) + " cannot be read: " + e.Err.Error()
 	}
 	return err.Error()
 }

@@ -48,6 +48,9 @@ func (e *environment) value(expression, namespace string) (string, error) {
 	}
 }
 
+// errReported says that an expression has no value because of a problem that is reported where it stands.
+var errReported = errors.New("reported elsewhere")
+
 // variable finds the entry that name means; without one, name is that of the variable itself.
 func (e *environment) variable(name, namespace string) (*env.VariableConfig, error) {
 	if name == "" {
@@ -57,13 +60,17 @@ func (e *environment) variable(name, namespace string) (*env.VariableConfig, err
 	if err != nil {
 		return nil, err
 	}
-	if variable := e.variables[id]; variable != nil {
+	if variable := e.variables[id]; variable != nil && variable.Variable != "" {
 		return variable, nil
+	}
+	other := e.entries[id]
+	if other != nil && (!other.known || other.kind == env.KindVariable) {
+		return nil, errReported
 	}
 	if !strings.Contains(name, ":") {
 		return &env.VariableConfig{Variable: name}, nil
 	}
-	if other := e.entries[id]; other != nil && other.kind != env.KindVariable {
+	if other != nil {
 		return nil, fmt.Errorf("%q is a %s (%s), not an %s", id, other.kind, other.at, env.KindVariable)
 	}
 	var known []string
@@ -140,7 +147,10 @@ func (d *decoder) expand(s, path string) (expanded, used string, ok bool) {
 			return "", "", false
 		}
 		value, err := d.env.value(expression, d.document.namespace)
-		if err != nil {
+		switch {
+		case errors.Is(err, errReported):
+			d.bad[path], ok = true, false
+		case err != nil:
 			d.addf(path, "%s%s}: %v", opening, expression, err)
 			ok = false
 		}

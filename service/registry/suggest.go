@@ -41,3 +41,12 @@ func editDistance(a, b string) int {
 	}
 	return last[len(b)]
 }
+
+// alternatives returns "a, b or c".
+func alternatives(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}

@@ -1,6 +1,9 @@
 package sql
 
 import (
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -78,6 +81,32 @@ func (c *SQLiteConfig) Validate() error {
 		}
 	}
 	return p.Err()
+}
+
+// OwnFile returns the field that names the database file, and the file's absolute path; "" if the database has none or
+// does not write to it. Two entries that write must not name the same one: neither would know what the other commits.
+func (c *SQLiteConfig) OwnFile(appDir string) (field, path string) {
+	switch {
+	case c.File == "" || c.File == InMemory || c.queryOnly():
+		return "file", ""
+	case filepath.IsAbs(c.File):
+		return "file", filepath.Clean(c.File)
+	}
+	path = filepath.Join(appDir, c.File)
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	return "file", path
+}
+
+// queryOnly reports whether the options forbid to write, see https://www.sqlite.org/pragma.html#pragma_query_only.
+func (c *SQLiteConfig) queryOnly() bool {
+	for name, value := range c.Options {
+		if strings.EqualFold(name, "query_only") {
+			return slices.Contains([]string{"1", "true", "on", "yes"}, strings.ToLower(value))
+		}
+	}
+	return false
 }
 
 func isPragmaName(s string) bool {

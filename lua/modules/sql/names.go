@@ -2,7 +2,9 @@ package sql
 
 import (
 	"database/sql"
+	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -12,7 +14,7 @@ import (
 )
 
 // arguments returns the arguments that params gives to the statement. SQLite takes a name without a value for NULL,
-// so that a misspelt one would go unnoticed: it is an error here.
+// so that a misspelt one would go unnoticed, and ignores values without a placeholder: both are errors here.
 func (r *runner) arguments(db api.DB, params lua.LValue) ([]any, error) {
 	args, err := arguments(params)
 	if err != nil || len(args) == 0 {
@@ -28,7 +30,7 @@ func (r *runner) arguments(db api.DB, params lua.LValue) ([]any, error) {
 		}
 	}
 	if len(given) == 0 {
-		return args, nil
+		return args, surplus(len(args), capacity(r.text))
 	}
 	wanted := placeholders(r.text)
 	for _, name := range wanted {
@@ -44,6 +46,21 @@ func (r *runner) arguments(db api.DB, params lua.LValue) ([]any, error) {
 	return args, nil
 }
 
+// surplus returns an error if there are more values than places for them.
+func surplus(values, places int) error {
+	if values <= places {
+		return nil
+	}
+	return errs.New(errs.Invalid, "%s for %s", count(values, "parameter"), count(places, "placeholder"))
+}
+
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
+}
+
 // positional returns an error if args has names, which only SQLite knows.
 func positional(db api.DB, args []any) error {
 	if named, ok := args[0].(sql.NamedArg); ok {
@@ -53,32 +70,71 @@ func positional(db api.DB, args []any) error {
 }
 
 // placeholders returns the names of the parameters in a SQLite statement or script, in order, as often as they are
-// used. See https://www.sqlite.org/lang_expr.html#varparam.
+// used.
 func placeholders(text string) []string {
 	var names []string
-	for i := 0; i < len(text); {
-		switch c := text[i]; {
-		case c == '\'' || c == '"' || c == '`':
-			i = after(text, i+1, string(c))
-		case c == '[':
-			i = after(text, i+1, "]")
-		case strings.HasPrefix(text[i:], "--"):
-			i = after(text, i+2, "\n")
-		case strings.HasPrefix(text[i:], "/*"):
-			i = after(text, i+2, "*/")
-		case c == ':' || c == '@' || c == '$':
-			end := wordEnd(text, i+1)
-			if end > i+1 {
-				names = append(names, text[i+1:end])
-			}
-			i = end
-		case isWord(c):
-			i = wordEnd(text, i)
-		default:
-			i++
+	for token := range tokens(text) {
+		if token[0] != '?' && token[0] != ';' {
+			names = append(names, token[1:])
 		}
 	}
 	return names
+}
+
+// capacity returns how many values a SQLite statement or script takes by position: each of its statements as many as
+// the highest number of its parameters, where ? and each new name get the next one.
+func capacity(text string) int {
+	total, highest := 0, 0
+	seen := make(map[string]bool)
+	for token := range tokens(text) {
+		switch number, err := strconv.Atoi(token[1:]); {
+		case token == ";":
+			total, highest = total+highest, 0
+			clear(seen)
+		case token == "?":
+			highest++
+		case token[0] == '?' && err == nil:
+			highest = max(highest, number)
+		case !seen[token]:
+			seen[token] = true
+			highest++
+		}
+	}
+	return total + highest
+}
+
+// tokens yields the parameters in a SQLite statement or script, as they are written, and the semicolons. See
+// https://www.sqlite.org/lang_expr.html#varparam.
+func tokens(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := 0; i < len(text); {
+			begin, isToken := i, false
+			switch c := text[i]; {
+			case c == '\'' || c == '"' || c == '`':
+				i = after(text, i+1, string(c))
+			case c == '[':
+				i = after(text, i+1, "]")
+			case strings.HasPrefix(text[i:], "--"):
+				i = after(text, i+2, "\n")
+			case strings.HasPrefix(text[i:], "/*"):
+				i = after(text, i+2, "*/")
+			case c == ':' || c == '@' || c == '$':
+				i = wordEnd(text, i+1)
+				isToken = i > begin+1
+			case c == '?':
+				i = numberEnd(text, i+1)
+				isToken = true
+			case isWord(c):
+				i = wordEnd(text, i)
+			default:
+				i++
+				isToken = c == ';'
+			}
+			if isToken && !yield(text[begin:i]) {
+				return
+			}
+		}
+	}
 }
 
 // after returns the position behind the next end in text from i on, or the end of text.
@@ -91,6 +147,13 @@ func after(text string, i int, end string) int {
 
 func wordEnd(text string, i int) int {
 	for i < len(text) && isWord(text[i]) {
+		i++
+	}
+	return i
+}
+
+func numberEnd(text string, i int) int {
+	for i < len(text) && text[i] >= '0' && text[i] <= '9' {
 		i++
 	}
 	return i

@@ -272,7 +272,9 @@ func TestAPreparedStatementCountsItsArguments(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	got := w.listOnDB(`return err(ok(db:prepare("SELECT ?")):query({1, 2}))`)
-	require.Contains(t, got[1], "expected 1 arguments, got 2")
+	require.Equal(t, []any{"INVALID", `sql: query "app:db": 2 parameters for 1 placeholder`}, got)
+	got = w.listOnDB(`return err(ok(db:prepare("SELECT ?")):query({}))`)
+	require.Contains(t, got[1], "expected 1 arguments, got 0")
 	require.Equal(t, []any{"INVALID", `sql: prepare "app:db": near "SELEC": syntax error`}, w.onDB(`return err(db:prepare("SELEC"))`))
 }
 

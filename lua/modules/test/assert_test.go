@@ -73,7 +73,7 @@ func TestReceive(t *testing.T) {
 			test.equal(time.now():sub(start), time.parse_duration("1s"))
 			test.silent(ch, time.parse_duration("1h"))
 			test.equal(time.now():sub(start), time.parse_duration("1h0m1s"))
-		end)`))
+		end, {timeout = "2h"})`))
 	for body, want := range map[string]string{
 		`test.receive(channel.new())`:                                      "nothing has arrived after 5s",
 		`test.receive(channel.new(), "250ms")`:                             "nothing has arrived after 250ms",

@@ -96,23 +96,28 @@ func choose(L *lua.LState, cases *lua.LTable) *lua.LTable {
 
 // checkDuration returns argument n, or raises an argument error.
 func checkDuration(L *lua.LState, n int) time.Duration {
-	switch v := L.Get(n).(type) {
+	d, err := durationOf(L.Get(n))
+	if err != nil {
+		L.ArgError(n, err.Error())
+	}
+	return d
+}
+
+func durationOf(v lua.LValue) (time.Duration, error) {
+	switch v := v.(type) {
 	case lua.LString:
 		var d unit.Duration
-		if err := d.UnmarshalText([]byte(v)); err != nil {
-			L.ArgError(n, err.Error())
-		}
-		return d.Std()
+		err := d.UnmarshalText([]byte(v))
+		return d.Std(), err
 	case lua.LNumber:
 		if math.IsNaN(float64(v)) || math.Abs(float64(v)) >= math.MaxInt64 {
-			L.ArgError(n, v.String()+" is not a number of nanoseconds")
+			return 0, errs.New(errs.Invalid, "%s is not a number of nanoseconds", v)
 		}
-		return time.Duration(v)
+		return time.Duration(v), nil
 	case *lua.LUserData:
 		if d, ok := v.Value.(time.Duration); ok {
-			return d
+			return d, nil
 		}
 	}
-	L.ArgError(n, "duration expected (\"5s\", nanoseconds or a Duration), got "+L.Get(n).Type().String())
-	return 0
+	return 0, errs.New(errs.Invalid, "duration expected (\"5s\", nanoseconds or a Duration), got %s", v.Type())
 }

@@ -72,7 +72,7 @@ func TestCasesMayBlock(t *testing.T) {
 	require.Equal(t, "ok   c\n1 passed\n", cases(t, `
 		test.case("c", function()
 			local ch = channel.new()
-			coroutine.spawn(function() time.sleep("1h") ch:send(1) end)
+			coroutine.spawn(function() time.sleep("50s") ch:send(1) end)
 			test.equal(ch:receive(), 1)
 		end)`))
 }
@@ -81,8 +81,9 @@ func TestMisuse(t *testing.T) {
 	for body, want := range map[string]string{
 		`test.case("x", function() end)`: `test: case "x" stands outside of a suite: call it in the function that is passed to test.suite`,
 		`test.suite(function() test.case("a", function() end) end)() test.case("late", function() end)`: `"late" stands outside`,
-		`return test.suite(function() end)()`:                "test: suite: there is no case in it",
-		`return test.suite(function() error("setup") end)()`: "setup",
+		`return test.suite(function() end)()`:                       "test: suite: there is no case in it",
+		`return test.suite(function() error("setup") end)()`:        "setup",
+		`test.suite(function() test.suite(function() end)() end)()`: "test: a suite begins before another one has ended",
 		`test.suite()`: "bad argument #1 to suite (function expected, got nil)",
 		`test.suite(function() test.case() end)()`:       "bad argument #1 to case (string expected, got nil)",
 		`test.suite(function() test.case("x") end)()`:    "bad argument #2 to case (function expected, got nil)",
@@ -103,7 +104,7 @@ func TestSuiteNeedsATerminal(t *testing.T) {
 	require.ErrorContains(t, err, "run it on a terminal.host")
 }
 
-func TestTerminatedCaseDoesNotFail(t *testing.T) {
+func TestTerminatedCaseIsNamedAndDoesNotFail(t *testing.T) {
 	w := scripttest.New(t, channel.New(), test.New())
 	pid := w.Start(scripttest.Terminal(), `
 		local test = require("test")
@@ -115,5 +116,5 @@ func TestTerminatedCaseDoesNotFail(t *testing.T) {
 		end)()`)
 	w.Out.Await(t, "up\n")
 	require.ErrorContains(t, w.Kill(pid).Err, "terminated")
-	require.Equal(t, "up\n", w.Out.String())
+	require.Equal(t, "up\nSTOP endless: lua: process \"app:test\": terminated\n", w.Out.String())
 }

@@ -20,6 +20,10 @@
 // when anything in it raises an error; the cases that follow run nevertheless. An error outside of the cases, or in a
 // coroutine that a case has spawned, ends the whole process.
 //
+// A case fails, too, when it has not ended after 60s, and so does what stands between the cases. The process ends then,
+// since nothing can end a case alone. test.case(name, f, {timeout = "5s"}) sets another time for a case, and
+// test.suite(f, {timeout = "5s"}) for the whole suite. A case that runs when the process is ended from outside is named.
+//
 // test.equal(got, want), test.match(got, want) and test.fail(message) raise errors that say where and what is
 // different. test.receive(channel, timeout) returns the value received; the timeout is 5s unless one is given. It fails
 // when the channel is closed and when an error value arrives, which is how a change stream tells why it has ended.
@@ -33,6 +37,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -52,6 +57,9 @@ func (*Module) Name() string { return "test" }
 // Open implements engine.Module.
 func (*Module) Open(L *lua.LState) *lua.LTable {
 	s := &suite{}
+	if coroutines, ok := L.G.Global.RawGetString(lua.CoroutineLibName).(*lua.LTable); ok {
+		s.spawn = coroutines.RawGetString("spawn")
+	}
 	return L.SetFuncs(L.CreateTable(0, 7), map[string]lua.LGFunction{
 		"suite":   s.make,
 		"case":    s.run,
@@ -63,48 +71,70 @@ func (*Module) Open(L *lua.LState) *lua.LTable {
 	})
 }
 
+// outside is the name of what stands between the cases of a suite.
+const outside = "(outside of the cases)"
+
 // suite is the run of a process's cases.
 type suite struct {
-	open           bool   // the function of the suite runs
-	running        string // the name of the case that runs
+	spawn          lua.LValue // coroutine.spawn
+	open           bool       // the function of the suite runs
+	running        string     // the name of the case that runs
 	passed, failed int
+	timeout        time.Duration // of each case
+	base           base          // of what is between the cases
+	between        *limit        // of the same; nil before the suite
 }
 
-// make is test.suite(f).
+// make is test.suite(f, options).
 func (s *suite) make(L *lua.LState) int {
-	f := L.CheckFunction(1)
+	f, timeout := L.CheckFunction(1), timeoutOption(L, 2, caseTimeout)
 	L.Push(L.NewFunction(func(L *lua.LState) int {
 		if _, ok := engine.FromState(L).Terminal(); !ok {
 			return engine.Fail(L, errs.New(errs.PermissionDenied,
 				"test: suite: process %q has no terminal to print results to; run it on a terminal.host", engine.FromState(L).ID()))
 		}
+		if s.open {
+			L.RaiseError("test: a suite begins before another one has ended")
+		}
 		args := L.GetTop()
+		*s = suite{spawn: s.spawn, open: true, timeout: timeout, base: baseOf(L)}
+		s.between = s.newLimit(L, s.base, outside, timeout)
+		defer s.leave() // also when f raises an error, which the script may catch
 		L.Insert(f, 1)
-		*s = suite{open: true}
 		L.Call(args, 0)
-		s.open = false
 		return s.finish(L)
 	}))
 	return 1
 }
 
+// leave ends the suite.
+func (s *suite) leave() {
+	s.open = false
+	s.between.stop()
+}
+
 // finish prints the sum of the cases and pushes whether they have passed.
 func (s *suite) finish(L *lua.LState) int {
+	s.leave()
 	if s.passed+s.failed == 0 {
 		return engine.Fail(L, errs.New(errs.Invalid, "test: suite: there is no case in it; call test.case(name, f) inside of its function"))
 	}
-	sum := fmt.Sprintf("%d passed", s.passed)
-	if s.failed > 0 {
-		sum += fmt.Sprintf(", %d failed", s.failed)
-	}
-	if err := write(L, sum); err != nil {
+	if err := write(L, sum(s.passed, s.failed)); err != nil {
 		return engine.Fail(L, err)
 	}
 	L.Push(lua.LBool(s.failed == 0))
 	return 1
 }
 
-// run is test.case(name, f).
+func sum(passed, failed int) string {
+	text := fmt.Sprintf("%d passed", passed)
+	if failed > 0 {
+		text += fmt.Sprintf(", %d failed", failed)
+	}
+	return text
+}
+
+// run is test.case(name, f, options).
 func (s *suite) run(L *lua.LState) int {
 	name, f := L.CheckString(1), L.CheckFunction(2)
 	switch {
@@ -113,25 +143,41 @@ func (s *suite) run(L *lua.LState) int {
 	case s.running != "":
 		L.RaiseError("test: case %q begins before %q has ended: cases run one after the other", name, s.running)
 	}
+	timeout := timeoutOption(L, 3, s.timeout)
+	s.between.stop()
 	s.running = name
+	l := s.newLimit(L, baseOf(L), name, timeout)
 	L.Push(f)
 	failure := L.PCall(0, 0, nil)
+	inTime := l.stop()
 	s.running = ""
-	if err := engine.FromState(L).Err(); err != nil {
-		L.RaiseError("%v", err) // the process is terminated: that says nothing about the case
+	if err := engine.FromState(L).Err(); err != nil || !inTime {
+		s.terminated(L, name, inTime, err)
 	}
 	line := "ok   " + name
 	if failure == nil {
 		s.passed++
 	} else {
 		s.failed++
-		line = "FAIL " + name + ": " + explain(L, failure)
+		line = failed(name, explain(L, failure))
 	}
 	if err := write(L, line); err != nil {
 		L.RaiseError("%v", err)
 	}
+	s.between = s.newLimit(L, s.base, outside, s.timeout)
 	return 0
 }
+
+// terminated names the case that ran when the process was ended for the reason err. That says nothing about the case,
+// unless it was ended because of the case, which has been printed.
+func (s *suite) terminated(L *lua.LState, name string, inTime bool, err error) {
+	if terminal, ok := engine.FromState(L).Terminal(); ok && inTime {
+		fmt.Fprintf(terminal.Stdout, "STOP %s: %v\n", name, err)
+	}
+	L.RaiseError("test: case %q has not ended", name)
+}
+
+func failed(name, why string) string { return "FAIL " + name + ": " + why }
 
 // explain tells why a case has failed and where: the message, which begins with file:line, and the lines from which the
 // failing one was called, if there are any in the case. Further lines are indented.
@@ -140,7 +186,11 @@ func explain(L *lua.LState, failure error) string {
 	if e, ok := errors.AsType[*lua.ApiError](failure); ok {
 		text, trace = message(L, e.Object), e.StackTrace
 	}
-	places := linesOf(trace)
+	return located(text, linesOf(trace))
+}
+
+// located adds to a text the places it is about.
+func located(text string, places []string) string {
 	if len(places) > 0 && !strings.HasPrefix(text, places[0]+":") {
 		text = places[0] + ": " + text
 	}

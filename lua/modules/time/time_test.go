@@ -41,8 +41,8 @@ func failure(t *testing.T, body string) (err error) {
 
 func TestSleep(t *testing.T) {
 	for arg, want := range map[string]stdtime.Duration{
-		`"5s"`: 5 * stdtime.Second, `"1h30m"`: 90 * stdtime.Minute, `1000000`: stdtime.Millisecond, `"250"`: 250,
-		`2 * time.SECOND`: 2 * stdtime.Second, `time.parse_duration("1m")`: stdtime.Minute, `0`: 0, `"-1s"`: 0,
+		`"5s"`: 5 * stdtime.Second, `"1h30m"`: 90 * stdtime.Minute, `1000000`: stdtime.Millisecond,
+		`2 * time.SECOND`: 2 * stdtime.Second, `time.parse_duration("1m")`: stdtime.Minute, `0`: 0, `"0"`: 0, `"-1s"`: 0,
 	} {
 		v, took := value(t, `return time.sleep(`+arg+`)`)
 		require.Equal(t, true, v, arg)
@@ -77,13 +77,15 @@ func TestBadDurations(t *testing.T) {
 	for _, call := range []string{
 		`time.sleep("soon")`, `time.after("soon")`, `time.timer("5 apples")`, `time.ticker("")`, `time.parse_duration("x")`,
 		`time.sleep(0/0)`, `time.sleep(1e300)`, `time.ticker(0)`, `time.ticker("-1s")`, `time.ticker("1s"):reset(0)`,
-		`time.timer("1s"):reset("x")`,
+		`time.timer("1s"):reset("x")`, `time.sleep("5")`, `time.after("0.5")`, `time.timer("1s"):reset("1")`, `time.parse_duration("100")`,
 	} {
 		v, _ := value(t, `local v, err = `+call+` assert(v == nil) return err:kind()`)
 		require.Equal(t, "INVALID", v, call)
 	}
 	v, _ := value(t, `return select(2, time.sleep("soon")):message()`)
 	require.Equal(t, `time: "soon" is not a duration: write it like 5s, 250ms or 1h30m`, v)
+	v, _ = value(t, `return select(2, time.sleep("5")):message()`)
+	require.Equal(t, `time: 5 has no unit: write 5s or 5ms`, v)
 	for call, want := range map[string]string{
 		`time.sleep()`:                         `bad argument #1 to sleep (duration expected ("5s", nanoseconds or a Duration), got nil)`,
 		`time.sleep({})`:                       "got table",
