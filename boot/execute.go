@@ -60,7 +60,7 @@ func (x *execution) execute(ctx context.Context, state *registry.State, id api.I
 	} else {
 		state = state.Starting(id)
 	}
-	failed := x.failures(x.applier.Apply(ctx, state))
+	failed := x.failures(x.enact(ctx, state))
 	if ctx.Err() != nil {
 		return process.Exit{}, context.Cause(ctx)
 	}

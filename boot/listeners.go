@@ -18,11 +18,14 @@ type serviceListener struct {
 	// declare makes the entry known whether it runs or not, and returns what takes that back. A declaration replaces
 	// an earlier one of the same ID; only the newest is taken back.
 	declare func(entry *registry.Entry) (withdraw func())
-	// forget takes back what an entry keeps elsewhere, after its service has ended for good.
-	forget func(ctx context.Context, entry *registry.Entry) error
-	// leaves tells whether an entry that was changed keeps it elsewhere than before.
-	leaves func(before, after *registry.Entry) bool
-	known  map[registry.ID]*declared
+	// keep tells what an entry that is about to run keeps elsewhere.
+	keep  func(entry *registry.Entry) kept
+	known map[registry.ID]*declared
+	// kept is what entries keep elsewhere until they are deleted, also those that could not be started.
+	kept map[registry.ID]kept
+	// cleaning is what takes it back in the background; cleanups counts them.
+	cleaning map[registry.ID][]*cleanup
+	cleanups int
 }
 
 type declared struct {
@@ -42,19 +45,16 @@ func newServiceListener(
 	}
 	return &serviceListener{
 		supervisor: s, log: log, build: build, declare: declare,
-		forget: func(context.Context, *registry.Entry) error { return nil },
-		leaves: func(_, _ *registry.Entry) bool { return false },
-		known:  make(map[registry.ID]*declared),
+		keep:  func(*registry.Entry) kept { return kept{} },
+		known: make(map[registry.ID]*declared), kept: make(map[registry.ID]kept), cleaning: make(map[registry.ID][]*cleanup),
 	}
 }
 
-// forgetting makes f take back what a deleted entry keeps elsewhere, such as a checkpoint. It is called after the
-// service has ended, while what the entry requires still runs. An entry that is only stopped keeps it, and one that is
-// changed does unless leaves says that it goes elsewhere.
-func (l *serviceListener) forgetting(
-	f func(ctx context.Context, entry *registry.Entry) error, leaves func(before, after *registry.Entry) bool,
-) *serviceListener {
-	l.forget, l.leaves = f, leaves
+// keeping makes keep tell what entries keep elsewhere, such as a checkpoint. It is taken back after the service of a
+// deleted entry has ended, or failed to start, while what the entry requires still runs. An entry that is only stopped
+// keeps it, and one that is changed does unless it keeps it somewhere else from then on.
+func (l *serviceListener) keeping(keep func(entry *registry.Entry) kept) *serviceListener {
+	l.keep = keep
 	return l
 }
 
@@ -67,10 +67,9 @@ func (l *serviceListener) Add(ctx context.Context, entry *registry.Entry) error 
 		}
 		return l.Update(ctx, entry)
 	}
-	if err := l.supervisor.Stop(ctx, cleanupOf(entry.ID)); err != nil {
+	if err := l.keeps(ctx, entry); err != nil {
 		return err
 	}
-	l.takeBackFormer(ctx, entry)
 	service, err := l.build(entry)
 	if err != nil {
 		return errors.Join(err, l.remove(ctx, entry.ID))
@@ -118,11 +117,13 @@ func (l *serviceListener) Stop(ctx context.Context, id registry.ID) error {
 
 // Delete implements registry.Listener.
 func (l *serviceListener) Delete(ctx context.Context, id registry.ID) error {
-	old := l.known[id]
-	if old == nil {
-		return nil
+	err := l.remove(ctx, id)
+	what := l.kept[id]
+	delete(l.kept, id)
+	if what.forget == nil {
+		return err
 	}
-	return errors.Join(l.remove(ctx, id), l.takeBack(ctx, old.entry))
+	return errors.Join(err, l.takeBack(ctx, id, what))
 }
 
 // remove stops an entry and takes back its declaration.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -155,6 +156,8 @@ func TestFailedReplacementLeavesNoTrace(t *testing.T) {
 		require.Zero(t, l.declared[id("a")])
 		require.Equal(t, []string{"up test.one", "down test.one"}, l.events, "it may succeed the next time, nothing is forgotten")
 		require.NoError(t, l.Delete(t.Context(), id("a")))
+		require.NoError(t, l.Delete(t.Context(), id("a")))
+		require.Equal(t, []string{"up test.one", "down test.one", "forget test.one"}, l.events, "also if it never ran again, but once")
 	}
 }
 
@@ -238,4 +241,48 @@ func TestWhatCannotBeTakenBackIsTriedAgain(t *testing.T) {
 			require.Equal(t, before, tries.Load())
 		})
 	}
+}
+
+// What is taken back somewhere else goes on being tried whatever becomes of the entry.
+func TestWhatIsElsewhereIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := listen(t)
+		defer l.close(t)
+		var mu sync.Mutex
+		tries := make(map[any]int)
+		build := func(entry *api.Entry) (supervisorapi.Service, error) { return scripted{entry, &l.events}, nil }
+		listener := boot.NewServiceListener(l.services, slog.New(slog.DiscardHandler), build, nil).Forgetting(func(_ context.Context, entry *api.Entry) error {
+			mu.Lock()
+			defer mu.Unlock()
+			tries[entry.Meta["where"]]++
+			return errs.New(errs.Unavailable, "the server is away")
+		})
+		at := func(where string) *api.Entry {
+			e := entry("a", "run")
+			e.Meta["where"] = where
+			return e
+		}
+		require.NoError(t, listener.Add(t.Context(), at("one")))
+		require.NoError(t, listener.Update(t.Context(), at("two")))
+		require.NoError(t, listener.Update(t.Context(), at("three")))
+		tried := func(where string) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			before := tries[where]
+			mu.Unlock()
+			time.Sleep(time.Hour) //nolint:forbidigo // of the clock of synctest
+			mu.Lock()
+			return tries[where] > before
+		}
+		require.True(t, tried("one"))
+		require.True(t, tried("two"))
+		require.False(t, tried("three"))
+		require.NoError(t, listener.Update(t.Context(), at("one")))
+		require.False(t, tried("one"), "it is wanted again")
+		require.True(t, tried("two"))
+		require.True(t, tried("three"))
+		require.ErrorContains(t, listener.Delete(t.Context(), id("a")), "it is tried again in the background")
+		require.True(t, tried("one"))
+		require.True(t, tried("two"))
+	})
 }

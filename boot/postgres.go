@@ -30,27 +30,71 @@ func (r *runtime) postgresDatabases() api.Listener {
 
 func (r *runtime) postgresSources() api.Listener {
 	build := typed(func(e entryOf[*cdcapi.PostgresConfig]) (supervisorapi.Service, error) {
-		return r.postgresSource(e.ID, e.config), nil
+		source := r.postgresSource(e.ID, e.config)
+		at, err := r.slots.resolve(e.config)
+		if err != nil {
+			return source, nil //nolint:nilerr // the source says it as well, and is known by then
+		}
+		return &acquiring{source, func() { r.slots.acquired(at) }}, nil
 	})
 	return newServiceListener(r.supervisor, r.log, build, func(entry *api.Entry) func() {
 		if config, ok := entry.Config.(*cdcapi.PostgresConfig); ok {
 			r.postgres.Declare(cdcpostgres.Declaration(entry.ID, config))
 		}
 		return func() { r.postgres.Remove(entry.ID) }
-	}).forgetting(func(ctx context.Context, entry *api.Entry) error {
-		config, ok := entry.Config.(*cdcapi.PostgresConfig)
-		if !ok {
-			return nil
-		}
-		return r.postgresSource(entry.ID, config).Forget(ctx)
-	}, leaving(func(before, after *cdcapi.PostgresConfig) bool {
-		return before.SlotName != after.SlotName || before.DBResource != after.DBResource ||
-			before.Host != after.Host || before.Port != after.Port || before.Database != after.Database
-	}))
+	}).keeping(r.keepsSlot)
 }
 
 func (r *runtime) postgresSource(id api.ID, config *cdcapi.PostgresConfig) *cdcpostgres.Source {
 	return cdcpostgres.NewSource(id, config, cdcpostgres.Settings{
 		Directory: r.directory, Catalog: r.postgres, LookupEnv: r.lookupEnv, Logger: r.log,
+	})
+}
+
+// keepsSlot tells what an entry keeps on its server: slot, publication and checkpoint. They are taken back there, with
+// what the server was reached by when the entry was added, also if db_resource points to another one by then.
+func (r *runtime) keepsSlot(entry *api.Entry) kept {
+	config, ok := entry.Config.(*cdcapi.PostgresConfig)
+	if !ok {
+		return kept{}
+	}
+	at, err := r.slots.resolve(config)
+	if err != nil {
+		return kept{}
+	}
+	return kept{where: keptSlot{placeOf(at), at.Publication == ""}, forget: func(ctx context.Context) error {
+		used, heirs, err := r.slots.fateOf(at)
+		if err != nil {
+			return err
+		}
+		source := r.postgresSource(entry.ID, at)
+		if !used {
+			return source.Abandon(ctx, heirs...)
+		}
+		err = source.Forget(ctx, heirs...)
+		if err == nil && len(heirs) == 0 {
+			r.slots.released(at)
+		}
+		return err
+	}}
+}
+
+// keptSlot is where an entry keeps its slot, and whether a publication of its own belongs to it.
+type keptSlot struct {
+	place
+	publication bool
+}
+
+// acquiring is a source that tells when it has got its slot.
+type acquiring struct {
+	*cdcpostgres.Source
+	acquired func()
+}
+
+// Serve implements supervisor.Service.
+func (a *acquiring) Serve(ctx context.Context, ready func()) error {
+	return a.Source.Serve(ctx, func() {
+		a.acquired()
+		ready()
 	})
 }

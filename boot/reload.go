@@ -32,7 +32,7 @@ func (x *execution) reload(app *App) *App {
 func (x *execution) apply(ctx context.Context, next *App) map[string]error {
 	// What is stopped in between has not ended by itself.
 	x.tracker.release()
-	err := x.applier.Apply(ctx, next.state)
+	err := x.enact(ctx, next.state)
 	failed := x.failures(err)
 	if ctx.Err() == nil {
 		x.log.Info("reloaded", "failed", len(failed))

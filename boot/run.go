@@ -38,6 +38,12 @@ func (a *App) begin(ctx context.Context) (*execution, error) {
 	return x, nil
 }
 
+// enact brings what runs in line with a state.
+func (x *execution) enact(ctx context.Context, state *registry.State) error {
+	x.slots.declare(state)
+	return x.applier.Apply(ctx, state)
+}
+
 // end stops everything in the reverse of the starting order.
 func (x *execution) end(ctx context.Context) error {
 	x.tracker.release()
@@ -59,7 +65,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	failed := x.failures(x.applier.Apply(ctx, a.state))
+	failed := x.failures(x.enact(ctx, a.state))
 	if ctx.Err() == nil {
 		x.wait(ctx, a, failed)
 	}

@@ -38,6 +38,7 @@ type runtime struct {
 	sqlite     *cdc.Catalog
 	postgres   *cdc.Catalog
 	sources    *cdcapi.Composite // over both
+	slots      *slots
 	engine     *engine.Engine
 	terminal   *engine.Terminal
 }
@@ -52,6 +53,7 @@ func newRuntime(s Settings, supervisor supervisorapi.Supervisor) *runtime {
 	if r.lookupEnv == nil {
 		r.lookupEnv = os.LookupEnv
 	}
+	r.slots = newSlots(r.lookupEnv)
 	r.sources = cdcapi.NewComposite(r.sqlite, r.postgres)
 	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: []engine.Module{
 		cdcmodule.New(r.sources),
@@ -123,13 +125,15 @@ func (r *runtime) sqliteSources() api.Listener {
 			r.sqlite.Declare(cdcsqlite.Declaration(entry.ID, config))
 		}
 		return func() { r.sqlite.Remove(entry.ID) }
-	}).forgetting(func(ctx context.Context, entry *api.Entry) error {
+	}).keeping(func(entry *api.Entry) kept {
 		config, ok := entry.Config.(*cdcapi.SQLiteConfig)
 		if !ok {
-			return nil
+			return kept{}
 		}
-		return cdcsqlite.Forget(ctx, entry.ID, config, r.directory)
-	}, leaving(func(before, after *cdcapi.SQLiteConfig) bool { return before.DBResource != after.DBResource }))
+		return kept{where: config.DBResource, forget: func(ctx context.Context) error {
+			return cdcsqlite.Forget(ctx, entry.ID, config, r.directory)
+		}}
+	})
 }
 
 func (r *runtime) processes() api.Listener {

@@ -78,27 +78,24 @@ func (l *Log) progressOf(c *cursor) Progress {
 	return Progress{Passed: at, Behind: queued != taken, Taken: taken}
 }
 
-// Straggler is the stream that is furthest behind.
-type Straggler struct {
-	// Lag is how many bytes it has yet to read.
-	Lag int64
-	// Mark changes whenever the stream gets further, or another one is.
-	Mark [2]int64
-}
+// Mark tells where a stream is: it changes whenever the stream gets further.
+type Mark struct{ start, moved int64 }
 
-// Straggler tells about the stream that is furthest behind. Without streams nothing is.
-func (l *Log) Straggler() (s Straggler) {
+// Straggler returns how many bytes the stream has yet to read that is furthest behind, of those that are not at one of the
+// marks in ignored, and where it is. Without such a stream lag is 0.
+func (l *Log) Straggler(ignored map[Mark]struct{}) (lag int64, at Mark) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.cursors {
-		start := l.startOf(c)
-		if lag := l.total - start; lag > s.Lag {
-			moved := int64(c.owner.taken.Load()) //nolint:gosec // only compared
-			if c.held.Load() {
-				moved = int64(l.settings.Counters.snapshotRows.Load()) //nolint:gosec // the same
+		mark := Mark{l.startOf(c), int64(c.owner.taken.Load())} //nolint:gosec // only compared
+		if c.held.Load() {
+			mark.moved = int64(l.settings.Counters.snapshotRows.Load()) //nolint:gosec // the same
+		}
+		if behind := l.total - mark.start; behind > lag {
+			if _, passed := ignored[mark]; !passed {
+				lag, at = behind, mark
 			}
-			s = Straggler{lag, [2]int64{start, moved}}
 		}
 	}
-	return s
+	return lag, at
 }

@@ -70,17 +70,18 @@ func (rx *receiver) room(ctx context.Context, size int64) error {
 	tick := time.NewTicker(roomInterval)
 	defer tick.Stop()
 	for {
-		last := rx.Straggler()
-		if last.Lag == 0 || last.Lag+size <= rx.allowance() {
+		lag, mark := rx.Straggler(rx.stuck)
+		if lag == 0 || lag+size <= rx.allowance() {
 			rx.stalled = time.Time{}
 			return nil
 		}
 		now := time.Now()
-		if last.Mark != rx.mark || rx.stalled.IsZero() {
-			rx.mark, rx.stalled = last.Mark, now
+		if mark != rx.mark || rx.stalled.IsZero() {
+			rx.mark, rx.stalled = mark, now
 		}
 		if now.Sub(rx.stalled) > stallPatience {
-			return nil
+			rx.stuck[mark] = struct{}{}
+			continue
 		}
 		if now.After(rx.nextStatus) {
 			if err := rx.status(ctx, true); err != nil {

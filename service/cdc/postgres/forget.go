@@ -18,7 +18,7 @@ const (
 	forgetPatience = 15 * time.Second
 	// releasePatience is how long it waits for a slot that is in use: by the source that has just ended, as far as the
 	// server has not noticed yet. Whoever uses it for longer is somebody else.
-	releasePatience = 5 * time.Second
+	releasePatience = 3 * time.Second
 )
 
 // Forget drops what the source of a deleted entry has left on its server: slot, publication of its own and checkpoint.
@@ -193,7 +193,7 @@ func (m *remains) inheritance(ctx context.Context) (inherited, published bool, e
 	for _, heir := range m.heirs {
 		same, err := m.reachedBy(ctx, heir)
 		if err != nil {
-			return false, false, err
+			return false, false, fmt.Errorf("find out whether another entry goes on with the slot: %w", err)
 		}
 		if same {
 			inherited = true
@@ -224,7 +224,7 @@ func (m *remains) reachedBy(ctx context.Context, config *api.PostgresConfig) (bo
 	}
 	is, err := identity(ctx, db)
 	if err != nil {
-		return false, fmt.Errorf("find out whether the slot moves with the entry: connect to %s: %w", there.settings, err)
+		return false, fmt.Errorf("connect to %s: %w", there.settings, err)
 	}
 	return was == is, nil
 }

@@ -1,7 +1,9 @@
 package postgres_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -119,8 +121,12 @@ func TestForgetAsksTheServerOfAnHeir(t *testing.T) {
 	require.NoError(t, source.Forget(t.Context(), heir))
 	require.Empty(t, h.left(), "it is another server")
 	source = h.used(h.config("users"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
 	heir.Port = 1
-	require.ErrorContains(t, source.Forget(t.Context(), heir), "find out whether the slot moves with the entry")
+	require.Error(t, source.Forget(ctx, heir), "it is tried again")
+	heir.Options = map[string]string{"sslmode": "nonsense"}
+	require.ErrorContains(t, source.Forget(t.Context(), heir), "find out whether another entry goes on with the slot: options: ")
 	require.Equal(t, "slot x_pub checkpoint", h.left())
 }
 

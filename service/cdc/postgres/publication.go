@@ -51,6 +51,10 @@ func (r *run) preparePublication(ctx context.Context) ([]string, error) {
 func (r *run) publish(ctx context.Context, name string, exists bool, wanted []string) error {
 	list := strings.Join(wanted, ", ")
 	if !exists {
+		if now, err := lookSlot(ctx, r.db, r.source.config.SlotName); err == nil && now.exists {
+			r.source.logger().WarnContext(ctx, "the publication is made anew: what was committed before was not captured, as far as the slot has not been read",
+				"publication", name, "slot", r.source.config.SlotName)
+		}
 		_, err := r.db.ExecContext(ctx, "CREATE PUBLICATION "+quote(name)+" FOR TABLE "+list+" WITH (publish_via_partition_root = true)")
 		return err
 	}
@@ -105,7 +109,7 @@ func (r *run) warnOfIdentity(ctx context.Context) error {
 		}
 		if t.identity == "n" || t.identity == "d" && !keyed {
 			r.source.logger().WarnContext(ctx, "the server refuses updates and deletes of a published table without replica identity: "+
-				"give it a primary key, or type ALTER TABLE "+t.quoted()+" REPLICA IDENTITY FULL", "table", t.quoted())
+				"give it a primary key, or type ALTER TABLE … REPLICA IDENTITY FULL", "table", t.quoted())
 		}
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/internal/sqlstate"
+	"github.com/wippy-cdc/runtime/service/cdc"
 )
 
 const (
@@ -36,9 +37,11 @@ type receiver struct {
 	nextStatus, nextTick, heard time.Time
 	// backlog is the position up to which changes have committed before: they come as fast as the server reads them.
 	backlog pglogrepl.LSN
-	// stalled is since when the stream that is furthest behind has not moved from mark.
+	// stalled is since when the stream that is furthest behind has not moved from mark; stuck are those that have not for too
+	// long.
 	stalled time.Time
-	mark    [2]int64
+	mark    cdc.Mark
+	stuck   map[cdc.Mark]struct{}
 }
 
 // receive reads until ctx is done, or until nobody listens and the source is to hold.
@@ -55,7 +58,7 @@ func (r *run) receive(ctx context.Context) error {
 	if err := r.start(ctx); err != nil {
 		return err
 	}
-	rx := &receiver{run: r, decoder: newDecoder(&r.origin), backlog: system.XLogPos, heard: time.Now()}
+	rx := &receiver{run: r, decoder: newDecoder(&r.origin), backlog: system.XLogPos, heard: time.Now(), stuck: make(map[cdc.Mark]struct{})}
 	rx.decoder.describe, rx.decoder.commit = describer(r.db), rx.committed
 	defer rx.decoder.close()
 	r.alarm.attach(r.conn.Conn())

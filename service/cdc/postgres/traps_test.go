@@ -112,7 +112,13 @@ func TestAPublicationThatIsYoungerThanTheSlot(t *testing.T) {
 	h.exec("CREATE PUBLICATION mine FOR TABLE users")
 	c.Tables, c.Publication = nil, "mine"
 	running := h.serve(h.source(c))
-	_, _ = h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
+	s, _ := h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
+	if h.Text(t, "SHOW server_version_num") >= "180000" { // such servers leave out what the publication did not have then
+		defer s.Close()
+		h.insert(2)
+		require.Equal(t, []int64{2}, ids(t, s, 1))
+		return
+	}
 	err := h.faulted(running)
 	require.ErrorContains(t, err, `has yet to read what is older than publication "mine"`)
 	require.False(t, errs.Retryable(err))
