@@ -10,11 +10,11 @@ import (
 )
 
 // backlogs is B8: how fast a backlog of Postgres is read. What it needs of a server and of a source is in the tests of
-// the source, so it is a benchmark there, which is run once for three rounds: it takes long.
+// the source, so it is a benchmark there, which is run once for five rounds: it takes long.
 func backlogs(ctx context.Context, r *report, rounds int) error {
 	results := make(map[string]map[string]times)
-	for range max(1, rounds/3) {
-		c := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkBacklog$", "-benchtime", "1x", "./service/cdc/postgres")
+	for range max(1, rounds/5) {
+		c := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkBacklog$", "-benchtime", "3x", "./service/cdc/postgres")
 		var out bytes.Buffer
 		c.Stdout, c.Stderr = &out, os.Stderr
 		if err := c.Run(); err != nil {

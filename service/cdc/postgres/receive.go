@@ -24,6 +24,11 @@ const (
 	// After so many standby intervals without a word the server is taken for gone, but not before this time.
 	silentIntervals = 6
 	leastSilence    = 5 * time.Second
+	// The server sends every change by itself, and whoever is faster waits for each, at the expense of the server if they share
+	// processors. In the backlog, where nobody waits for a single change, a message that was not there at once is followed by a
+	// pause, in which others come together.
+	atOnce    = 4 * time.Microsecond
+	gathering = 100 * time.Microsecond
 )
 
 // errPause says that reading ends for now: nobody listens any more.
@@ -35,8 +40,10 @@ type receiver struct {
 	decoder *decoder
 	// nextStatus is when the next status is due, nextTick when the checkpoint is, heard when the server was heard last.
 	nextStatus, nextTick, heard time.Time
-	// backlog is the position up to which changes have committed before: they come as fast as the server reads them.
-	backlog pglogrepl.LSN
+	// backlog is the position up to which changes have committed before: they come as fast as the server reads them. last is
+	// that of the last message.
+	backlog, last pglogrepl.LSN
+	gathered      *time.Timer
 	// stalled is since when the stream that is furthest behind has not moved from mark; stuck are those that have not for too
 	// long.
 	stalled time.Time
@@ -58,7 +65,7 @@ func (r *run) receive(ctx context.Context) error {
 	if err := r.start(ctx); err != nil {
 		return err
 	}
-	rx := &receiver{run: r, decoder: newDecoder(&r.origin), backlog: system.XLogPos, heard: time.Now(), stuck: make(map[cdc.Mark]struct{})}
+	rx := &receiver{run: r, decoder: newDecoder(&r.origin), backlog: system.XLogPos, heard: time.Now(), stuck: make(map[cdc.Mark]struct{}), gathered: time.NewTimer(gathering)}
 	rx.decoder.describe, rx.decoder.commit = describer(r.db), rx.committed
 	defer rx.decoder.close()
 	r.alarm.attach(r.conn.Conn())
@@ -163,6 +170,7 @@ func (rx *receiver) loop(ctx context.Context) error {
 // drain takes messages until the alarm goes off.
 func (rx *receiver) drain(ctx context.Context) error {
 	for {
+		asked := time.Now()
 		// The deadline of the connection ends the waiting: a context would cost a goroutine for each message.
 		message, err := rx.conn.ReceiveMessage(context.Background()) //nolint:contextcheck // see above
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
@@ -172,12 +180,25 @@ func (rx *receiver) drain(ctx context.Context) error {
 			return errs.New(errs.Unavailable, "the connection to the server was lost: %w", err)
 		}
 		rx.heard = time.Now()
+		waited := rx.heard.Sub(asked)
 		if err := rx.take(ctx, message); err != nil {
 			return err
+		}
+		if waited > atOnce && rx.last < rx.backlog {
+			rx.gather(ctx)
 		}
 		if rx.heard.After(rx.nextStatus) {
 			return nil
 		}
+	}
+}
+
+// gather lets messages come together.
+func (rx *receiver) gather(ctx context.Context) {
+	rx.gathered.Reset(gathering)
+	select {
+	case <-rx.gathered.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -264,6 +285,7 @@ func (rx *receiver) data(ctx context.Context, data []byte) error {
 		if err != nil {
 			return err
 		}
+		rx.last = x.WALStart
 		if err := rx.decoder.decode(ctx, x.WALData); err != nil {
 			if errors.Is(err, errPause) {
 				return err
