@@ -33,7 +33,7 @@ type Log struct {
 	settings  LogSettings
 	admission *admission
 	streams   atomic.Int32 // len(cursors), for Watched
-	barred    atomic.Bool
+	barred    atomic.Bool  // set by Bar
 	alarm     chan struct{}
 	stop      chan struct{}
 	// goroutines counts the keeper and those of the streams. Streams join it under mu while closed is nil.
@@ -191,7 +191,8 @@ func resolve(id registry.ID, opts api.StreamOptions, logBytes unit.Size, tables 
 func (l *Log) Bar() { l.barred.Store(true) }
 
 // Close ends all streams with cause at once, and waits for their goroutines and the log's own. What they have
-// decoded before may still be read, unless Bar was called. Afterwards Append does nothing and Subscribe returns cause. It is idempotent.
+// decoded before may still be read, unless Bar was called. Afterwards Append does nothing and Subscribe returns cause.
+// It is idempotent.
 func (l *Log) Close(cause error) {
 	l.mu.Lock()
 	first := l.closed == nil

@@ -3,7 +3,6 @@ package cdc
 import (
 	"errors"
 	"io"
-	"runtime"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
@@ -13,10 +12,6 @@ import (
 // reader wakes up. Of a large buffer it gets this many changes.
 const burst = 64
 
-// While a snapshot is read, others get their turn after so many rows: a writer that comes back from SQLite would wait for
-// a processor.
-const rowsPerTurn = 32
-
 // pump is the goroutine of a stream: it moves changes from the log into the stream's buffer.
 type pump struct {
 	stream *Stream
@@ -25,9 +20,8 @@ type pump struct {
 	// Together they are the buffer.
 	fill    []*api.Change
 	offered int
-	// scanning means that it reads the snapshot, of which rows were read.
+	// scanning means that it reads the snapshot.
 	scanning bool
-	rows     uint
 }
 
 // run pumps until the stream must end, and says why unless that is known. The snapshot, if there is one, comes first.
@@ -111,9 +105,6 @@ func (p *pump) add(c *api.Change) error {
 	p.fill = append(p.fill, c)
 	if p.scanning {
 		s.log.settings.Counters.snapshotRows.Add(1)
-		if p.rows++; p.rows%rowsPerTurn == 0 {
-			runtime.Gosched()
-		}
 	}
 	if len(p.fill) >= min(burst, (s.opts.Buffer+1)/2) && s.vacant.Load() {
 		p.offer()

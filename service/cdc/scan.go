@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"runtime"
 	"time"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
@@ -14,6 +15,8 @@ const (
 	reportInterval = 5 * time.Second
 	// The clock is read once for so many rows.
 	rowsPerLook = 256
+	// Others get their turn after so many: a writer that comes back from SQLite would wait for a processor.
+	rowsPerTurn = 32
 )
 
 // scan is a snapshot that is being read, until the stream ends. What takes long is logged.
@@ -39,13 +42,23 @@ func (s *scan) Next(change *api.Change) error {
 	err := s.next(change)
 	switch {
 	case err == nil:
-		if s.rows++; s.rows%rowsPerLook == 0 {
-			s.report(change)
-		}
+		s.count(change)
 	case errors.Is(err, io.EOF) && time.Since(s.began) >= reportInterval:
 		s.summary().Info("snapshot complete")
 	}
 	return err
+}
+
+func (s *scan) count(change *api.Change) {
+	if s.rows++; s.rows == 1 {
+		s.lsn = change.Transaction.LSN
+	}
+	if s.rows%rowsPerTurn == 0 {
+		runtime.Gosched()
+	}
+	if s.rows%rowsPerLook == 0 {
+		s.report(change)
+	}
 }
 
 // report tells how far the snapshot is, if it is time.
@@ -54,7 +67,7 @@ func (s *scan) report(change *api.Change) {
 	if now.Before(s.reportAt) {
 		return
 	}
-	s.reportAt, s.lsn = now.Add(reportInterval), change.Transaction.LSN
+	s.reportAt = now.Add(reportInterval)
 	s.summary().Info("snapshot in progress", "table", change.Table.Name)
 }
 

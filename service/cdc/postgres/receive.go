@@ -27,6 +27,7 @@ const (
 	// The server sends every change by itself, and whoever is faster waits for each, at the expense of the server if they share
 	// processors. In the backlog, where nobody waits for a single change, a message that was not there at once is followed by a
 	// pause, in which others come together.
+	// A message was there at once if it took no longer than this, or than four times the fastest one on a slow machine.
 	atOnce    = 4 * time.Microsecond
 	gathering = 100 * time.Microsecond
 )
@@ -44,6 +45,8 @@ type receiver struct {
 	// that of the last message.
 	backlog, last pglogrepl.LSN
 	gathered      *time.Timer
+	// fastest is the shortest time that a message took.
+	fastest time.Duration
 	// stalled is since when the stream that is furthest behind has not moved from mark; stuck are those that have not for too
 	// long.
 	stalled time.Time
@@ -65,7 +68,10 @@ func (r *run) receive(ctx context.Context) error {
 	if err := r.start(ctx); err != nil {
 		return err
 	}
-	rx := &receiver{run: r, decoder: newDecoder(&r.origin), backlog: system.XLogPos, heard: time.Now(), stuck: make(map[cdc.Mark]struct{}), gathered: time.NewTimer(gathering)}
+	rx := &receiver{
+		run: r, decoder: newDecoder(&r.origin), backlog: system.XLogPos, heard: time.Now(),
+		stuck: make(map[cdc.Mark]struct{}), gathered: time.NewTimer(gathering), fastest: time.Minute,
+	}
 	rx.decoder.describe, rx.decoder.commit = describer(r.db), rx.committed
 	defer rx.decoder.close()
 	r.alarm.attach(r.conn.Conn())
@@ -181,10 +187,11 @@ func (rx *receiver) drain(ctx context.Context) error {
 		}
 		rx.heard = time.Now()
 		waited := rx.heard.Sub(asked)
+		rx.fastest = min(rx.fastest, waited)
 		if err := rx.take(ctx, message); err != nil {
 			return err
 		}
-		if waited > atOnce && rx.last < rx.backlog {
+		if waited > max(atOnce, 4*rx.fastest) && rx.last < rx.backlog {
 			rx.gather(ctx)
 		}
 		if rx.heard.After(rx.nextStatus) {
