@@ -24,10 +24,16 @@ type converter struct {
 
 	transaction                    *api.Transaction
 	id, lsn, timestamp, generation lua.LValue
-	// commitLSN and xid are nil but for Postgres.
+	// commitLSN and xid are LNil but for Postgres.
 	commitLSN, xid lua.LValue
 
 	cursor []byte
+
+	// last is the layout of the last change, alike says that the one before had it too, ahead is the form for the next
+	// one, if it was made.
+	last  layout
+	alike bool
+	ahead form
 }
 
 func newConverter(shapes *shapes, source string) *converter {
@@ -48,21 +54,22 @@ func (c *converter) convert(L *lua.LState, change *api.Change) *lua.LTable {
 	if change.Transaction != c.transaction {
 		c.begin(change.Transaction)
 	}
-	shape := c.shape
-	t := L.CreateTable(0, changeFields)
-	t.RawSetString("op", c.op(change.Op))
-	t.RawSetString("schema", shape.schema)
-	t.RawSetString("table", shape.table)
-	t.RawSetString("relation", shape.relation)
-	if len(change.Before) > 0 {
-		t.RawSetString("before", shape.row(L, change.Before))
+	f := c.formFor(L, change)
+	c.fill(L, f, change)
+	return f.change
+}
+
+// fill sets every field of f that change decides.
+func (c *converter) fill(L *lua.LState, f form, change *api.Change) {
+	t, shape := f.change, c.shape
+	if f.before != nil {
+		shape.setRow(f.before, change.Before)
 	}
-	if len(change.After) > 0 {
-		t.RawSetString("after", shape.row(L, change.After))
+	if f.after != nil {
+		shape.setRow(f.after, change.After)
 	}
-	t.RawSetString("columns", shape.columns)
-	if key := shape.key(L, change); key != nil {
-		t.RawSetString("key", key)
+	if f.key != nil {
+		shape.setKey(f.key, change)
 	}
 	if len(change.Unchanged) > 0 {
 		t.RawSetString("unchanged", shape.listOf(L, change.Unchanged))
@@ -70,20 +77,15 @@ func (c *converter) convert(L *lua.LState, change *api.Change) *lua.LTable {
 	if change.Reshape != nil {
 		reshape(t, change.Reshape)
 	}
-	t.RawSetString("source", c.source)
-	t.RawSetString("source_id", c.source)
 	t.RawSetString("transaction", c.id)
 	t.RawSetString("last", lua.LBool(change.Last))
 	c.cursor = change.AppendCursor(c.cursor[:0])
 	t.RawSetString("cursor", lua.LString(c.cursor))
 	t.RawSetString("lsn", c.lsn)
-	if c.commitLSN != nil {
-		t.RawSetString("commit_lsn", c.commitLSN)
-		t.RawSetString("xid", c.xid)
-	}
+	t.RawSetString("commit_lsn", c.commitLSN)
+	t.RawSetString("xid", c.xid)
 	t.RawSetString("timestamp", c.timestamp)
 	t.RawSetString("generation", c.generation)
-	return t
 }
 
 func (c *converter) begin(tx *api.Transaction) {
@@ -92,7 +94,7 @@ func (c *converter) begin(tx *api.Transaction) {
 	c.lsn = lua.LString(tx.LSN)
 	c.timestamp = lua.LNumber(float64(tx.CommittedAt.Unix()) + float64(tx.CommittedAt.Nanosecond())/1e9)
 	c.generation = lua.LString(tx.Generation)
-	c.commitLSN, c.xid = nil, nil
+	c.commitLSN, c.xid = lua.LNil, lua.LNil
 	if tx.CommitLSN != "" {
 		c.commitLSN, c.xid = lua.LString(tx.CommitLSN), lua.LNumber(tx.XID)
 	}
@@ -122,15 +124,11 @@ func reshape(t *lua.LTable, r *sql.Reshape) {
 	}
 }
 
-// row returns the values of one image keyed by column name. NULL is absent; columns tells the two apart.
-func (s *shape) row(L *lua.LState, values []sql.Value) *lua.LTable {
-	t := L.CreateTable(0, len(s.names))
+// setRow sets the values of one image, keyed by column name. NULL is absent; columns tells the two apart.
+func (s *shape) setRow(t *lua.LTable, values []sql.Value) {
 	for i, name := range s.names {
-		if v := values[i]; !v.IsNull() {
-			t.RawSetString(name, value.Of(v))
-		}
+		t.RawSetString(name, value.Of(values[i]))
 	}
-	return t
 }
 
 // listOf returns a list of the names of columns.
@@ -142,28 +140,17 @@ func (s *shape) listOf(L *lua.LState, columns []int) *lua.LTable {
 	return t
 }
 
-// key returns the primary key of the old row, or of the new one if there is no old one; nil without a row.
-func (s *shape) key(L *lua.LState, change *api.Change) *lua.LTable {
+// setKey sets the primary key of the old row, or of the new one if there is no old one.
+func (s *shape) setKey(t *lua.LTable, change *api.Change) {
 	row, rowid := change.After, change.NewRowID
 	if len(change.Before) > 0 {
 		row, rowid = change.Before, change.OldRowID
 	}
-	if len(row) == 0 {
-		return nil
-	}
 	if len(s.keys) == 0 {
-		if !s.rowid {
-			return nil
-		}
-		t := L.CreateTable(0, 1)
-		t.RawSetString("rowid", engine.Integer(rowid))
-		return t
+		t.RawSetString(rowIDName, engine.Integer(rowid))
+		return
 	}
-	t := L.CreateTable(0, len(s.keys))
-	for _, column := range s.keys {
-		if v := row[column]; !v.IsNull() {
-			t.RawSetString(s.names[column], value.Of(v))
-		}
+	for i, column := range s.keys {
+		t.RawSetString(s.keyNames[i], value.Of(row[column]))
 	}
-	return t
 }

@@ -16,9 +16,13 @@ type shape struct {
 	columns *lua.LTable
 	names   []string
 	keys    []int
-	// rowid says that a row without a key is identified by its rowid.
-	rowid bool
+	// keyNames are the fields of a key: the columns at keys, or the rowid of a table without them; empty if rows cannot be
+	// told apart.
+	keyNames []string
 }
+
+// rowIDName is the field of a key that is a rowid.
+const rowIDName = "rowid"
 
 // shapes holds the shapes that a process has seen on one kind of engine, by the pointer that the engine shares among
 // the changes of one shape.
@@ -56,11 +60,16 @@ func newShape(L *lua.LState, table *sql.Table, qualified bool) *shape {
 		columns:  L.CreateTable(len(table.Columns), 0),
 		names:    make([]string, len(table.Columns)),
 		keys:     table.Key,
-		rowid:    table.HasRowID,
 	}
 	for i, column := range table.Columns {
 		s.names[i] = column.Name
 		s.columns.RawSetInt(i+1, lua.LString(column.Name))
+	}
+	for _, column := range s.keys {
+		s.keyNames = append(s.keyNames, s.names[column])
+	}
+	if len(s.keys) == 0 && table.HasRowID {
+		s.keyNames = []string{rowIDName}
 	}
 	return s
 }

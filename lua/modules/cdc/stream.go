@@ -155,6 +155,7 @@ func (f *feed) Poll(L *lua.LState) (v lua.LValue, open, ready bool) {
 	case change != nil:
 		return f.converter.convert(L, change), true, true
 	case err == nil:
+		f.converter.prepare(L)
 		return lua.LNil, true, false
 	case errors.Is(err, io.EOF):
 		return lua.LNil, false, true
