@@ -72,20 +72,8 @@ func (l *Log) Measure(stats *api.Stats) {
 	defer l.mu.Unlock()
 	stats.LogBytes, stats.Streams = l.total-l.dropped, len(l.cursors)
 	for _, c := range l.cursors {
-		stats.LagBytes = max(stats.LagBytes, l.total-l.startOf(c)+c.owner.backlog.Load())
+		stats.LagBytes = max(stats.LagBytes, l.total-c.place().start+c.owner.backlog.Load())
 	}
-}
-
-// startOf returns the total before what c has yet to read. l.mu must be held.
-func (l *Log) startOf(c *cursor) int64 {
-	start := c.start.Load()
-	if p := c.skip.Load(); p != nil {
-		start = max(start, p.start)
-	}
-	if c.waits() {
-		start = max(start, c.group.read.start)
-	}
-	return start
 }
 
 // ending is why a stream ends, with the reason that metrics give for it.

@@ -31,15 +31,13 @@ type cursor struct {
 	// held is set while the stream reads its snapshot and cannot read the log.
 	held atomic.Bool
 
-	// skip, if set, is where the stream may go on: there is nothing for it before.
-	skip atomic.Pointer[place]
 	// group is that of the streams with the same selection.
 	group *group
 
 	// These are guarded by the log's mu.
 
-	// listed is the round of the group in which the cursor was last listed as waiting.
-	listed uint64
+	// round is that in which the cursor was last listed as waiting, if it has not gone on since.
+	round *round
 	// lazy is set while a drain reads the log, which is in no hurry: it dozes until much has come together.
 	lazy, dozes bool
 	// gone is why the cursor is no longer in the log, if its stream does not know yet.
@@ -99,13 +97,11 @@ func (l *Log) next(c *cursor) (Transaction, error) {
 
 // take takes transactions for c from the log.
 func (l *Log) take(c *cursor) error {
-	if p := c.skip.Swap(nil); p != nil {
-		c.skipTo(*p)
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.waits() {
-		c.skipTo(c.group.read)
+	c.skipTo(c.place())
+	if !c.waits() {
+		c.round = nil
 	}
 	l.wake(c)
 	at := c.at.Load()

@@ -8,16 +8,32 @@ import "slices"
 type group struct {
 	selection *Selection
 	members   int
-	// waiting lists the cursors that wait. Whenever the list is emptied, or begun anew, a new round begins.
+	// waiting lists the cursors that wait, in one round.
 	waiting []*cursor
-	round   uint64
-	// read is how far the keeper has looked. Nothing between the place where a cursor began to wait and this one is
-	// for its stream.
+	round   *round
+}
+
+// round is the time from when the first cursor of a group begins to wait until all that wait are called. It is guarded by
+// the log's mu.
+type round struct {
+	// read is how far was looked for them: nothing between the place where a cursor began to wait and this one is for its
+	// stream.
 	read place
+	// over says that they were called.
+	over bool
 }
 
 // waits reports whether c is listed as waiting. The log's mu must be held.
-func (c *cursor) waits() bool { return c.listed == c.group.round }
+func (c *cursor) waits() bool { return c.round != nil && !c.round.over }
+
+// place returns where c is, or will go on. The log's mu must be held.
+func (c *cursor) place() place {
+	p := place{c.at.Load(), c.start.Load()}
+	if c.round != nil && c.round.read.at > p.at {
+		return c.round.read
+	}
+	return p
+}
 
 // join makes c, whose stream has the given selection, see what is appended from now on. The stream's goroutine,
 // which must be started next, is counted already.
@@ -34,7 +50,7 @@ func (l *Log) join(c *cursor, selection *Selection) error {
 	if i < 0 {
 		i = len(l.groups)
 		own := *selection // an engine may know more of a stream by its selection, which is not true of others
-		l.groups = append(l.groups, &group{selection: &own, round: 1})
+		l.groups = append(l.groups, &group{selection: &own})
 	}
 	c.group = l.groups[i]
 	c.group.members++
@@ -90,10 +106,9 @@ func (l *Log) await(c *cursor) {
 	g := c.group
 	if !c.waits() {
 		if len(g.waiting) == 0 {
-			g.round++
-			g.read = place{c.at.Load(), c.start.Load()}
+			g.round = &round{read: c.place()}
 		}
-		c.listed = g.round
+		c.round = g.round
 		g.waiting = append(g.waiting, c)
 		l.busy--
 	}
@@ -104,7 +119,7 @@ func (l *Log) await(c *cursor) {
 func (l *Log) call(g *group, list []*cursor) []*cursor {
 	called := g.waiting
 	g.waiting = list
-	g.round++
+	g.round.over = true
 	l.busy += len(called)
 	return called
 }
@@ -125,7 +140,7 @@ func (l *Log) sweep() {
 }
 
 // unread reports whether streams of g wait and there is something that they might be waiting for. l.mu must be held.
-func (l *Log) unread(g *group) bool { return len(g.waiting) > 0 && g.read.at < l.ring.next }
+func (l *Log) unread(g *group) bool { return len(g.waiting) > 0 && g.round.read.at < l.ring.next }
 
 // pop drops the oldest transaction. l.mu must be held.
 func (l *Log) pop() {

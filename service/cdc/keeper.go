@@ -81,8 +81,8 @@ func (l *Log) waitingGroups(list []*group) []*group {
 // look looks through a few transactions for g and wakes its waiting streams if there is something for them. It
 // reports whether it is worth looking again.
 func (l *Log) look(g *group, k *lookout) bool {
-	round, ok := l.lookAt(g, k)
-	if !ok {
+	during := l.lookAt(g, k)
+	if during == nil {
 		return false
 	}
 	defer clear(k.slots)
@@ -93,23 +93,21 @@ func (l *Log) look(g *group, k *lookout) bool {
 	}
 
 	l.mu.Lock()
-	if g.round != round {
+	if during.over || g.round != during {
 		l.mu.Unlock()
 		return true
 	}
 	if passed > 0 {
-		g.read = place{g.read.at + uint64(passed), k.slots[passed-1].end}
+		during.read = place{during.read.at + uint64(passed), k.slots[passed-1].end}
 	}
 	if found < 0 {
 		l.sweep()
 		l.mu.Unlock()
 		return true
 	}
-	read := g.read
 	called := l.call(g, k.spare)
 	l.mu.Unlock()
 	for _, c := range called {
-		c.skip.Store(&read)
 		notify(c.wake)
 	}
 	clear(called)
@@ -117,21 +115,22 @@ func (l *Log) look(g *group, k *lookout) bool {
 	return false
 }
 
-// lookAt fills k.slots with what g has to be looked through for next. It returns the round of g, or false if there
+// lookAt fills k.slots with what g has to be looked through for next. It returns the round of g, or nil if there
 // is nothing.
-func (l *Log) lookAt(g *group, k *lookout) (round uint64, ok bool) {
+func (l *Log) lookAt(g *group, k *lookout) *round {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k.slots = k.slots[:0]
 	if !l.unread(g) {
-		return 0, false
+		return nil
 	}
-	if g.read.at < l.ring.first {
+	read := g.round.read
+	if read.at < l.ring.first {
 		k.slots = append(k.slots, slot{}) // it has left: the streams must hear of it
-		return g.round, true
+		return g.round
 	}
-	k.slots = l.ring.from(g.read.at, g.read.start, k.slots)
-	return g.round, true
+	k.slots = l.ring.from(read.at, read.start, k.slots)
+	return g.round
 }
 
 // concerns reports whether a stream of g must look at a transaction itself: because there is something for it, or
@@ -166,11 +165,7 @@ func (l *Log) patrol() (behind []*cursor, read uint64) {
 			behind = append(behind, c)
 			continue
 		}
-		at := c.at.Load()
-		if c.waits() {
-			at = max(at, c.group.read.at)
-		}
-		read = min(read, at)
+		read = min(read, c.place().at)
 		if end != notReading {
 			l.patrolAt = min(l.patrolAt, end+c.limit+1)
 		}

@@ -116,15 +116,15 @@ func (l *Log) append(tx Transaction, watch *uint64) (index uint64, kept bool) {
 }
 
 // whom returns the channel that makes somebody see to a new transaction: the only stream if it waits, the keeper if
-// some of several wait or the keeper must tell the only one what to skip, nil if none waits. l.mu must be held.
+// some of several wait, nil if none waits. l.mu must be held.
 func (l *Log) whom() chan struct{} {
 	if l.busy+l.dozing == len(l.cursors) {
 		return nil
 	}
-	only := l.cursors[0]
-	if len(l.cursors) > 1 || only.at.Load() < only.group.read.at {
+	if len(l.cursors) > 1 {
 		return l.alarm
 	}
+	only := l.cursors[0]
 	clear(l.call(only.group, only.group.waiting[:0]))
 	return only.wake
 }

@@ -67,13 +67,7 @@ func (p *Progress) include(one Progress) {
 // progressOf tells how far the stream of c has got. l.mu must be held.
 func (l *Log) progressOf(c *cursor) Progress {
 	// What lies before at was decoded before queued was read, so that it cannot be missed.
-	at := c.at.Load()
-	if p := c.skip.Load(); p != nil {
-		at = max(at, p.at)
-	}
-	if c.waits() {
-		at = max(at, c.group.read.at)
-	}
+	at := c.place().at
 	queued, taken := c.owner.queued.Load(), c.owner.taken.Load()
 	return Progress{Passed: at, Behind: queued != taken, Taken: taken}
 }
@@ -87,7 +81,7 @@ func (l *Log) Straggler(ignored map[Mark]struct{}) (lag int64, at Mark) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.cursors {
-		mark := Mark{l.startOf(c), int64(c.owner.taken.Load())} //nolint:gosec // only compared
+		mark := Mark{c.place().start, int64(c.owner.taken.Load())} //nolint:gosec // only compared
 		if c.held.Load() {
 			mark.moved = int64(l.settings.Counters.snapshotRows.Load()) //nolint:gosec // the same
 		}
