@@ -165,18 +165,18 @@ func rest(tb testing.TB, s api.Stream) (changes []*api.Change, end error) {
 	}
 }
 
-// brief describes changes: sequence.index op value, and a ! on the last of its transaction.
-func brief(changes []*api.Change) []string {
-	lines := make([]string, len(changes))
+// lines describes changes: sequence.index op value, and a ! on the last of its transaction.
+func lines(changes []*api.Change) []string {
+	all := make([]string, len(changes))
 	for i, c := range changes {
 		image := c.After
 		if image == nil {
 			image = c.Before
 		}
-		lines[i] = fmt.Sprintf("%d.%d %s %s %d", c.Transaction.Sequence, c.Index, c.Op, c.Table.Name, image[0].Int64())
+		all[i] = fmt.Sprintf("%d.%d %s %s %d", c.Transaction.Sequence, c.Index, c.Op, c.Table.Name, image[0].Int64())
 		if c.Last {
-			lines[i] += " !"
+			all[i] += " !"
 		}
 	}
-	return lines
+	return all
 }

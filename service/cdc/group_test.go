@@ -31,7 +31,7 @@ func TestTransactionsAreLookedThroughOnceForAllStreamsThatWaitForOthers(t *testi
 		w.commit(1000, row{orders, api.OpInsert, 7}, row{users, api.OpInsert, 8})
 		w.commit(1000, inserts(0, 1)...)
 		for _, s := range streams {
-			require.Equal(t, []string{"202.0 insert Orders 7 !"}, brief(take(t, s, 1)))
+			require.Equal(t, []string{"202.0 insert Orders 7 !"}, lines(take(t, s, 1)))
 		}
 		synctest.Wait()
 		requireHeld(t, log, 0, 0)
@@ -50,7 +50,7 @@ func TestTheOnlyStreamMayBeLookedThroughForToo(t *testing.T) {
 		other.Close()
 		w.commit(10, row{orders, api.OpInsert, 4})
 		w.commit(10, inserts(5, 1)...)
-		require.Equal(t, []string{"4.0 insert Orders 4 !"}, brief(take(t, s, 1)))
+		require.Equal(t, []string{"4.0 insert Orders 4 !"}, lines(take(t, s, 1)))
 		synctest.Wait()
 		for i := range int64(3) {
 			w.commit(10, row{orders, api.OpInsert, i})
@@ -92,11 +92,11 @@ func TestGroupsDoNotDisturbEachOther(t *testing.T) {
 		}
 		require.ErrorContains(t, stuck.Err(), "stream fell behind: ")
 		w.commit(100, row{users, api.OpDelete, 1})
-		require.Equal(t, []string{"201.0 delete users 1 !"}, brief(take(t, deletes, 1)))
+		require.Equal(t, []string{"201.0 delete users 1 !"}, lines(take(t, deletes, 1)))
 		deletes.Close()
 		w.commit(100, row{orders, api.OpInsert, 5})
-		require.Equal(t, []string{"202.0 insert Orders 5 !"}, brief(take(t, onOrders, 1)))
-		require.Equal(t, []string{"201.0 delete users 1 !"}, brief(take(t, onUsers, 1)))
+		require.Equal(t, []string{"202.0 insert Orders 5 !"}, lines(take(t, onOrders, 1)))
+		require.Equal(t, []string{"201.0 delete users 1 !"}, lines(take(t, onUsers, 1)))
 		synctest.Wait()
 		requireHeld(t, log, 0, 0)
 	})
@@ -115,7 +115,7 @@ func TestStreamsThatWaitWhileTheLogIsFloodedHearOfIt(t *testing.T) {
 	for _, s := range streams {
 		c, err := s.Next(t.Context())
 		if err == nil {
-			require.Equal(t, []string{"10001.0 insert Orders 1 !"}, brief([]*api.Change{c}))
+			require.Equal(t, []string{"10001.0 insert Orders 1 !"}, lines([]*api.Change{c}))
 			continue
 		}
 		require.ErrorContains(t, err, "stream fell behind: ")

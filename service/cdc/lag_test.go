@@ -65,7 +65,7 @@ func TestReaderThatNeverReadsIsEnded(t *testing.T) {
 		changes, err := rest(t, stuck)
 		require.Equal(t, []string{
 			"1.0 insert users 0 !", "2.0 insert users 1 !", "3.0 insert users 2 !", "4.0 insert users 3 !",
-		}, brief(changes), "what fits into the buffer was decoded")
+		}, lines(changes), "what fits into the buffer was decoded")
 		require.Equal(t, stuck.Err(), err)
 	})
 }
@@ -82,7 +82,7 @@ func TestOneTransactionBeyondTheLimitsDoesNotEndAStream(t *testing.T) {
 		open()
 		require.Equal(t, []string{
 			"1.0 insert users 1", "1.1 insert users 2 !", "2.0 insert users 3 !", "3.0 insert users 4 !",
-		}, brief(take(t, s, 4)))
+		}, lines(take(t, s, 4)))
 	})
 }
 

@@ -105,23 +105,33 @@ func (l *Log) append(tx Transaction, watch *uint64) (index uint64, kept bool) {
 	for l.total-l.ring.at(l.ring.first).end > int64(l.settings.Bytes) {
 		l.pop()
 	}
-	signal := l.alarm
-	if l.total < l.patrolAt {
-		signal = l.whom()
-	}
+	glanced, _ := tx.(Glanced)
+	signal := l.whom(glanced)
+	unread := l.ring.len() > 0
 	l.mu.Unlock()
 	l.settings.Counters.transactions.Add(1)
 	notify(signal)
+	if !unread {
+		glanced.Passed()
+	}
 	return index, true
 }
 
 // whom returns the channel that makes somebody see to a new transaction: the only stream if it waits, the keeper if
-// some of several wait, nil if none waits. l.mu must be held.
-func (l *Log) whom() chan struct{} {
-	if l.busy+l.dozing == len(l.cursors) {
+// some of several wait, nil if none waits or it concerns none that does. If nobody has yet to read anything the ring is empty
+// afterwards. l.mu must be held.
+func (l *Log) whom(glanced Glanced) chan struct{} {
+	switch {
+	case l.total >= l.patrolAt:
+		return l.alarm
+	case l.busy+l.dozing == len(l.cursors):
 		return nil
-	}
-	if len(l.cursors) > 1 {
+	case glanced != nil && l.pass(glanced):
+		if l.dozing == 0 {
+			l.sweep()
+		}
+		return nil
+	case len(l.cursors) > 1:
 		return l.alarm
 	}
 	only := l.cursors[0]

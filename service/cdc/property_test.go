@@ -71,7 +71,12 @@ func (m *machine) commit(t *rapid.T) {
 		}
 	}), 1, 90).Draw(t, "rows")
 	size := rapid.OneOf(rapid.Int64Range(1, 400), rapid.Just(int64(100_000))).Draw(t, "size")
-	tx := m.writer.commit(size, rows...)
+	var tx *transaction
+	if rapid.Bool().Draw(t, "tells whom it concerns") {
+		tx = m.writer.commitBrief(size, rows...).transaction
+	} else {
+		tx = m.writer.commit(size, rows...)
+	}
 	m.largest = max(m.largest, unit.Size(tx.size))
 	for _, r := range m.open {
 		r.expect(tx)
@@ -145,7 +150,7 @@ func (r *reading) catchUp(t *rapid.T) {
 
 func (r *reading) receive(t *rapid.T, c *api.Change) {
 	require.Less(t, r.got, len(r.want), "unexpected %v", c)
-	require.Equal(t, r.want[r.got], brief([]*api.Change{c})[0])
+	require.Equal(t, r.want[r.got], lines([]*api.Change{c})[0])
 	r.got++
 }
 
@@ -172,5 +177,5 @@ func (r *reading) expect(tx *transaction) {
 	if len(changes) > 0 {
 		changes[len(changes)-1].Last = true
 	}
-	r.want = append(r.want, brief(changes)...)
+	r.want = append(r.want, lines(changes)...)
 }

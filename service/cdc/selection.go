@@ -32,7 +32,10 @@ func (s *Selection) Accepts(table *sql.Table, op api.Op) bool {
 }
 
 // all reports whether there is nothing to select from.
-func (s *Selection) all() bool { return len(s.source) == 0 && len(s.stream) == 0 && len(s.ops) == 0 }
+func (s *Selection) all() bool { return s.tables() == 0 && len(s.ops) == 0 }
+
+// tables is how many there are to select from.
+func (s *Selection) tables() int { return len(s.source) + len(s.stream) }
 
 // equal reports whether both are written the same.
 func (s *Selection) equal(other *Selection) bool {

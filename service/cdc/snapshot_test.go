@@ -77,7 +77,7 @@ func TestSnapshotComesFirstAndNothingIsMissed(t *testing.T) {
 		close(snap.gate)
 		require.Equal(t, []string{
 			"1.0 snapshot users 0", "1.1 snapshot users 1", "1.2 snapshot users 2 !", "2.0 insert users 2 !", "3.1 insert users 4 !",
-		}, brief(take(t, s, 5)))
+		}, lines(take(t, s, 5)))
 		require.True(t, snap.closed.Load())
 		s.Close()
 		requireHeld(t, log, 0, 0)
@@ -193,7 +193,7 @@ func TestSnapshotThatFailsEndsTheStream(t *testing.T) {
 	log, w := newLog(t, unit.MiB)
 	s := subscribeSnapshot(t, w, api.StreamOptions{}, prelude(w, &snapshot{n: 2, fault: errors.New("disk on fire")}))
 	changes, err := rest(t, s)
-	require.Equal(t, []string{"0.0 snapshot users 0"}, brief(changes), "the last one is not known to be the last")
+	require.Equal(t, []string{"0.0 snapshot users 0"}, lines(changes), "the last one is not known to be the last")
 	require.EqualError(t, err, `cdc: source "app:cdc": read the snapshot: disk on fire`)
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.Zero(t, log.Admission())

@@ -24,7 +24,7 @@ func TestStreamDeliversTransactionsInOrderAndMarksTheLastChange(t *testing.T) {
 	changes := take(t, s, 4)
 	require.Equal(t, []string{
 		"1.0 insert users 1", "1.1 update users 2", "1.2 delete Orders 3 !", "2.0 insert Orders 4 !",
-	}, brief(changes))
+	}, lines(changes))
 	require.Nil(t, changes[0].Before)
 	require.Len(t, changes[1].Before, 2)
 	require.Nil(t, changes[2].After)
@@ -37,8 +37,8 @@ func TestStreamSeesWhatIsCommittedAfterSubscribeAndNothingElse(t *testing.T) {
 	w.commit(10, inserts(2, 1)...)
 	second := subscribe(t, log, api.StreamOptions{})
 	w.commit(10, inserts(3, 1)...)
-	require.Equal(t, []string{"2.0 insert users 2 !", "3.0 insert users 3 !"}, brief(take(t, first, 2)))
-	require.Equal(t, []string{"3.0 insert users 3 !"}, brief(take(t, second, 1)))
+	require.Equal(t, []string{"2.0 insert users 2 !", "3.0 insert users 3 !"}, lines(take(t, first, 2)))
+	require.Equal(t, []string{"3.0 insert users 3 !"}, lines(take(t, second, 1)))
 }
 
 func TestPollAndReadyNeverWait(t *testing.T) {
@@ -59,7 +59,7 @@ func TestPollAndReadyNeverWait(t *testing.T) {
 			}
 			polled = append(polled, c)
 		}
-		require.Equal(t, []string{"1.0 insert users 1", "1.1 insert users 2", "1.2 insert users 3 !"}, brief(polled))
+		require.Equal(t, []string{"1.0 insert users 1", "1.1 insert users 2", "1.2 insert users 3 !"}, lines(polled))
 	})
 }
 
@@ -72,7 +72,7 @@ func TestNextReturnsTheErrorOfItsContextAndTheStreamGoesOn(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.NoError(t, s.Err())
 	w.commit(10, inserts(7, 1)...)
-	require.Equal(t, []string{"1.0 insert users 7 !"}, brief(take(t, s, 1)))
+	require.Equal(t, []string{"1.0 insert users 7 !"}, lines(take(t, s, 1)))
 }
 
 func TestStreamDecodesAheadOfItsReaderNoMoreThanItsBuffer(t *testing.T) {
@@ -205,7 +205,7 @@ func TestUnreadableTransactionEndsTheStreamAfterWhatWasRead(t *testing.T) {
 	tx.fault = errors.New("disk on fire")
 	log.Append(tx)
 	changes, err := rest(t, s)
-	require.Equal(t, []string{"1.0 insert users 1", "1.1 insert users 2 !", "2.0 insert users 3", "2.1 insert users 4"}, brief(changes))
+	require.Equal(t, []string{"1.0 insert users 1", "1.1 insert users 2 !", "2.0 insert users 3", "2.1 insert users 4"}, lines(changes))
 	require.EqualError(t, err, `cdc: source "app:cdc": read a transaction: disk on fire; resubscribe`)
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.Equal(t, err, s.Err())
@@ -225,10 +225,10 @@ func TestLostChangesEndStreamsAfterEverythingBefore(t *testing.T) {
 	late := subscribe(t, log, api.StreamOptions{})
 	w.commit(10, inserts(4, 1)...)
 	changes, err := rest(t, s)
-	require.Equal(t, []string{"1.0 insert users 1", "1.1 insert users 2 !"}, brief(changes))
+	require.Equal(t, []string{"1.0 insert users 1", "1.1 insert users 2 !"}, lines(changes))
 	require.EqualError(t, err, `cdc: source "app:cdc": changes were lost: transaction of 9 GiB exceeds max_transaction_bytes; resubscribe`)
 	require.True(t, errs.Retryable(err))
-	require.Equal(t, []string{"3.0 insert users 4 !"}, brief(take(t, late, 1)))
+	require.Equal(t, []string{"3.0 insert users 4 !"}, lines(take(t, late, 1)))
 }
 
 func TestClosingTheLogEndsItsStreams(t *testing.T) {
@@ -236,7 +236,7 @@ func TestClosingTheLogEndsItsStreams(t *testing.T) {
 	w := &writer{log: log}
 	idle, busy := subscribe(t, log, api.StreamOptions{}), subscribe(t, log, api.StreamOptions{Buffer: 1})
 	w.commit(10, inserts(1, 3)...)
-	require.Equal(t, []string{"1.0 insert users 1", "1.1 insert users 2", "1.2 insert users 3 !"}, brief(take(t, idle, 3)))
+	require.Equal(t, []string{"1.0 insert users 1", "1.1 insert users 2", "1.2 insert users 3 !"}, lines(take(t, idle, 3)))
 	cause := errs.New(errs.Unavailable, "source stopped")
 	log.Close(cause)
 	require.Equal(t, cause, idle.Err())

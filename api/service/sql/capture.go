@@ -39,6 +39,8 @@ type Transaction interface {
 	Size() int64
 	// Spilled is how much of it is in a temporary file instead.
 	Spilled() int64
+	// Touches reports whether filter accepts one of the first few changes, or whether there are more.
+	Touches(filter RowFilter) bool
 	// Rows returns a reader at the first change, of those changes that filter accepts; nil accepts all.
 	Rows(filter RowFilter) RowReader
 }

@@ -30,6 +30,8 @@ type transaction struct {
 	counted atomic.Bool
 }
 
+var _ cdc.Glanced = (*transaction)(nil)
+
 // overhead is the memory that a transaction holds besides its rows.
 const overhead = int64(unsafe.Sizeof(transaction{}))
 
@@ -39,6 +41,17 @@ func (t *transaction) Open(selection *cdc.Selection) cdc.Reader {
 	r := &reader{tx: t, header: t.describe(), selection: selection}
 	r.rows = t.rows.Rows(r.accepts)
 	return r
+}
+
+// Concerns implements cdc.Glanced.
+func (t *transaction) Concerns(selection *cdc.Selection) bool {
+	return t.rows.Touches(func(table *sql.Table, op sql.Op) bool { return selection.Accepts(table, opOf(op)) })
+}
+
+// Passed implements cdc.Glanced.
+func (t *transaction) Passed() {
+	// What can be told at a glance can be read.
+	_ = t.pass()
 }
 
 // describe returns what all changes of the transaction share, in all streams.

@@ -52,8 +52,8 @@ func (r *reader) Next(row *sqlapi.RowChange) error {
 		}
 		index := r.index
 		r.index++
-		op, slot := sqlapi.Op(record[4]), binary.LittleEndian.Uint32(record[8:])
-		if op < sqlapi.Insert || op > sqlapi.Schema || uint64(slot) >= uint64(len(r.shapes)) {
+		op, slot, ok := headOf(record, len(r.shapes))
+		if !ok {
 			return errCorrupt
 		}
 		r.passed[op]++
@@ -63,6 +63,12 @@ func (r *reader) Next(row *sqlapi.RowChange) error {
 		row.Op, row.Table, row.Index = op, r.shapes[slot].table, index
 		return decode(record, row, r.shapes[slot])
 	}
+}
+
+// headOf returns the operation and the table of a record. It is false if there is no such operation or table.
+func headOf(record []byte, tables int) (op sqlapi.Op, slot uint32, ok bool) {
+	op, slot = sqlapi.Op(record[4]), binary.LittleEndian.Uint32(record[8:])
+	return op, slot, op >= sqlapi.Insert && op <= sqlapi.Schema && uint64(slot) < uint64(tables)
 }
 
 // Passed implements sql.RowReader.

@@ -56,6 +56,9 @@ struct wippy_capture {
   sqlite3_stmt *join;
   sqlite3_int64 join_rows;   /* rows that the guard pretends to have */
   sqlite3_int64 pretended;   /* ... and has had deleted, which total_changes() must not count */
+  int checkpoint_every;      /* frames after which SQLite would try a checkpoint */
+  int checkpoint_at, frames; /* frames at which the next is tried, and how many there were last */
+
   uint64_t *columns;         /* scratch: where each old value of a row begins */
   int columns_size;
 };
@@ -77,6 +80,9 @@ void wippy_mark(wippy_capture*, int n);
 void wippy_cut_to_mark(wippy_capture*, int n);
 void wippy_forget_marks(wippy_capture*, int n);
 int wippy_guard_open(wippy_capture*, void (*destroy)(void*));
+
+/* autocheckpoint.c */
+void wippy_autocheckpoint(wippy_capture*);
 
 /* tables.c */
 wippy_table *wippy_table_of(wippy_capture*, const char *name, uint32_t *slot);

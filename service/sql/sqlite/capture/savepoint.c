@@ -190,6 +190,7 @@ static const sqlite3_module guard_module = {
 int wippy_capture_arm(wippy_capture *c) {
   int rc = sqlite3_exec(c->db, "CREATE VIRTUAL TABLE temp." GUARD " USING " GUARD, NULL, NULL, NULL);
   if (rc != SQLITE_OK) return rc;
+  wippy_autocheckpoint(c);
   return sqlite3_prepare_v2(c->db, "DELETE FROM temp." GUARD, -1, &c->join, NULL);
 }
 

@@ -65,6 +65,7 @@ enum { SQLITE_INTEGER = 1, SQLITE_FLOAT = 2, SQLITE_TEXT = 3, SQLITE_BLOB = 4, S
 enum { SQLITE_UTF8 = 1, SQLITE_INNOCUOUS = 0x200000 };
 enum { SQLITE_TXN_WRITE = 2 };
 enum { SQLITE_FCNTL_DATA_VERSION = 35 };
+enum { SQLITE_CHECKPOINT_PASSIVE = 0 };
 
 WEAK void *sqlite3_preupdate_hook(sqlite3*,
     void (*)(void*, sqlite3*, int, char const*, char const*, sqlite3_int64, sqlite3_int64), void*);
@@ -74,6 +75,8 @@ WEAK int sqlite3_preupdate_count(sqlite3*);
 WEAK int sqlite3_preupdate_blobwrite(sqlite3*);
 WEAK void *sqlite3_commit_hook(sqlite3*, int (*)(void*), void*);
 WEAK void *sqlite3_rollback_hook(sqlite3*, void (*)(void*), void*);
+WEAK void *sqlite3_wal_hook(sqlite3*, int (*)(void*, sqlite3*, const char*, int), void*);
+WEAK int sqlite3_wal_checkpoint_v2(sqlite3*, const char*, int, int*, int*);
 WEAK int sqlite3_create_module_v2(sqlite3*, const char*, const sqlite3_module*, void*, void (*)(void*));
 WEAK int sqlite3_declare_vtab(sqlite3*, const char*);
 WEAK int sqlite3_prepare_v2(sqlite3*, const char*, int, sqlite3_stmt**, const char**);

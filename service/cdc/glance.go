@@ -1,0 +1,37 @@
+package cdc
+
+// Glanced is a Transaction of which can be told at a glance whom it concerns, so that nobody is woken for nothing.
+type Glanced interface {
+	Transaction
+	// Concerns reports whether selection may accept a change of the transaction. Append asks: what would take longer than a
+	// few hundred nanoseconds to find out may be.
+	Concerns(selection *Selection) bool
+	// Passed is called by Append if nobody will read the transaction, because it concerns no stream.
+	Passed()
+}
+
+const (
+	// With more groups of streams than this the keeper sees to them.
+	groupsAtAGlance = 8
+	// A selection of more tables than this takes too long to ask.
+	tablesAtAGlance = 64
+)
+
+// pass lets all streams that wait pass over the newest transaction, if it concerns none of them and they wait for nothing
+// before it. l.mu must be held.
+func (l *Log) pass(tx Glanced) bool {
+	if len(l.groups) > groupsAtAGlance {
+		return false
+	}
+	for _, g := range l.groups {
+		if len(g.waiting) > 0 && (g.round.read.at+1 != l.ring.next || g.selection.tables() > tablesAtAGlance || tx.Concerns(g.selection)) {
+			return false
+		}
+	}
+	for _, g := range l.groups {
+		if len(g.waiting) > 0 {
+			g.round.read = place{l.ring.next, l.total}
+		}
+	}
+	return true
+}
