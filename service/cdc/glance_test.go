@@ -112,6 +112,7 @@ func TestManyGroupsAndManyTablesAreLeftToTheKeeper(t *testing.T) {
 				for _, opts := range subscriptions {
 					subscribe(t, log, opts)
 				}
+				w.commit(10, inserts(1, 1)...) // makes the keeper look when it must look again
 				synctest.Wait()
 				tx := w.commitBrief(10, inserts(1, 1)...)
 				require.Zero(t, tx.asked.Load())

@@ -57,13 +57,14 @@ func commitLatency(ctx context.Context, r *report, rounds int) (err error) {
 			return err
 		}
 	}
-	for round := range rounds + 1 {
+	const turns, commits = 10, 100 // short turns, so that what disturbs the machine disturbs all
+	for turn := range (rounds + 1) * turns {
 		for _, c := range all {
-			measured, err := timeCommits(ctx, c.source.db.Pool(), 300)
+			measured, err := timeCommits(ctx, c.source.db.Pool(), commits)
 			if err != nil {
 				return err
 			}
-			if round > 0 { // the first fills buffers
+			if turn >= turns { // the first fill buffers
 				c.times = append(c.times, measured...)
 			}
 		}

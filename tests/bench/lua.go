@@ -91,12 +91,15 @@ func luaRate(ctx context.Context, r *report, rounds int) error {
 
 // luaLatency is B5: how long after its commit a change reaches a script, compared with a Go channel and such a table.
 func luaLatency(ctx context.Context, r *report, rounds int) error {
-	n := 400 * rounds
-	measured, err := runScript(ctx, "latency", n, schema)
-	if err != nil {
-		return err
+	const n = 400
+	var committed, handed times
+	for range rounds {
+		measured, err := runScript(ctx, "latency", n, schema)
+		if err != nil {
+			return err
+		}
+		committed, handed = append(committed, measured[0]...), append(handed, handOver(n)...)
 	}
-	committed, handed := times(measured[0]), handOver(n)
 	r.table("B5: from commit to a Lua process that waits", "Single rows, one after the other. Goal: at most twice the median.", [][]string{
 		{"ns, p50 / p99", "commit to receive", "Go channel and the same table", "ratio of p50"},
 		{

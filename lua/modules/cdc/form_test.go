@@ -34,7 +34,7 @@ func (s *hesitantStream) Poll() (*api.Change, error) {
 		case s.ready <- struct{}{}:
 		default:
 		}
-		return nil, nil //nolint:nilnil // nothing yet
+		return nil, nil
 	}
 	return s.fedStream.Poll()
 }

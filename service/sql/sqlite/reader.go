@@ -68,7 +68,7 @@ func (r *reader) Next(row *sqlapi.RowChange) error {
 // headOf returns the operation and the table of a record. It is false if there is no such operation or table.
 func headOf(record []byte, tables int) (op sqlapi.Op, slot uint32, ok bool) {
 	op, slot = sqlapi.Op(record[4]), binary.LittleEndian.Uint32(record[8:])
-	return op, slot, op >= sqlapi.Insert && op <= sqlapi.Schema && uint64(slot) < uint64(tables)
+	return op, slot, op >= sqlapi.Insert && op <= sqlapi.Schema && int64(slot) < int64(tables)
 }
 
 // Passed implements sql.RowReader.
