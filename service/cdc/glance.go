@@ -24,7 +24,9 @@ func (l *Log) pass(tx Glanced) bool {
 		return false
 	}
 	for _, g := range l.groups {
-		if len(g.waiting) > 0 && (g.round.read.at+1 != l.ring.next || g.selection.tables() > tablesAtAGlance || tx.Concerns(g.selection)) {
+		switch {
+		case len(g.waiting) == 0:
+		case g.round.read.at+1 != l.ring.next, g.selection.all(), g.selection.tables() > tablesAtAGlance, tx.Concerns(g.selection):
 			return false
 		}
 	}
