@@ -31,7 +31,8 @@ func zeroes[K comparable](keys ...K) map[K]*atomic.Uint64 {
 }
 
 // Changes counts n changes of a transaction in the log. Engines call it once for each transaction and operation, and
-// not on the goroutine of the writer: for instance when the first stream has read the transaction through.
+// off the writer's goroutine: for instance when the first stream has read the transaction through. A few changes that were
+// looked at anyway may be counted there.
 func (c *Counters) Changes(op api.Op, n int) {
 	if counter := c.changes[op]; counter != nil && n > 0 {
 		counter.Add(uint64(n))

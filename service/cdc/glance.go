@@ -6,15 +6,15 @@ type Glanced interface {
 	// Concerns reports whether selection may accept a change of the transaction. Append asks: what would take longer than a
 	// few hundred nanoseconds to find out may be.
 	Concerns(selection *Selection) bool
-	// Passed is called by Append if nobody will read the transaction, because it concerns no stream.
+	// Passed is called by Append if it has moved streams past the transaction, which nobody will look through for them
+	// now, and perhaps nobody at all.
 	Passed()
 }
 
 const (
-	// With more groups of streams than this the keeper sees to them.
-	groupsAtAGlance = 8
-	// A selection of more tables than this takes too long to ask.
-	tablesAtAGlance = 64
+	// If there are more groups of streams than this, or they select from more tables together, asking takes too long, and the
+	// keeper sees to them.
+	groupsAtAGlance, tablesAtAGlance = 8, 64
 )
 
 // pass lets all streams that wait pass over the newest transaction, if it concerns none of them and they wait for nothing
@@ -23,10 +23,13 @@ func (l *Log) pass(tx Glanced) bool {
 	if len(l.groups) > groupsAtAGlance {
 		return false
 	}
+	tables := 0
 	for _, g := range l.groups {
-		switch {
-		case len(g.waiting) == 0:
-		case g.round.read.at+1 != l.ring.next, g.selection.all(), g.selection.tables() > tablesAtAGlance, tx.Concerns(g.selection):
+		if len(g.waiting) == 0 {
+			continue
+		}
+		tables += g.selection.tables()
+		if g.round.read.at+1 != l.ring.next || g.selection.all() || tables > tablesAtAGlance || tx.Concerns(g.selection) {
 			return false
 		}
 	}

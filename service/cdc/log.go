@@ -106,37 +106,35 @@ func (l *Log) append(tx Transaction, watch *uint64) (index uint64, kept bool) {
 		l.pop()
 	}
 	glanced, _ := tx.(Glanced)
-	signal := l.whom(glanced)
-	unread := l.ring.len() > 0
+	signal, passed := l.whom(glanced)
 	l.mu.Unlock()
 	l.settings.Counters.transactions.Add(1)
 	notify(signal)
-	if !unread {
+	if passed {
 		glanced.Passed()
 	}
 	return index, true
 }
 
 // whom returns the channel that makes somebody see to a new transaction: the only stream if it waits, the keeper if
-// some of several wait, nil if none waits or it concerns none that does. If nobody has yet to read anything the ring is empty
-// afterwards. l.mu must be held.
-func (l *Log) whom(glanced Glanced) chan struct{} {
+// some of several wait, nil if none waits. If those that wait were moved past it instead, passed is true. l.mu must be held.
+func (l *Log) whom(glanced Glanced) (signal chan struct{}, passed bool) {
 	switch {
 	case l.total >= l.patrolAt:
-		return l.alarm
+		return l.alarm, false
 	case l.busy+l.dozing == len(l.cursors):
-		return nil
+		return nil, false
 	case glanced != nil && l.pass(glanced):
 		if l.dozing == 0 {
 			l.sweep()
 		}
-		return nil
+		return nil, true
 	case len(l.cursors) > 1:
-		return l.alarm
+		return l.alarm, false
 	}
 	only := l.cursors[0]
 	clear(l.call(only.group, only.group.waiting[:0]))
-	return only.wake
+	return only.wake, false
 }
 
 // Lose ends every stream with an error, after it has delivered the transactions appended before: changes that

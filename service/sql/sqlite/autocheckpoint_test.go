@@ -95,6 +95,43 @@ func TestTheLogBeginsAnewAfterALongReadHasEnded(t *testing.T) {
 	}
 }
 
+// Where SQLite's own hook keeps the log short, so does ours: between short reads there are moments in which the log can
+// begin anew, and a transaction may be as long as a whole log.
+func TestTheLogIsNoLongerThanSQLiteLetsItBe(t *testing.T) {
+	for name, write := range map[string]func(t *testing.T, db *sqlite.DB, other *sql.DB, i int){
+		"short reads": func(t *testing.T, db *sqlite.DB, other *sql.DB, i int) {
+			tx, err := other.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			if i%10 > 0 {
+				require.NoError(t, tx.QueryRowContext(t.Context(), "SELECT n FROM t").Scan(new(int)))
+			}
+			update(t, db, 1)
+			require.NoError(t, tx.Rollback())
+		},
+		"long transactions": func(t *testing.T, db *sqlite.DB, _ *sql.DB, _ int) {
+			mustExec(t, db.Pool(), "INSERT INTO t VALUES (randomblob(300000))")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var longest [2]int64
+			for i, further := range [2]string{"PRAGMA user_version", "PRAGMA wal_autocheckpoint = 40"} {
+				file := ""
+				db := openCounter(t, withOption("wal_autocheckpoint", "40"), func(c *sqlapi.SQLiteConfig) { file = c.File })
+				mustExec(t, db.Pool(), further) // the second puts SQLite's own back
+				other, err := sql.Open("sqlite3", file)
+				require.NoError(t, err)
+				for n := range 300 {
+					write(t, db, other, n)
+					size, _ := db.WALBytes()
+					longest[i] = max(longest[i], size)
+				}
+				require.NoError(t, other.Close())
+			}
+			require.Equal(t, longest[1], longest[0])
+		})
+	}
+}
+
 // Attached databases have logs of their own.
 func TestTheLogOfAnAttachedDatabaseBeginsAnew(t *testing.T) {
 	db := openCounter(t, withOption("wal_autocheckpoint", "40"))

@@ -45,6 +45,7 @@ func (t *transaction) Touches(filter sqlapi.RowFilter) bool {
 		return true
 	}
 	rest := t.memory
+	var asked uint64 // of the last change: those of one statement are alike
 	for range changesAtAGlance {
 		record, err := cutRecord(&rest)
 		if err != nil {
@@ -54,8 +55,11 @@ func (t *transaction) Touches(filter sqlapi.RowFilter) bool {
 		if !ok {
 			return true
 		}
-		if s := t.shapes[slot]; s != nil && filter(s.table, op) {
-			return true
+		if asks := uint64(slot)<<8 | uint64(op); asks != asked {
+			asked = asks
+			if s := t.shapes[slot]; s != nil && filter(s.table, op) {
+				return true
+			}
 		}
 	}
 	return len(rest) > 0

@@ -58,6 +58,7 @@ struct wippy_capture {
   sqlite3_int64 pretended;   /* ... and has had deleted, which total_changes() must not count */
   int checkpoint_every;      /* frames after which SQLite would try a checkpoint */
   int checkpoint_at, frames; /* frames at which the next is tried, and how many there were last */
+  int checkpointed;          /* how many of them the last attempt left in the database */
 
   uint64_t *columns;         /* scratch: where each old value of a row begins */
   int columns_size;
