@@ -100,6 +100,7 @@ func TestTheLogBeginsAnewAfterALongReadHasEnded(t *testing.T) {
 func TestTheLogIsNoLongerThanSQLiteLetsItBe(t *testing.T) {
 	for name, write := range map[string]func(t *testing.T, db *sqlite.DB, other *sql.DB, i int){
 		"short reads": func(t *testing.T, db *sqlite.DB, other *sql.DB, i int) {
+			t.Helper()
 			tx, err := other.BeginTx(t.Context(), nil)
 			require.NoError(t, err)
 			if i%10 > 0 {
@@ -109,6 +110,7 @@ func TestTheLogIsNoLongerThanSQLiteLetsItBe(t *testing.T) {
 			require.NoError(t, tx.Rollback())
 		},
 		"long transactions": func(t *testing.T, db *sqlite.DB, _ *sql.DB, _ int) {
+			t.Helper()
 			mustExec(t, db.Pool(), "INSERT INTO t VALUES (randomblob(300000))")
 		},
 	} {

@@ -155,8 +155,10 @@ type snapshotRows struct {
 	of    *shape
 }
 
-// batchSize is about how many bytes of rows are read at a time.
-const batchSize = 64 << 10
+// batchSize is about how many bytes of rows are read at a time, some ten microseconds: from a call into C that takes longer
+// than 20, Go's monitor takes the processor away, and as long as there is something to take it wakes up all the time, at the
+// expense of whoever commits.
+const batchSize = 2 << 10
 
 // Next implements sql.SnapshotRows of the API.
 func (r *snapshotRows) Next(values []sqlapi.Value) (row []sqlapi.Value, rowid int64, err error) {
