@@ -34,7 +34,10 @@ func zeroes[K comparable](keys ...K) map[K]*atomic.Uint64 {
 // off the writer's goroutine: for instance when the first stream has read the transaction through. A few changes that were
 // looked at anyway may be counted there.
 func (c *Counters) Changes(op api.Op, n int) {
-	if counter := c.changes[op]; counter != nil && n > 0 {
+	if n <= 0 {
+		return
+	}
+	if counter := c.changes[op]; counter != nil {
 		counter.Add(uint64(n))
 	}
 }

@@ -39,8 +39,9 @@ type Transaction interface {
 	Size() int64
 	// Spilled is how much of it is in a temporary file instead.
 	Spilled() int64
-	// Touches reports whether filter accepts one of the first few changes, or whether there are more.
-	Touches(filter RowFilter) bool
+	// Touches reports whether filter accepts one of the first few changes, or whether there are more. If not, passed counts
+	// all changes.
+	Touches(filter RowFilter) (touches bool, passed Tally)
 	// Rows returns a reader at the first change, of those changes that filter accepts; nil accepts all.
 	Rows(filter RowFilter) RowReader
 }
@@ -65,8 +66,8 @@ type RowReader interface {
 	// Next reads the next change into row, appending its values to row.Before[:0] and row.After[:0], so that
 	// the caller decides about their memory. It returns io.EOF after the last change.
 	Next(row *RowChange) error
-	// Passed returns how many changes of an operation Next has passed, those that the filter refused included.
-	Passed(op Op) int
+	// Passed counts the changes that Next has passed, those that the filter refused included.
+	Passed() Tally
 	// Close releases the reader. It does not affect the transaction.
 	Close()
 }
@@ -84,6 +85,9 @@ const (
 	// Schema says that the table was created, altered or dropped.
 	Schema
 )
+
+// Tally counts changes by operation.
+type Tally [Schema + 1]int
 
 // String returns insert, update, delete, truncate or schema.
 func (o Op) String() string {

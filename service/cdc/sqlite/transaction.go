@@ -45,14 +45,17 @@ func (t *transaction) Open(selection *cdc.Selection) cdc.Reader {
 
 // Concerns implements cdc.Glanced.
 func (t *transaction) Concerns(selection *cdc.Selection) bool {
-	return t.rows.Touches(func(table *sql.Table, op sql.Op) bool { return selection.Accepts(table, opOf(op)) })
+	touches, _ := t.rows.Touches(func(table *sql.Table, op sql.Op) bool { return selection.Accepts(table, opOf(op)) })
+	return touches
 }
 
 // Passed implements cdc.Glanced.
 func (t *transaction) Passed() {
-	// What can be told at a glance can be read.
-	_ = t.pass()
+	_, passed := t.rows.Touches(nothing)
+	t.count(passed)
 }
+
+func nothing(*sql.Table, sql.Op) bool { return false }
 
 // describe returns what all changes of the transaction share, in all streams.
 func (t *transaction) describe() *api.Transaction {
@@ -109,14 +112,14 @@ func (r *reader) Next(change *api.Change) error {
 
 // count counts the changes of a transaction that was read through, unless another stream has done so. A reader passes
 // all changes whatever it selects, so that counting costs next to nothing, and nothing at all on the writer.
-func (r *reader) count() { r.tx.count(r.rows) }
+func (r *reader) count() { r.tx.count(r.rows.Passed()) }
 
-func (t *transaction) count(read sql.RowReader) {
+func (t *transaction) count(passed sql.Tally) {
 	if !t.counted.CompareAndSwap(false, true) {
 		return
 	}
 	for op := sql.Insert; op <= sql.Schema; op++ {
-		t.origin.counters.Changes(opOf(op), read.Passed(op))
+		t.origin.counters.Changes(opOf(op), passed[op])
 	}
 }
 
@@ -125,12 +128,12 @@ func (t *transaction) pass() error {
 	if t.counted.Load() {
 		return nil
 	}
-	read := t.rows.Rows(func(*sql.Table, sql.Op) bool { return false })
+	read := t.rows.Rows(nothing)
 	defer read.Close()
 	if err := read.Next(new(sql.RowChange)); !errors.Is(err, io.EOF) {
 		return err
 	}
-	t.count(read)
+	t.count(read.Passed())
 	return nil
 }
 

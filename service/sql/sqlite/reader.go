@@ -39,8 +39,7 @@ type reader struct {
 	filter   sqlapi.RowFilter
 	verdicts []verdict
 	index    int
-	// passed counts the changes by operation.
-	passed [sqlapi.Schema + 1]int
+	passed   sqlapi.Tally
 }
 
 // Next implements sql.RowReader.
@@ -72,7 +71,7 @@ func headOf(record []byte, tables int) (op sqlapi.Op, slot uint32, ok bool) {
 }
 
 // Passed implements sql.RowReader.
-func (r *reader) Passed(op sqlapi.Op) int { return r.passed[op] }
+func (r *reader) Passed() sqlapi.Tally { return r.passed }
 
 // Close implements sql.RowReader.
 func (r *reader) Close() { r.records = records{} }

@@ -40,29 +40,30 @@ func (t *transaction) Spilled() int64 {
 const changesAtAGlance = 8
 
 // Touches implements sql.Transaction.
-func (t *transaction) Touches(filter sqlapi.RowFilter) bool {
+func (t *transaction) Touches(filter sqlapi.RowFilter) (touches bool, passed sqlapi.Tally) {
 	if t.file != nil {
-		return true
+		return true, passed
 	}
 	rest := t.memory
 	var asked uint64 // of the last change: those of one statement are alike
 	for range changesAtAGlance {
 		record, err := cutRecord(&rest)
 		if err != nil {
-			return !errors.Is(err, io.EOF)
+			return !errors.Is(err, io.EOF), passed
 		}
 		op, slot, ok := headOf(record, len(t.shapes))
 		if !ok {
-			return true
+			return true, passed
 		}
+		passed[op]++
 		if asks := uint64(slot)<<8 | uint64(op); asks != asked {
 			asked = asks
 			if s := t.shapes[slot]; s != nil && filter(s.table, op) {
-				return true
+				return true, passed
 			}
 		}
 	}
-	return len(rest) > 0
+	return len(rest) > 0, passed
 }
 
 // Rows implements sql.Transaction.
