@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+	"golang.org/x/sys/unix"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/internal/sqlstate"
@@ -29,7 +30,7 @@ const (
 	// pause, in which others come together.
 	// A message was there at once if it took no longer than this, or than four times the fastest one on a slow machine.
 	atOnce    = 4 * time.Microsecond
-	gathering = 100 * time.Microsecond
+	gathering = 200 * time.Microsecond
 )
 
 // errPause says that reading ends for now: nobody listens any more.
@@ -44,7 +45,6 @@ type receiver struct {
 	// backlog is the position up to which changes have committed before: they come as fast as the server reads them. last is
 	// that of the last message.
 	backlog, last pglogrepl.LSN
-	gathered      *time.Timer
 	// fastest is the shortest time that a message took.
 	fastest time.Duration
 	// stalled is since when the stream that is furthest behind has not moved from mark; stuck are those that have not for too
@@ -70,7 +70,7 @@ func (r *run) receive(ctx context.Context) error {
 	}
 	rx := &receiver{
 		run: r, decoder: newDecoder(&r.origin), backlog: system.XLogPos, heard: time.Now(),
-		stuck: make(map[cdc.Mark]struct{}), gathered: time.NewTimer(gathering), fastest: time.Minute,
+		stuck: make(map[cdc.Mark]struct{}), fastest: time.Minute,
 	}
 	rx.decoder.describe, rx.decoder.commit = describer(r.db), rx.committed
 	defer rx.decoder.close()
@@ -192,7 +192,7 @@ func (rx *receiver) drain(ctx context.Context) error {
 			return err
 		}
 		if waited > max(atOnce, 4*rx.fastest) && rx.last < rx.backlog {
-			rx.gather(ctx)
+			gather()
 		}
 		if rx.heard.After(rx.nextStatus) {
 			return nil
@@ -200,13 +200,11 @@ func (rx *receiver) drain(ctx context.Context) error {
 	}
 }
 
-// gather lets messages come together.
-func (rx *receiver) gather(ctx context.Context) {
-	rx.gathered.Reset(gathering)
-	select {
-	case <-rx.gathered.C:
-	case <-ctx.Done():
-	}
+// gather lets messages come together. A timer of Go's may go off a millisecond late, when the server has long filled the
+// connection and waits.
+func gather() {
+	pause := unix.NsecToTimeval(gathering.Nanoseconds())
+	_, _ = unix.Select(0, nil, nil, nil, &pause) // a signal may end it early, which does no harm
 }
 
 // look does what is due, and says whether reading must end.
