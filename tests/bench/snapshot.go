@@ -51,14 +51,15 @@ func snapshots(ctx context.Context, r *report, rounds int) (err error) {
 			return err
 		}
 	}
-	p99 := func(t times) string { return fmt.Sprintf("%.2f", t.percentile(99)/alone.percentile(99)) }
+	p99 := func(t, beside times) string { return fmt.Sprintf("%.2f", t.percentile(99)/beside.percentile(99)) }
 	r.table("B7: snapshots", "300,000 rows of six columns, every field read, beside a writer that updates one row in each transaction; the scan is SELECT * "+
-		"through database/sql on the same file, the loop only keeps a processor busy. Goals: at least 0.7 of the scan; p99 at most 1.2.", [][]string{
-		{"", "snapshot", "scan", "loop", "alone", "rate snapshot / scan", "p99 beside snapshot / alone", "scan / alone", "loop / alone"},
-		{"ns a row, min / median", read.String(), scanned.String(), "", "", fmt.Sprintf("%.2f", scanned.median()/read.median()), "", "", ""},
+		"through database/sql on the same file, the loop only keeps a processor busy, which is the least that a reader does. Goals: at least 0.7 of the scan; "+
+		"p99 at most 1.2.", [][]string{
+		{"", "snapshot", "scan", "loop", "alone", "rate snapshot / scan", "p99 snapshot / alone", "scan / alone", "loop / alone", "snapshot / loop"},
+		{"ns a row, min / median", read.String(), scanned.String(), "", "", fmt.Sprintf("%.2f", scanned.median()/read.median()), "", "", "", ""},
 		{
 			"ns a commit meanwhile, p50 / p99", besideSnapshot.percentiles(), besideScan.percentiles(), besideLoop.percentiles(), alone.percentiles(),
-			"", p99(besideSnapshot), p99(besideScan), p99(besideLoop),
+			"", p99(besideSnapshot, alone), p99(besideScan, alone), p99(besideLoop, alone), p99(besideSnapshot, besideLoop),
 		},
 	})
 	return nil
