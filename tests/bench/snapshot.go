@@ -106,6 +106,7 @@ func timeSnapshot(ctx context.Context, s *source) (float64, error) {
 // timeUpdates measures commits one by one.
 func timeUpdates(ctx context.Context, s *source, n int) (all times, err error) {
 	for range n {
+		runtime.Gosched()
 		start := time.Now()
 		if err := execute(ctx, s.db.Pool(), "UPDATE busy SET n = n + 1"); err != nil {
 			return nil, err
