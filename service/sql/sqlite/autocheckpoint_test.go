@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"database/sql"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -92,6 +93,47 @@ func TestTheLogBeginsAnewAfterALongReadHasEnded(t *testing.T) {
 		frames, done = logFrames(t, db)
 		require.Less(t, frames, every, "it has begun anew")
 		require.Equal(t, frames, done)
+	}
+}
+
+// During a long read only some commits try a checkpoint, so that after it the log waits for the next of these.
+func TestNotEachCommitBesideALongReadTriesACheckpoint(t *testing.T) {
+	const every = 40
+	for name, c := range map[string]struct {
+		further     string
+		least, most int
+	}{
+		"ours":         {"PRAGMA user_version", 2, every/4 + 2},
+		"SQLite's own": {"PRAGMA wal_autocheckpoint = 40", 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := ""
+			db := openCounter(t, withOption("wal_autocheckpoint", "40"), func(c *sqlapi.SQLiteConfig) { file = c.File })
+			mustExec(t, db.Pool(), c.further)
+			other, err := sql.Open("sqlite3", file)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, other.Close()) }()
+			tx, err := other.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			require.NoError(t, tx.QueryRowContext(t.Context(), "SELECT n FROM t").Scan(new(int)))
+			insert := func() int64 { // grows the file as soon as it is in there
+				mustExec(t, db.Pool(), "INSERT INTO t VALUES (zeroblob(3000))")
+				info, err := os.Stat(file)
+				require.NoError(t, err)
+				return info.Size()
+			}
+			var before int64
+			for range 2 * every {
+				before = insert()
+			}
+			require.NoError(t, tx.Rollback())
+			commits := 1
+			for insert() == before {
+				commits++
+			}
+			require.GreaterOrEqual(t, commits, c.least)
+			require.LessOrEqual(t, commits, c.most)
+		})
 	}
 }
 

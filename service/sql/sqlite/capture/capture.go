@@ -1,6 +1,6 @@
 // Package capture records the row changes of one SQLite connection in C memory: the preupdate, commit and rollback
-// hooks, the arena they write to, and the virtual table by which SQLite tells about savepoints. It is the only
-// package with C code. It links against the SQLite library that the SQL driver brings.
+// hooks, the arena they write to, and the virtual table by which SQLite tells about savepoints. With its scans of
+// rows it is the only package of the program with C code. It links against the SQLite library that the SQL driver brings.
 //
 // A Recorder belongs to one connection and is used by whoever uses the connection, one goroutine at a time.
 package capture
@@ -101,7 +101,8 @@ func flag(b bool) C.int {
 	return 0
 }
 
-// Arm makes the savepoint guard, once, after everything that would drop the temp schema.
+// Arm makes the savepoint guard, once, after everything that would drop the temp schema, and takes over the automatic
+// checkpoints as they are set then.
 func (r *Recorder) Arm() error {
 	if rc := C.wippy_capture_arm(r.c); rc != 0 {
 		return fmt.Errorf("capture: make the savepoint guard: SQLite error %d", int(rc))

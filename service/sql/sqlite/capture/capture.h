@@ -71,7 +71,7 @@ void wippy_capture_close(wippy_capture*);
 /* Sets what is captured: nothing, everything, or the n names that stand one behind the other in names. */
 int wippy_capture_filter(wippy_capture*, int active, int all, const char *names, int n);
 
-/* Makes the guard, once, when all is set that would drop the temp schema. */
+/* Makes the guard, once, when all is set that would drop the temp schema; takes over the automatic checkpoints. */
 int wippy_capture_arm(wippy_capture*);
 
 /* Follows savepoints from now until the open transaction ends. Called before the first statement that writes. */
