@@ -41,10 +41,28 @@ build-wippy-local: ## Build dist/wippy-<os>-<arch> and link dist/wippy to it
 run: build-wippy-local ## Build, then run the quickstart example
 	dist/wippy run examples/quickstart
 
+# Says which server the tests use: go test shows the output of a package that passes only with -v.
+SAY_SERVER := $(GO) test -count 1 -v -run '^TestTheServer$$' ./internal/pgtest | grep '^pgtest: '
+
 .PHONY: test
 test: ## Run all tests with the race detector; installs Postgres if it is missing and root can
 	@bash .ci/postgres
+	@$(SAY_SERVER)
 	$(GO) test -race -tags '$(TAGS)' ./...
+
+# What depends on the version of the server. Of packages that test other things as well, the tests that start one run.
+POSTGRES := ./internal/pgtest ./service/cdc/postgres ./service/sql/postgres
+MIXED    := ./boot ./lua/modules/sql ./tests
+USES     := Postgres|Slot|ASourceWaitsForItsTables|DeletingASourceThatHasFailed
+# One package at a time: each has a server of its own.
+.PHONY: test-postgres
+test-postgres: ## Run the tests of Postgres on all versions that are supported; fetches the servers by npm
+	@set -e -o pipefail; for dir in $$(bash .ci/postgres-versions '$(TOOLS)/postgres' $(VERSIONS)); do \
+		export WIPPY_TEST_POSTGRES_BIN=$$dir/bin; unset WIPPY_TEST_POSTGRES_DSN; \
+		$(SAY_SERVER); \
+		$(GO) test -race -count 1 -p 1 -tags '$(TAGS)' $(POSTGRES); \
+		$(GO) test -race -count 1 -p 1 -tags '$(TAGS)' -run '$(USES)' $(MIXED); \
+	done
 
 # A failure prints the seed and the shortest script that shows it.
 DURATION ?= 30m

@@ -1,5 +1,5 @@
-// Package pgtest gives tests a real Postgres server: a private one per test binary, made from the installed programs
-// or those in WIPPY_TEST_POSTGRES_BIN, or the server that WIPPY_TEST_POSTGRES_DSN names.
+// Package pgtest gives tests a real Postgres server: a private one per test binary, made from the newest programs that are
+// installed or from those in WIPPY_TEST_POSTGRES_BIN, or the server that WIPPY_TEST_POSTGRES_DSN names.
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
 //

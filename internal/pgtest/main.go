@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"fmt"
 	"os"
 	"sync"
 	"testing"
@@ -22,7 +23,11 @@ func Main(m *testing.M) Runner { return Runner{m} }
 // Run implements goleak.TestingM.
 func (r Runner) Run() int {
 	defer shared.stop()
-	return r.tests.Run()
+	code := r.tests.Run()
+	if s := shared.started(); s != nil {
+		fmt.Println("pgtest:", s) //nolint:forbidigo // go test shows it with -v, and when a test has failed
+	}
+	return code
 }
 
 // shared is the server of this test binary.
@@ -40,12 +45,21 @@ func (l *lazy) get() (*Server, error) {
 	defer l.mu.Unlock()
 	if l.server == nil && l.err == nil {
 		if dsn := os.Getenv(DSNVariable); dsn != "" {
-			l.server, l.err = external(dsn)
+			if l.server, l.err = external(dsn); l.err == nil {
+				l.server.Version, l.err = l.server.ask("SHOW server_version")
+			}
 		} else {
 			l.server, l.err = start(nil)
 		}
 	}
 	return l.server, l.err
+}
+
+// started returns the server if there is one.
+func (l *lazy) started() *Server {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.server
 }
 
 func (l *lazy) stop() {

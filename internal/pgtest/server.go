@@ -1,19 +1,22 @@
 package pgtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Password is that of the superuser of a private server. No message may ever contain it.
@@ -28,6 +31,8 @@ type Server struct {
 	URL url.URL
 	// Private is whether the server may be restarted and configured at will.
 	Private bool
+	// Version is that of the server, for instance "15.14".
+	Version string
 	// RootCert is the certificate to trust on TLS, "" on a server that is not private.
 	RootCert string
 
@@ -52,7 +57,7 @@ func external(dsn string) (*Server, error) {
 
 // start makes and starts a private server with further settings.
 func start(settings map[string]string) (*Server, error) {
-	bin, err := binaries()
+	found, err := find()
 	if err != nil {
 		return nil, fmt.Errorf("%w, or set %s", err, DSNVariable)
 	}
@@ -64,7 +69,7 @@ func start(settings map[string]string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Private: true, dir: dir, bin: bin, account: who}
+	s := &Server{Private: true, Version: found.version, dir: dir, bin: found.bin, account: who}
 	if err := s.prepare(settings); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -93,7 +98,10 @@ func (s *Server) prepare(settings map[string]string) error {
 	}
 	initdb := s.command("initdb", "--pgdata", s.data(), "--username", superuser, "--pwfile", password, "--auth", "scram-sha-256",
 		"--encoding", "UTF8", "--locale", "C", "--no-sync")
-	if out, err := initdb.CombinedOutput(); err != nil {
+	if out, err := initdb.CombinedOutput(); errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("initdb: %w: the server runs as another user than root: let all users read %s and the directories above it, "+
+			"or unpack the server elsewhere and name its directory in %s", err, s.bin, BinVariable)
+	} else if err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
 	if err := s.certify(); err != nil {
@@ -135,14 +143,25 @@ func (s *Server) launch() error {
 		return err
 	}
 	wait := s.command("pg_ctl", "status", "--pgdata", s.data())
-	ready := s.command("pg_isready", "--host", "127.0.0.1", "--port", s.URL.Port(), "--timeout", "1")
 	return poll(func() error {
-		if out, err := again(ready).CombinedOutput(); err != nil {
+		if _, err := s.ask("SHOW server_version"); err != nil {
 			state, _ := again(wait).CombinedOutput()
-			return fmt.Errorf("the server does not accept connections: %s %s", out, state)
+			return fmt.Errorf("the server does not accept connections: %w; %s", err, state)
 		}
 		return nil
 	})
+}
+
+// ask returns the answer to a query with one value. Not every package of a server has its client programs.
+func (s *Server) ask(query string) (answer string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.URL.String())
+	if err != nil {
+		return "", err
+	}
+	err = conn.QueryRow(ctx, query).Scan(&answer)
+	return answer, errors.Join(err, conn.Close(ctx))
 }
 
 // stop ends a private server and removes it.
@@ -174,49 +193,6 @@ func again(c *exec.Cmd) *exec.Cmd {
 	return &exec.Cmd{Path: c.Path, Args: c.Args, Dir: c.Dir, SysProcAttr: c.SysProcAttr}
 }
 
-// errNotInstalled is why there is no private server, which a machine with another server to use need not have.
-var errNotInstalled = errors.New("no Postgres server is installed")
-
-// binaries returns the directory of the server that BinVariable names, else of the newest that is installed.
-func binaries() (string, error) {
-	if dir := os.Getenv(BinVariable); dir != "" {
-		return dir, nil
-	}
-	dirs, err := filepath.Glob("/usr/lib/postgresql/*/bin")
-	if err != nil {
-		return "", err
-	}
-	slices.SortFunc(dirs, func(a, b string) int { return version(b) - version(a) })
-	for _, dir := range dirs {
-		if _, err := os.Stat(filepath.Join(dir, "initdb")); err == nil {
-			return dir, nil
-		}
-	}
-	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
-	}
-	return "", fmt.Errorf("%w on this %s machine; type: sudo apt-get install postgresql", errNotInstalled, runtime.GOOS)
-}
-
-// Program returns the path of one of the server's programs.
-func Program(name string) (string, error) {
-	dir, err := binaries()
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, name)
-	_, err = os.Stat(path)
-	return path, err
-}
-
-func version(dir string) int {
-	n, err := strconv.Atoi(filepath.Base(filepath.Dir(dir)))
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
 	if err != nil {
@@ -227,4 +203,13 @@ func freePort() (int, error) {
 		return 0, fmt.Errorf("listening on %v, which is not TCP", l.Addr())
 	}
 	return addr.Port, l.Close()
+}
+
+// String says which server it is.
+func (s *Server) String() string {
+	where := s.bin
+	if !s.Private {
+		where = "at " + s.URL.Host
+	}
+	return "PostgreSQL " + s.Version + " " + where
 }
