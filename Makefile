@@ -3,8 +3,9 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-# The one place that says which build tags there are: capture needs SQLite's preupdate hook.
-TAGS := sqlite_preupdate_hook
+# The one place that says which build tags there are: capture needs SQLite's preupdate hook, and the databases of others
+# have full-text indexes and use mathematical functions.
+TAGS := sqlite_preupdate_hook sqlite_fts5 sqlite_math_functions
 
 GO      ?= go
 GOOS    := $(shell $(GO) env GOOS)
@@ -30,6 +31,10 @@ export CGO_ENABLED := 1
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
+
+.PHONY: tags
+tags: ## Print the build tags, for go commands of your own
+	@echo '$(TAGS)'
 
 .PHONY: build-wippy-local
 build-wippy-local: ## Build dist/wippy-<os>-<arch> and link dist/wippy to it

@@ -109,5 +109,5 @@ func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
 var _ compiler = (*engine.Engine)(nil)
 
-// CanCapture reports whether the program was built with what db.cdc.sqlite needs.
-func CanCapture() bool { return sqlite.CanCapture() }
+// Build says which SQLite the program was built with and what of it that is a choice: see sqlite.Build.
+func Build() string { return sqlite.Build() }

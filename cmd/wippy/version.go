@@ -22,12 +22,8 @@ func (p *program) versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			capture := "with SQLite capture"
-			if !boot.CanCapture() {
-				capture = "without SQLite capture (tag sqlite_preupdate_hook)"
-			}
 			_, err := fmt.Fprintf(p.stdout, "wippy %s (commit %s, %s) %s %s/%s %s\n",
-				version, commit, date, runtime.Version(), runtime.GOOS, runtime.GOARCH, capture)
+				version, commit, date, runtime.Version(), runtime.GOOS, runtime.GOARCH, boot.Build())
 			return err
 		},
 	}

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +56,16 @@ func TestTheSuiteHasTeeth(t *testing.T) {
 	}
 }
 
+// builtWith returns the build tags of this program.
+func builtWith(t *testing.T) string {
+	t.Helper()
+	info, ok := debug.ReadBuildInfo()
+	require.True(t, ok)
+	i := slices.IndexFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-tags" })
+	require.GreaterOrEqual(t, i, 0, "a program without tags captures nothing")
+	return info.Settings[i].Value
+}
+
 // runWeakened builds the suite with one rule taken away and runs it.
 func runWeakened(t *testing.T, r rule, env []string) string {
 	t.Helper()
@@ -69,7 +81,7 @@ func runWeakened(t *testing.T, r rule, env []string) string {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(overlay, replace, 0o600))
 	program := filepath.Join(dir, "weakened.test")
-	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-tags", "sqlite_preupdate_hook", "-overlay", overlay, "-o", program, ".")
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-tags", builtWith(t), "-overlay", overlay, "-o", program, ".")
 	built, err := build.CombinedOutput()
 	require.NoError(t, err, "%s: %s", r.name, built)
 	run := exec.CommandContext(t.Context(), program, "-test.v", "-test.run", "^TestSeeds$")

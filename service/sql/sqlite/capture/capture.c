@@ -6,6 +6,11 @@ int wippy_capture_available(void) {
          sqlite3_changes64 != NULL;
 }
 
+/* https://www.sqlite.org/c3ref/compileoption_get.html */
+int wippy_capture_compiled(const char *option) {
+  return sqlite3_compileoption_used && sqlite3_compileoption_used(option);
+}
+
 const wippy_signals *wippy_capture_signals(const wippy_capture *c) { return &c->signals; }
 
 const char *wippy_capture_filename(sqlite3 *db) { return sqlite3_db_filename(db, "main"); }

@@ -53,6 +53,14 @@ func (s State) Idle() bool { return s&(Autocommit|Writing|Stragglers) == Autocom
 // Available reports whether SQLite was compiled with the preupdate hook.
 func Available() bool { return C.wippy_capture_available() != 0 }
 
+// Compiled reports whether SQLite was compiled with an option, which is named as in https://www.sqlite.org/compile.html,
+// with or without SQLITE_ in front.
+func Compiled(option string) bool {
+	name := C.CString(option)
+	defer C.free(unsafe.Pointer(name))
+	return C.wippy_capture_compiled(name) != 0
+}
+
 // Filename returns the file of the connection's main database as SQLite knows it.
 func Filename(db unsafe.Pointer) string {
 	return C.GoString(C.wippy_capture_filename((*C.sqlite3)(db)))

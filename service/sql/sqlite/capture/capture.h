@@ -59,6 +59,7 @@ typedef struct wippy_table {
 } wippy_table;
 
 int wippy_capture_available(void);
+int wippy_capture_compiled(const char *option);
 wippy_capture *wippy_capture_open(sqlite3 *db, uint64_t memory, uint64_t limit, const char *spill_dir);
 const char *wippy_capture_filename(sqlite3 *db);
 

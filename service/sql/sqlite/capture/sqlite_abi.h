@@ -67,6 +67,7 @@ enum { SQLITE_TXN_WRITE = 2 };
 enum { SQLITE_FCNTL_DATA_VERSION = 35 };
 enum { SQLITE_CHECKPOINT_PASSIVE = 0 };
 
+WEAK int sqlite3_compileoption_used(const char*);
 WEAK void *sqlite3_preupdate_hook(sqlite3*,
     void (*)(void*, sqlite3*, int, char const*, char const*, sqlite3_int64, sqlite3_int64), void*);
 WEAK int sqlite3_preupdate_old(sqlite3*, int, sqlite3_value**);
