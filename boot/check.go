@@ -9,7 +9,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/process"
 	api "github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/service/registry"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 // compiler finds out whether a script can be run.
@@ -59,7 +59,7 @@ func checkScript(c compiler, entry *api.Entry, compile func(*api.Entry) error) e
 
 // suggestModule names the module that was probably meant, or all there are.
 func suggestModule(name string, known []string) string {
-	if s := registry.Suggest(name, known); s != "" {
+	if s := suggest.Hint(name, known); s != "" {
 		return s
 	}
 	return "; there are " + strings.Join(known, ", ")

@@ -3,10 +3,10 @@ package boot
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 	"github.com/wippy-cdc/runtime/service/registry"
 )
 
@@ -39,7 +39,7 @@ func commandOf(entry *api.Entry) (*Command, error) {
 	for key, value := range table {
 		target := map[string]*string{"name": &c.Name, "short": &c.Short, "use_case": &c.UseCase}[key]
 		if target == nil {
-			p.Addf(field+"."+key, "unknown field%s", registry.Suggest(key, []string{"name", "short", "use_case"}))
+			p.Addf(field+"."+key, "unknown field of meta.command%s", suggest.Among(key, []string{"name", "short", "use_case"}))
 			continue
 		}
 		if *target, ok = value.(string); !ok {
@@ -48,7 +48,7 @@ func commandOf(entry *api.Entry) (*Command, error) {
 	}
 	if name, given := table["name"]; !given {
 		p.Addf(field, "name is required: it is what the user types")
-	} else if _, isText := name.(string); isText && (c.Name == "" || strings.ContainsAny(c.Name, " \t\n/\\:") || c.Name[0] == '-') {
+	} else if _, isText := name.(string); isText && (!api.IsName(c.Name) || c.Name[0] == '-') {
 		p.Addf(field+".name", "%q is not the name of a command", c.Name)
 	}
 	if c.UseCase != "" && c.UseCase != UseCaseTest {

@@ -8,6 +8,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/process"
 	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 	"github.com/wippy-cdc/runtime/service/registry"
 )
 
@@ -45,7 +46,7 @@ func (a *App) executable(id api.ID) error {
 				known = append(known, entry.ID.String())
 			}
 		}
-		return errs.New(errs.NotFound, "run: there is no entry %q%s", id, registry.Suggest(id.String(), known))
+		return errs.New(errs.NotFound, "run: there is no entry %q%s", id, suggest.Among(id.String(), known))
 	case !hasScript(entry):
 		return errs.New(errs.Invalid, "run: the entry %q is a %s; only a %s can be run", id, entry.Kind, process.KindLua)
 	default:

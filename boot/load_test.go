@@ -2,7 +2,10 @@ package boot_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,7 +56,7 @@ func TestCommandsAreChecked(t *testing.T) {
 	require.Equal(t, []string{
 		"app.yaml:3: app:a: meta.command: expected a mapping with name, short and use_case",
 		"app.yaml:4: app:b: meta.command: name is required: it is what the user types",
-		"app.yaml:4: app:b: meta.command.nam: unknown field; did you mean name?",
+		"app.yaml:4: app:b: meta.command.nam: unknown field of meta.command; did you mean name?",
 		"app.yaml:5: app:c: meta.command.name: expected text",
 		"app.yaml:5: app:c: meta.command.short: expected text",
 		"app.yaml:6: app:d: meta.command.name: \"a b\" is not the name of a command",
@@ -146,4 +149,20 @@ entries:
   - {name: a, kind: library.lua, source: "return {}", imports: {b: b}}
   - {name: b, kind: library.lua, source: "return {}", imports: {a: a}}
 `))
+}
+
+// What is no file is refused before anything reads it, and a pipe would be waited for.
+func TestScriptsThatAreNoFilesAreRefused(t *testing.T) {
+	t.Parallel()
+	f := write(t, `
+namespace: app
+entries:
+  - {name: p, kind: process.lua, source: file://pipe.lua}
+  - {name: l, kind: library.lua, source: file://zero.lua}
+`)
+	require.NoError(t, syscall.Mkfifo(filepath.Join(f.settings.Dir, "pipe.lua"), 0o600))
+	require.NoError(t, os.Symlink("/dev/zero", filepath.Join(f.settings.Dir, "zero.lua")))
+	_, err := boot.Load(f.settings)
+	require.ErrorContains(t, err, `pipe.lua" cannot be read: it is a named pipe, not a file`)
+	require.ErrorContains(t, err, `zero.lua" cannot be read: it is a device, not a file`)
 }

@@ -162,7 +162,7 @@ func TestReloadRefusesWhatIsWrong(t *testing.T) {
 	r.change(t, "shell.lua", "main()", "main(")
 	r.hup(t, "the app goes on as it was")
 	file := filepath.Join(r.settings.Dir, "app.yaml")
-	require.Contains(t, r.log.String(), "at="+file+":4 entry=app:cdc field=table problem=\"unknown field; did you mean tables?\"")
+	require.Contains(t, r.log.String(), "at="+file+":4 entry=app:cdc field=table problem=\"unknown field of db.cdc.sqlite; did you mean tables?\"")
 	require.Contains(t, r.log.String(), "at="+file+":9 entry=app:lib field=modules[0]")
 	require.Contains(t, r.log.String(), "at="+file+":6 entry=app:shell field=source problem=\"shell.lua:3: syntax error")
 	require.Contains(t, r.log.String(), "problems=3")

@@ -47,7 +47,7 @@ func TestReloadOnSIGHUP(t *testing.T) {
 	edit(t, yaml, "input: first", "inputt: second")
 	r.signal(t, syscall.SIGHUP)
 	r.prints(t, r.stderr, "the app goes on as it was")
-	require.Contains(t, r.stderr.String(), `app.yaml:11 entry=app:service field=inputt problem="unknown field; did you mean input?"`)
+	require.Contains(t, r.stderr.String(), `app.yaml:11 entry=app:service field=inputt problem="unknown field of process.service; did you mean input?"`)
 
 	edit(t, yaml, "inputt: second", "input: second", "one.db", "two.db")
 	r.signal(t, syscall.SIGHUP)

@@ -11,7 +11,7 @@ type VariableConfig struct {
 	// Variable is the name in the process environment.
 	Variable string `yaml:"variable"`
 	// Default is the value if the variable is not set. Without it, an unset variable that is used is a problem.
-	Default *string `yaml:"default"`
+	Default *string `yaml:"default" secret:"true"`
 }
 
 // SetDefaults implements registry.Config.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/wippy-cdc/runtime/api/supervisor"
 )
@@ -17,13 +19,25 @@ type ID struct {
 	Name      string
 }
 
+// IsName reports whether s can be a namespace, the name of an entry or a kind: letters, digits and . _ - only, so that
+// names can be typed, told apart and shown anywhere. Control and bidirectional characters are none of these.
+func IsName(s string) bool {
+	for _, r := range s {
+		word := unicode.In(r, unicode.L, unicode.M, unicode.N) || strings.ContainsRune("._-", r)
+		if !word || r == utf8.RuneError {
+			return false
+		}
+	}
+	return s != ""
+}
+
 // ParseID reads "namespace:name" or, relative to namespace, "name".
 func ParseID(s, namespace string) (ID, error) {
 	ns, name, qualified := strings.Cut(s, ":")
 	if !qualified {
 		ns, name = namespace, s
 	}
-	if ns == "" || name == "" || strings.ContainsAny(name, ": \t\n") || strings.ContainsAny(ns, " \t\n") {
+	if !IsName(ns) || !IsName(name) {
 		return ID{}, fmt.Errorf("%q is not an entry ID: write namespace:name", s)
 	}
 	return ID{Namespace: ns, Name: name}, nil
@@ -45,7 +59,7 @@ func (id ID) IsZero() bool { return id == ID{} }
 func (id *ID) UnmarshalText(text []byte) error {
 	s := string(text)
 	if !strings.Contains(s, ":") {
-		if s == "" || strings.ContainsAny(s, " \t\n") {
+		if !IsName(s) {
 			return fmt.Errorf("%q is not an entry ID: write namespace:name", s)
 		}
 		*id = ID{Name: s}

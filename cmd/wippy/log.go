@@ -7,9 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wippy-cdc/runtime/internal/printable"
 )
 
 // logger returns the logger that the flags ask for.
@@ -76,7 +79,7 @@ func prefixed(prefix string, attrs []slog.Attr) []slog.Attr {
 func (c *console) Handle(_ context.Context, r slog.Record) error {
 	var line, block strings.Builder
 	line.WriteString(r.Time.Format(time.TimeOnly + ".000"))
-	fmt.Fprintf(&line, " %-5s %s", r.Level, r.Message)
+	fmt.Fprintf(&line, " %-5s %s", r.Level, printable.Line(r.Message))
 	for _, a := range c.attrs {
 		writeAttr(&line, &block, "", a)
 	}
@@ -104,17 +107,18 @@ func writeAttr(line, block *strings.Builder, prefix string, a slog.Attr) {
 			writeAttr(line, block, prefix, inner)
 		}
 	default:
-		text := value.String()
+		text, key := value.String(), printable.Line(prefix+a.Key)
 		if strings.Contains(text, "\n") {
-			fmt.Fprintf(block, "    %s%s:\n", prefix, a.Key)
+			fmt.Fprintf(block, "    %s:\n", key)
+			text = printable.Lines(text)
 			for part := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 				fmt.Fprintf(block, "        %s\n", part)
 			}
 			return
 		}
-		if text == "" || strings.ContainsAny(text, " =\"\t\r") {
-			text = fmt.Sprintf("%q", text)
+		if text == "" || strings.ContainsAny(text, " =\"") || !printable.Prints(text) {
+			text = strconv.Quote(text)
 		}
-		fmt.Fprintf(line, " %s%s=%s", prefix, a.Key, text)
+		fmt.Fprintf(line, " %s=%s", key, text)
 	}
 }

@@ -45,6 +45,18 @@ func TestConsoleWritesOneReadableLine(t *testing.T) {
 	}, lines(t, &b))
 }
 
+// What scripts and databases say must not reach the terminal as commands.
+func TestConsoleEscapesWhatDoesNotPrint(t *testing.T) {
+	var b bytes.Buffer
+	log := slog.New(wippy.NewConsole(&b, slog.LevelInfo))
+	log.Info("clear \x1b[2J\nINFO forged", "k\x1b", "red\x1b[31m", "b", "a\u202Eb", "t", "tab\there")
+	log.Info("block", "error", "one\n\ttwo \x1b[2J\r")
+	require.Equal(t, []string{
+		`INFO  clear \x1b[2J\nINFO forged k\x1b="red\x1b[31m" b="a\u202eb" t="tab\there"`,
+		`INFO  block`, `    error:`, `        one`, "        \ttwo \\x1b[2J\\r",
+	}, lines(t, &b))
+}
+
 func TestConsoleLoggersShareTheirParentAttributes(t *testing.T) {
 	var b bytes.Buffer
 	parent := slog.New(wippy.NewConsole(&b, slog.LevelInfo)).With("p", 1)

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wippy-cdc/runtime/internal/printable"
 )
 
 // program is one invocation of wippy and all it has of the world.
@@ -62,7 +64,7 @@ func (p *program) run(args []string) int {
 	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
 	}
-	fmt.Fprintf(p.stderr, "wippy: %v\n", err)
+	fmt.Fprintf(p.stderr, "wippy: %s\n", printable.Lines(err.Error()))
 	return 1
 }
 

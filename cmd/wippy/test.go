@@ -11,6 +11,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/boot"
+	"github.com/wippy-cdc/runtime/internal/printable"
 )
 
 const testHelp = `Run the tests of an app: its processes with meta.command.use_case: test, in the order of their names.
@@ -83,7 +84,7 @@ func (p *program) test(ctx context.Context, dir string, names []string) error {
 func (p *program) report(test boot.Command, failure error) error {
 	line := "ok   test " + test.Name
 	if failure != nil {
-		line = "FAIL test " + test.Name + ": " + strings.ReplaceAll(failure.Error(), "\n", "\n     ")
+		line = "FAIL test " + test.Name + ": " + strings.ReplaceAll(printable.Lines(failure.Error()), "\n", "\n     ")
 	}
 	_, err := fmt.Fprintln(p.stdout, line)
 	return err

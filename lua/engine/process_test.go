@@ -173,7 +173,7 @@ func TestScriptFiles(t *testing.T) {
 	require.ErrorContains(t, e.AddProcess(&registry.Entry{
 		ID: id("dir"), Dir: app,
 		Config: &process.LuaConfig{Code: process.Code{Source: "file://src"}},
-	}), "source: read")
+	}), "it is a directory, not a file")
 }
 
 func TestErrorsNameTheFile(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/plainfile"
 )
 
 // unit is a compiled script. It is not changed after it was made and shared by all processes that run it.
@@ -49,12 +50,12 @@ func newUnit(appDir string, entry *registry.Entry, code process.Code, method str
 }
 
 func (u *unit) read(appDir, path string) error {
-	text, err := os.ReadFile(path)
+	text, err := plainfile.Read(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return errs.New(errs.Invalid, "source: there is no file %s", path)
 	}
 	if err != nil {
-		return errs.New(errs.Invalid, "source: %w", err)
+		return errs.New(errs.Invalid, "source: %s: %w", path, err)
 	}
 	u.source, u.chunk = string(text), relative(appDir, path)
 	return nil

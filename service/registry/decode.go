@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 // maxNodes bounds how many values one entry may have after its aliases are expanded, so that a small file
@@ -24,10 +25,12 @@ const (
 type decoder struct {
 	document *document
 	id       registry.ID
-	report   *report
-	env      *environment // nil if ${env:…} is not replaced
-	budget   int
-	depth    int
+	// kind is what the entry is, "" at the top level of a file.
+	kind   registry.Kind
+	report *report
+	env    *environment // nil if ${env:…} is not replaced
+	budget int
+	depth  int
 
 	// at holds the line of every field that the user wrote, bad those that have been reported.
 	at  map[string]int
@@ -36,6 +39,8 @@ type decoder struct {
 	refs          []reference
 	substitutions []substitution
 	substituted   map[*yaml.Node]string
+	// secret holds the values of fields whose content no message shows.
+	secret map[*yaml.Node]bool
 }
 
 // reference is a field that names another entry.
@@ -52,6 +57,7 @@ func newDecoder(d *document, id registry.ID, r *report, env *environment) *decod
 	return &decoder{
 		document: d, id: id, report: r, env: env, budget: maxNodes,
 		at: make(map[string]int), bad: make(map[string]bool), substituted: make(map[*yaml.Node]string),
+		secret: make(map[*yaml.Node]bool),
 	}
 }
 
@@ -160,12 +166,39 @@ func (d *decoder) field(p pair, v reflect.Value, fields []structField, path stri
 	names := others
 	for _, f := range fields {
 		if f.name == p.key {
+			if f.secret {
+				d.hide(p.value)
+			}
 			d.value(p.value, v.FieldByIndex(f.index), join(path, p.key), f.ref)
 			return
 		}
 		names = append(names, f.name)
 	}
-	d.addf(join(path, p.key), "unknown field%s", Suggest(p.key, names))
+	d.addf(join(path, p.key), "unknown field of %s%s", d.owner(path), suggest.Among(p.key, names))
+}
+
+// owner says what the fields at a path belong to.
+func (d *decoder) owner(path string) string {
+	switch {
+	case path == "":
+		return string(d.kind)
+	case path == "lifecycle" || within(path, "lifecycle"):
+		return path
+	default:
+		return path + " of " + string(d.kind)
+	}
+}
+
+// hide keeps a value, and those in it, out of messages.
+func (d *decoder) hide(n *yaml.Node) {
+	n = deref(n)
+	if d.secret[n] {
+		return
+	}
+	d.secret[n] = true
+	for _, inner := range n.Content {
+		d.hide(inner)
+	}
 }
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, path, ref string) {
@@ -195,7 +228,7 @@ func (d *decoder) table(n *yaml.Node, v reflect.Value, path, ref string) {
 	v.Set(reflect.MakeMap(v.Type()))
 	for _, p := range d.pairs(n, path) {
 		element := reflect.New(v.Type().Elem()).Elem()
-		d.value(p.value, element, join(path, p.key), ref)
+		d.value(asWritten(p.value, element.Kind()), element, join(path, p.key), ref)
 		v.SetMapIndex(reflect.ValueOf(p.key).Convert(v.Type().Key()), element)
 	}
 }
@@ -293,7 +326,10 @@ func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag(
 func (d *decoder) mismatch(n *yaml.Node, t reflect.Type, path string) {
 	hint := ""
 	if t.Kind() == reflect.String && n.Kind == yaml.ScalarNode && !isNull(n) {
-		hint = fmt.Sprintf("; write it in quotes: %q", n.Value)
+		hint = "; write it in quotes"
+		if !d.secret[n] {
+			hint += fmt.Sprintf(": %q", n.Value)
+		}
 	}
 	d.addf(path, "expected %s, found %s%s", expected(t), d.found(n), hint)
 }

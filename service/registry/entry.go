@@ -37,7 +37,7 @@ func directoryOf(file string) string { return filepath.Dir(file) }
 // reported; the record is of use nevertheless, for finding problems of others.
 func decodeEntry(raw *rawEntry, kind Kind, r *report, environment *environment) *record {
 	d := newDecoder(raw.document, raw.id, r, environment)
-	d.at[""] = raw.at.Line
+	d.kind, d.at[""] = raw.kind, raw.at.Line
 	entry := &registry.Entry{
 		ID: raw.id, Kind: raw.kind, Position: raw.at, Dir: raw.document.dir,
 		Config: kind.New(), Lifecycle: supervisor.DefaultLifecycle(),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/plainfile"
 )
 
 // document is a YAML file that declares entries.
@@ -103,9 +104,9 @@ func isYAML(path string) bool {
 // readFile returns nil if the file declares no entries, and what it lacks, or if it cannot be read, which is reported.
 func readFile(file string, r *report) (d *document, lacks string) {
 	at := registry.Position{File: file}
-	content, err := os.ReadFile(file)
+	content, err := plainfile.Read(file)
 	if err != nil {
-		r.addf(at, registry.ID{}, "", "%v", err)
+		r.addf(at, registry.ID{}, "", "cannot be read: %v", err)
 		return nil, ""
 	}
 	roots, err := parse(content)
@@ -155,6 +156,8 @@ func describeYAMLError(content []byte, err error) (line int, text string) {
 	}
 	text = e.Message
 	switch {
+	case strings.HasPrefix(text, "unknown anchor"):
+		text = "a value that begins with * stands for an anchor (&), and there is none of that name; write text that begins with * in quotes"
 	case isTab(content, e):
 		text = "a tab: indent with spaces"
 	case e.ContextMsg != "":

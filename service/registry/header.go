@@ -1,11 +1,10 @@
 package registry
 
 import (
-	"strings"
-
 	"go.yaml.in/yaml/v4"
 
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 // version is the version of the file format.
@@ -34,7 +33,7 @@ func readHeader(file string, root *yaml.Node, r *report) *document {
 			}
 			d.entries = p.value.Content
 		default:
-			dec.addf(p.key, "unknown field%s", Suggest(p.key, fileKeys()))
+			dec.addf(p.key, "unknown field of a file%s", suggest.Among(p.key, fileKeys()))
 		}
 	}
 	if field(root, "namespace") == nil {
@@ -117,7 +116,7 @@ func (d *decoder) name(n *yaml.Node, path string) string {
 	switch {
 	case n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null":
 		d.addf(path, "expected a name, found %s", d.found(n))
-	case n.Value == "" || strings.ContainsAny(n.Value, ": \t\n$"):
+	case !registry.IsName(n.Value):
 		d.addf(path, "%q is not a name: letters, digits and . _ - are allowed", n.Value)
 	default:
 		return n.Value

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 // link checks that references lead to entries of the right kind and fills in what each entry requires.
@@ -45,7 +46,14 @@ func suggestEntry(ref reference, byID map[registry.ID]*rawEntry) string {
 		}
 	}
 	slices.Sort(candidates)
-	return Suggest(ref.target.String(), candidates)
+	switch {
+	case ref.kinds == nil:
+		return suggest.Hint(ref.target.String(), candidates)
+	case len(candidates) == 0:
+		return "; no entry is a " + strings.Join(ref.kinds, " or ")
+	default:
+		return suggest.Among(ref.target.String(), candidates)
+	}
 }
 
 // order sorts the records so that what an entry requires comes before it, and otherwise as they are written.

@@ -7,6 +7,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/env"
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 // Kind says how entries of one kind are read.
@@ -76,7 +77,7 @@ func (l *Loader) recognize(raws []*rawEntry, r *report) {
 		if _, raw.known = l.kinds[raw.kind]; raw.known || raw.kind == "" {
 			continue
 		}
-		hint := Suggest(string(raw.kind), l.names)
+		hint := suggest.Hint(string(raw.kind), l.names)
 		if hint == "" {
 			hint = ": write " + alternatives(l.names)
 		}

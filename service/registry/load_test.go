@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -265,15 +266,34 @@ func TestUnreadableFileIsAProblem(t *testing.T) {
 	require.ErrorContains(t, err, "dangling.yaml")
 }
 
-func TestSuggest(t *testing.T) {
-	for _, c := range []struct{ name, want string }{
-		{"fiel", "; did you mean file?"},
-		{"FILE", "; did you mean file?"},
-		{"busy_timeot", "; did you mean busy_timeout?"},
-		{"x", ""},
-		{"something", ""},
-		{"", ""},
-	} {
-		require.Equal(t, c.want, registry.Suggest(c.name, []string{"file", "busy_timeout"}), c.name)
-	}
+// A pipe would be waited for, and a device has no end.
+func TestWhatIsNoFileIsNotRead(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("app.yaml", []byte("namespace: app\nentries:\n"+
+		"  - {name: a, kind: process.lua, source: file://pipe}\n  - {name: b, kind: process.lua, source: file:///../zero}\n"+
+		"  - {name: c, kind: process.lua, source: file://zero}\n"), 0o600))
+	require.NoError(t, syscall.Mkfifo("pipe", 0o600))
+	require.NoError(t, syscall.Mkfifo("pipe.yaml", 0o600))
+	require.NoError(t, os.Symlink("/dev/zero", "zero"))
+	require.NoError(t, os.Symlink("zero", "zero.yml"))
+	_, err := registry.NewLoader(kinds(), environ).Load(".")
+	require.EqualError(t, err, `app.yaml:3: app:a: source: "pipe" cannot be read: it is a named pipe, not a file
+app.yaml:4: app:b: source: "/../zero" is an absolute path: paths are relative to the YAML file, write file://zero if it is beside it
+app.yaml:5: app:c: source: "zero" cannot be read: it is a device, not a file
+pipe.yaml: cannot be read: it is a named pipe, not a file
+zero.yml: cannot be read: it is a device, not a file`)
+}
+
+// Options are texts, but what is written without quotes is meant as it is written.
+func TestOptionsNeedNoQuotes(t *testing.T) {
+	state := mustLoad(t, `
+namespace: app
+entries:
+  - {name: a, kind: db.sql.sqlite, file: a.db}
+  - {name: b, kind: db.sql.sqlite, file: a.db, options: {query_only: true, cache_size: -8000, x: 007, y: 1.50, z: "q", v: "${env:PORT}", w: 2020-01-01}}
+`)
+	config := state.Entry(id("b")).Config.(*sql.SQLiteConfig)
+	require.Equal(t, map[string]string{
+		"query_only": "true", "cache_size": "-8000", "x": "007", "y": "1.50", "z": "q", "v": "5432", "w": "2020-01-01",
+	}, config.Options)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/printable"
 )
 
 // Problem is one thing that is wrong with the declarations.
@@ -34,6 +35,7 @@ func (p Problem) Where() string {
 func (p Problem) String() string {
 	parts := make([]string, 0, 4)
 	for _, part := range []string{p.Where(), p.ID.String(), p.Field, p.Text} {
+		part = printable.Line(part)
 		if part != "" {
 			parts = append(parts, part)
 		}

@@ -18,6 +18,7 @@ import (
 	api "github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/internal/printable"
 	"github.com/wippy-cdc/runtime/service/registry"
 )
 
@@ -170,6 +171,8 @@ func TestProblems(t *testing.T) {
 			require.Error(t, err)
 			got := err.Error() + "\n"
 			require.NotContains(t, got, "hunter2")
+			require.NotContains(t, got, "8675309")
+			require.True(t, printable.Prints(strings.ReplaceAll(got, "\n", "")))
 			if os.Getenv("UPDATE_GOLDEN") != "" {
 				last.Data = []byte(got)
 				require.NoError(t, os.WriteFile(path, txtar.Format(archive), 0o644))

@@ -18,6 +18,8 @@ type structField struct {
 	index []int
 	// ref is the struct tag with the kinds that a reference accepts.
 	ref string
+	// secret says that no message shows the value: it has the struct tag secret.
+	secret bool
 }
 
 // fieldsOf lists the fields of a struct, those of inline structs included.
@@ -36,7 +38,9 @@ func fieldsOf(t reflect.Type) []structField {
 			if name == "" {
 				name = strings.ToLower(f.Name)
 			}
-			fields = append(fields, structField{name: name, index: f.Index, ref: f.Tag.Get("ref")})
+			fields = append(fields, structField{
+				name: name, index: f.Index, ref: f.Tag.Get("ref"), secret: f.Tag.Get("secret") == "true",
+			})
 		}
 	}
 	return fields
@@ -64,6 +68,17 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 	default:
 		d.mismatch(n, v.Type(), path)
 	}
+}
+
+// asWritten returns a value of a mapping of texts, such as options, in which numbers and truth values need no quotes:
+// they are taken as they are written.
+func asWritten(n *yaml.Node, kind reflect.Kind) *yaml.Node {
+	if kind != reflect.String || n.Kind != yaml.ScalarNode || isNull(n) || n.Style != 0 {
+		return n
+	}
+	text := *n
+	text.Tag = "!!str"
+	return &text
 }
 
 // text decodes what reads itself from text: durations, sizes, references.
@@ -157,6 +172,7 @@ func (d *decoder) found(n *yaml.Node) string {
 	if expression, substituted := d.substituted[n]; substituted {
 		return "the value of " + expression
 	}
+	secret := d.secret[n]
 	switch n.ShortTag() {
 	case "!!map":
 		return "a mapping"
@@ -165,10 +181,19 @@ func (d *decoder) found(n *yaml.Node) string {
 	case "!!null":
 		return "nothing"
 	case "!!int", "!!float":
+		if secret {
+			return "a number"
+		}
 		return "the number " + n.Value
 	case "!!bool":
+		if secret {
+			return "a truth value"
+		}
 		return n.Value
 	default:
+		if secret {
+			return "a value of another type"
+		}
 		return fmt.Sprintf("text %q", shorten(n.Value))
 	}
 }

@@ -3,7 +3,6 @@ package registry
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/plainfile"
 )
 
 // readFiles reads the files that belong to an entry, by the field that names each, so that a change of their
@@ -28,12 +28,12 @@ func (d *decoder) readFiles(names map[string]string) map[string][]byte {
 			continue
 		}
 		file := filepath.Join(d.document.dir, name)
-		content, err := os.ReadFile(file)
+		content, err := plainfile.Read(file)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			d.addf(field, "the file %q does not exist", file)
 		case err != nil:
-			d.addf(field, "%v", withoutPath(err, file))
+			d.addf(field, "%q cannot be read: %v", file, err)
 		default:
 			files[file] = content
 		}
@@ -52,13 +52,6 @@ func (d *decoder) fileNotText(entry *yaml.Node) {
 		!strings.Contains(text, "\n") {
 		d.addf("source", "%q is not a script; did you mean file://%s?", text, path.Clean(strings.TrimLeft(text, "/")))
 	}
-}
-
-func withoutPath(err error, file string) string {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return strconv.Quote(file) + " cannot be read: " + e.Err.Error()
-	}
-	return err.Error()
 }
 
 func itoa(i int) string { return strconv.Itoa(i) }

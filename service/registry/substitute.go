@@ -13,6 +13,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/env"
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 // opening begins an expression that is replaced by the value of an environment variable.
@@ -78,7 +79,7 @@ func (e *environment) variable(name, namespace string) (*env.VariableConfig, err
 		known = append(known, id.String())
 	}
 	slices.Sort(known)
-	return nil, fmt.Errorf("there is no %s entry %q%s", env.KindVariable, id, Suggest(name, known))
+	return nil, fmt.Errorf("there is no %s entry %q%s", env.KindVariable, id, suggest.Hint(name, known))
 }
 
 // substitution remembers what was put in place of an expression, so that no message shows it.

@@ -104,7 +104,7 @@ type PostgresConfig struct {
 	Port     int    `yaml:"port"`
 	Database string `yaml:"database"`
 	Username string `yaml:"username"`
-	Password string `yaml:"password"`
+	Password string `yaml:"password" secret:"true"`
 	// HostEnv and its siblings name environment variables that give the fields of the same name.
 	HostEnv     string `yaml:"host_env"`
 	PortEnv     string `yaml:"port_env"`
@@ -112,7 +112,7 @@ type PostgresConfig struct {
 	UsernameEnv string `yaml:"username_env"`
 	PasswordEnv string `yaml:"password_env"`
 	// Options are further connection parameters, for instance sslmode.
-	Options map[string]string `yaml:"options"`
+	Options map[string]string `yaml:"options" secret:"true"`
 	// SlotName is the replication slot, created if it does not exist.
 	SlotName string `yaml:"slot_name"`
 	// Publication is an existing publication; Tables makes one named after the slot. One of them is required.

@@ -38,7 +38,7 @@ type PostgresAddress struct {
 	Database string `yaml:"database"`
 	// Username defaults to the name of the account that the program runs as.
 	Username string `yaml:"username"`
-	Password string `yaml:"password"`
+	Password string `yaml:"password" secret:"true"`
 	// HostEnv and its siblings name environment variables that give the fields of the same name.
 	HostEnv     string `yaml:"host_env"`
 	PortEnv     string `yaml:"port_env"`
@@ -47,7 +47,7 @@ type PostgresAddress struct {
 	PasswordEnv string `yaml:"password_env"`
 	// Options are further connection parameters, for instance sslmode, see
 	// https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS, or settings of the session.
-	Options map[string]string `yaml:"options"`
+	Options map[string]string `yaml:"options" secret:"true"`
 }
 
 // SetDefaults implements registry.Config.
@@ -88,8 +88,13 @@ func (a *PostgresAddress) Validate(p *registry.Problems) {
 		{"username", a.Username, a.UsernameEnv},
 		{"password", a.Password, a.PasswordEnv},
 	} {
-		if twin.value != "" && twin.env != "" {
+		switch {
+		case twin.value != "" && twin.env != "":
 			p.Addf(twin.field+"_env", "give either %s or %s_env, not both", twin.field, twin.field)
+		case twin.env != "" && !isVariable(twin.env):
+			p.Addf(twin.field+"_env", "is not the name of an environment variable; a value belongs to the field %s", twin.field)
+		case twin.field != "password" && isURL(twin.value):
+			p.Addf(twin.field, "%s", urlRefused)
 		}
 	}
 	if a.Port != 0 && a.PortEnv != "" {
@@ -114,14 +119,17 @@ func (a *PostgresAddress) Validate(p *registry.Problems) {
 // Resolve returns where the server is, with environment variables replaced by their values. The error names a
 // variable that is not set or whose value cannot be used, never its value.
 func (a *PostgresAddress) Resolve(lookup func(name string) (string, bool)) (PostgresSettings, error) {
-	var missing []string
+	var missing, urls []string
 	value := func(plain, env string) string {
 		if env == "" {
 			return plain
 		}
 		v, ok := lookup(env)
 		if !ok || v == "" {
-			missing = append(missing, env)
+			missing = append(missing, a.shown(env))
+		}
+		if env != a.PasswordEnv && isURL(v) {
+			urls = append(urls, env)
 		}
 		return v
 	}
@@ -134,6 +142,9 @@ func (a *PostgresAddress) Resolve(lookup func(name string) (string, bool)) (Post
 		slices.Sort(missing)
 		return s, fmt.Errorf("not set in the environment: %s", strings.Join(missing, ", "))
 	}
+	if len(urls) > 0 {
+		return s, fmt.Errorf("the environment variable %s %s", urls[0], urlRefused)
+	}
 	if port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
@@ -142,6 +153,27 @@ func (a *PostgresAddress) Resolve(lookup func(name string) (string, bool)) (Post
 		s.Port = int(n)
 	}
 	return s, nil
+}
+
+// urlRefused is what is wrong with a URL in a field that takes a part of one: the driver would show it, with the
+// password in it, in each of its errors.
+const urlRefused = "is a URL: write host, port, database, username and password in fields of their own"
+
+// isURL reports whether the value of a host, a database or a user holds more than that.
+func isURL(value string) bool {
+	return strings.Contains(value, "://") || (strings.Contains(value, "@") && strings.Contains(value, ":"))
+}
+
+func isVariable(name string) bool {
+	return isPragmaName(name) && (name[0] < '0' || name[0] > '9')
+}
+
+// shown returns the name of an environment variable, unless it may be the password itself, written into the wrong field.
+func (a *PostgresAddress) shown(env string) string {
+	if env == a.PasswordEnv && env != strings.ToUpper(env) {
+		return "the variable that password_env names (it is not shown, for what is not in capitals may be the password itself)"
+	}
+	return env
 }
 
 // PostgresSettings says where a Postgres database is and how to connect to it.
