@@ -34,9 +34,7 @@ func (rx *receiver) committed(ctx context.Context, tx *transaction, lost error) 
 		return nil
 	}
 	if tx.at < rx.backlog {
-		err := rx.room(ctx, tx.Size())
-		rx.heard = time.Now() // nobody has listened meanwhile
-		if err != nil {
+		if err := rx.room(ctx, tx.Size()); err != nil {
 			return err
 		}
 	}

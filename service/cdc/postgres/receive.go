@@ -22,9 +22,6 @@ const (
 	// How long a slot may be in use when it is wanted: by our own connection that the server has yet to notice the end
 	// of, for instance.
 	busyPatience = 5 * time.Second
-	// After so many standby intervals without a word the server is taken for gone, but not before this time.
-	silentIntervals = 6
-	leastSilence    = 5 * time.Second
 	// The server sends every change by itself, and whoever is faster waits for each, at the expense of the server if they share
 	// processors. In the backlog, where nobody waits for a single change, a message that was not there at once is followed by a
 	// pause, in which others come together.
@@ -40,8 +37,13 @@ var errPause = errors.New("pause")
 type receiver struct {
 	*run
 	decoder *decoder
-	// nextStatus is when the next status is due, nextTick when the checkpoint is, heard when the server was heard last.
-	nextStatus, nextTick, heard time.Time
+	// nextStatus is when the next status is due, nextTick when the checkpoint is.
+	nextStatus, nextTick time.Time
+	silence              silence
+	// timeout is the server's wal_sender_timeout, 0 if there is none.
+	timeout time.Duration
+	// synchronous says that the server's commits wait for the source, and that it has said so.
+	synchronous bool
 	// backlog is the position up to which changes have committed before: they come as fast as the server reads them. last is
 	// that of the last message.
 	backlog, last pglogrepl.LSN
@@ -65,11 +67,15 @@ func (r *run) receive(ctx context.Context) error {
 	}
 	r.positions.startAt(0)
 	r.watch = r.Progress().Watch
+	timeout, err := r.senderTimeout(ctx)
+	if err != nil {
+		return err
+	}
 	if err := r.start(ctx); err != nil {
 		return err
 	}
 	rx := &receiver{
-		run: r, decoder: newDecoder(&r.origin), backlog: system.XLogPos, heard: time.Now(),
+		run: r, decoder: newDecoder(&r.origin), backlog: system.XLogPos, timeout: timeout,
 		stuck: make(map[cdc.Mark]struct{}), fastest: time.Minute,
 	}
 	rx.decoder.describe, rx.decoder.commit = describer(r.db), rx.committed
@@ -179,14 +185,17 @@ func (rx *receiver) drain(ctx context.Context) error {
 		asked := time.Now()
 		// The deadline of the connection ends the waiting: a context would cost a goroutine for each message.
 		message, err := rx.conn.ReceiveMessage(context.Background()) //nolint:contextcheck // see above
+		now := time.Now()
+		waited := now.Sub(asked)
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+			// A process that was not scheduled for long has not waited for the server.
+			rx.silence.lasted += max(0, min(waited, rx.nextStatus.Sub(asked)))
 			return nil
 		}
 		if err != nil {
 			return errs.New(errs.Unavailable, "the connection to the server was lost: %w", err)
 		}
-		rx.heard = time.Now()
-		waited := rx.heard.Sub(asked)
+		rx.silence.heard()
 		rx.fastest = min(rx.fastest, waited)
 		if err := rx.take(ctx, message); err != nil {
 			return err
@@ -194,7 +203,7 @@ func (rx *receiver) drain(ctx context.Context) error {
 		if waited > max(atOnce, 4*rx.fastest) && rx.last < rx.backlog {
 			gather()
 		}
-		if rx.heard.After(rx.nextStatus) {
+		if now.After(rx.nextStatus) {
 			return nil
 		}
 	}
@@ -212,16 +221,19 @@ func (rx *receiver) look(ctx context.Context) error {
 	if rx.unnoted.Swap(false) {
 		rx.save(ctx)
 	}
-	switch now := time.Now(); {
+	now := time.Now()
+	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case rx.hold(), !rx.discards() && rx.Progress().Watch != rx.watch:
 		return errPause
-	case now.Sub(rx.heard) > max(leastSilence, silentIntervals*rx.source.config.StandbyInterval.Std()):
-		return errs.New(errs.Unavailable, "the server has not answered for %s", now.Sub(rx.heard).Round(time.Second))
 	case now.Before(rx.nextStatus):
 		return nil
-	case now.After(rx.nextTick):
+	}
+	if err := rx.bear(ctx); err != nil {
+		return err
+	}
+	if now.After(rx.nextTick) {
 		rx.nextTick = now.Add(rx.source.config.StatusInterval.Std())
 		rx.advance()
 		answered, err := rx.tick(ctx)
@@ -229,7 +241,9 @@ func (rx *receiver) look(ctx context.Context) error {
 			return err
 		}
 		if answered {
-			rx.heard = rx.heard.Add(time.Since(now)) // the server is there, and nobody has listened meanwhile
+			rx.warnOfSynchrony(ctx)
+		} else {
+			rx.silence = silence{rx.silence.lasted + time.Since(now), true}
 		}
 	}
 	return rx.status(ctx, true)
@@ -238,7 +252,7 @@ func (rx *receiver) look(ctx context.Context) error {
 // status tells the server what was confirmed, and asks it for an answer if ask is set.
 func (rx *receiver) status(ctx context.Context, ask bool) error {
 	rx.advance()
-	rx.nextStatus = time.Now().Add(rx.source.config.StandbyInterval.Std())
+	rx.nextStatus = time.Now().Add(rx.statusInterval())
 	return rx.confirm(ctx, ask)
 }
 
