@@ -58,6 +58,12 @@ type StreamOptions struct {
 	Schema bool
 	// Snapshot is whether the stream begins with a snapshot.
 	Snapshot SnapshotChoice
+	// After is the position behind which the stream begins, without a snapshot; nil means with what commits from now on. A
+	// position of another run of the source, or one that has left the log, is Unavailable.
+	After *Position
+	// ManualAck is whether changes are acknowledged by Ack alone. Otherwise a reader that comes back for the next change, or
+	// closes the stream, has acknowledged those before.
+	ManualAck bool
 	// Buffer is how many changes are decoded ahead of the reader, 1 to MaxBuffer; 0 means DefaultBuffer.
 	Buffer int
 	// MaxBytes is how much of the log may be unread before the stream is ended, at most the source's log_bytes;

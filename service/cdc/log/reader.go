@@ -1,0 +1,366 @@
+package log
+
+import (
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+// Options says where a reader begins and what it is for.
+type Options struct {
+	// After is the position behind which it begins; nil means behind all that was appended by now.
+	After *api.Position
+	// Limit is how many bytes there may be behind the record that is read, or read next.
+	Limit int64
+	// Interest says when to wake the reader.
+	Interest Interest
+	// Accept says which operations on a table it reads at all. It is called once for each table of each segment.
+	Accept func(Shape) Codes
+	// Void reports whether an entry of a record with that head does not count; it is asked for transactions with Voids.
+	Void func(head, entry []byte) bool
+	// OnEnd is called once, when the reader is to end or was closed. It must return at once and not use the log.
+	OnEnd func(reason api.EndReason)
+}
+
+// Reader reads a log from one position on. Next, and the Record that it returns, are for one goroutine at a time; the other
+// methods may be called from any.
+type Reader struct {
+	log      *Log
+	interest Interest
+	accept   func(Shape) Codes
+	void     func(head, entry []byte) bool
+	onEnd    func(api.EndReason)
+	told     sync.Once
+	ready    chan struct{}
+
+	// The log's mu guards these: the places in the lists of parked readers, that among the active ones, and the segment that
+	// is kept for the reader.
+	links []link
+	index int
+	kept  *segment
+
+	// mu guards what others look at. It is held for a moment only.
+	mu    sync.Mutex
+	place place
+	// size is that of the record at place, 0 if it was not looked at.
+	size   int64
+	limit  int64
+	parked bool
+	end    *ending
+	closed bool
+	// manual says that only Ack acknowledges: positions up to acked, of those up to handed.
+	manual        bool
+	handed, acked api.Position
+
+	// The rest belongs to the goroutine that reads.
+	segment  *segment
+	window   window
+	verdicts map[uint32]verdict
+	skip     api.Position
+	record   Record
+}
+
+// ending is why a reader ends, and the place at which it does.
+type ending struct {
+	at     place
+	reason api.EndReason
+	err    error
+	// sequence is that of the transaction that is missing.
+	sequence uint64
+}
+
+// verdict is what a reader knows of a table.
+type verdict struct {
+	shape Shape
+	codes Codes
+}
+
+// Open opens a reader, which must be closed. If its position has left the log the error is Unavailable, and the cause if the log is
+// closed.
+func (l *Log) Open(o Options) (*Reader, error) {
+	r := &Reader{
+		log: l, interest: o.Interest, accept: o.Accept, void: o.Void, onEnd: o.OnEnd, limit: o.Limit,
+		index: -1, ready: make(chan struct{}, 1), verdicts: make(map[uint32]verdict),
+		links: make([]link, max(1, len(o.Interest.Tables))),
+	}
+	for i := range r.links {
+		r.links[i].reader = r
+	}
+	if o.Interest.Tables != nil {
+		r.interest.Tables = make([]string, len(o.Interest.Tables))
+		for i, name := range o.Interest.Tables {
+			r.interest.Tables[i] = fold(name)
+		}
+		slices.Sort(r.interest.Tables)
+		r.interest.Tables = slices.Compact(r.interest.Tables)
+		r.links = r.links[:len(r.interest.Tables)]
+	}
+	r.record.reader = r
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed != nil {
+		return nil, l.closed
+	}
+	r.place = l.end
+	var first *segment
+	if o.After != nil {
+		var err error
+		if first, err = l.seek(r, *o.After); err != nil {
+			return nil, err
+		}
+	}
+	l.open.Add(1)
+	if first == nil {
+		r.parked = true
+		l.parked.add(r)
+		return r, nil
+	}
+	l.activate(r, first)
+	notify(r.ready)
+	return r, nil
+}
+
+// seek makes r begin behind a position and returns the segment it begins in, nil if that is behind the newest record. l.mu must
+// be held.
+func (l *Log) seek(r *Reader, after api.Position) (*segment, error) {
+	if gone := max(l.trimmed, l.unkept.Load()); after.Sequence < gone {
+		return nil, errs.New(errs.Unavailable, "the position has left the log: begin anew with a snapshot")
+	}
+	r.skip = after
+	for _, gap := range l.gaps {
+		if r.end == nil && gap.sequence > after.Sequence {
+			r.end = gap
+		}
+	}
+	for _, s := range l.segments {
+		if s.last >= after.Sequence {
+			r.place = s.begin
+			return s, nil
+		}
+	}
+	return nil, nil //nolint:nilnil // it begins behind the newest record
+}
+
+// Ready returns a channel that receives a value when Next may have something new, the end included.
+func (r *Reader) Ready() <-chan struct{} { return r.ready }
+
+// Err returns why the reader ends, nil while it does not and after Close. What was appended before may still be there to read.
+func (r *Reader) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.end == nil || r.end.reason == api.EndClosed {
+		return nil
+	}
+	return r.end.err
+}
+
+// ended returns why the reader ends or was closed, nil while it does not.
+func (r *Reader) ended() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.end == nil {
+		return nil
+	}
+	return r.end.err
+}
+
+// Notify makes Ready receive a value.
+func (r *Reader) Notify() { notify(r.ready) }
+
+// SetLimit changes how far the reader may be behind.
+func (r *Reader) SetLimit(limit int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limit = limit
+}
+
+// SkipTo makes a reader that has read nothing pass over what is not behind a position.
+func (r *Reader) SkipTo(after api.Position) { r.skip = after }
+
+// Close ends the reader and lets go of what is kept for it. It is idempotent.
+func (r *Reader) Close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.End(api.EndClosed, io.EOF)
+}
+
+// End ends the reader with err at once, if it has not ended, and lets go of what is kept for it.
+func (r *Reader) End(reason api.EndReason, err error) {
+	r.setEnding(&ending{reason: reason, err: err})
+	r.leave()
+	tell([]*Reader{r})
+}
+
+// leave takes the reader out of the log. It is idempotent.
+func (r *Reader) leave() {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	r.log.remove(r)
+}
+
+// remove takes a reader out of the log, if it is there. l.mu must be held.
+func (l *Log) remove(r *Reader) {
+	var left uint64
+	switch {
+	case r.isParked():
+		left = r.ackedBefore(l.end.before)
+		l.parked.remove(r)
+		r.unpark(l.end)
+	case r.index >= 0:
+		left = r.ackedBefore(r.where().before)
+		l.deactivate(r)
+	default:
+		return
+	}
+	if l.open.Add(-1) > 0 {
+		l.trim()
+		return
+	}
+	l.epoch++
+	for _, s := range l.segments {
+		s.content.Load().release()
+	}
+	l.trimmed = max(l.trimmed, l.end.before)
+	l.segments, l.gaps, l.inUse, l.next = nil, nil, 0, 0
+	for _, list := range l.parked.called {
+		list.uncall()
+	}
+	l.parked.called = nil
+	l.end.before = left
+}
+
+// activate makes r one of the active readers, which begins in s. l.mu must be held.
+func (l *Log) activate(r *Reader, s *segment) {
+	r.index = len(l.active)
+	l.active = append(l.active, r)
+	l.keep(r, s)
+}
+
+// deactivate is the opposite of activate. l.mu must be held.
+func (l *Log) deactivate(r *Reader) {
+	last := len(l.active) - 1
+	l.active[r.index] = l.active[last]
+	l.active[r.index].index = r.index
+	l.active[last] = nil
+	l.active = l.active[:last]
+	r.index = -1
+	l.keep(r, nil)
+}
+
+// keep makes s the segment that is kept for r, instead of the one before. l.mu must be held.
+func (l *Log) keep(r *Reader, s *segment) {
+	if r.kept != nil {
+		r.kept.readers--
+	}
+	if r.kept = s; s != nil {
+		s.readers++
+	}
+}
+
+// wake makes a parked reader go on at a place in s. l.mu must be held; the reader's ready must be notified.
+func (l *Log) wake(r *Reader, s *segment, at place) {
+	l.parked.remove(r)
+	l.activate(r, s)
+	r.unpark(at)
+}
+
+// park makes a reader wait that has read everything, and reports whether it does. l.mu must be held.
+func (l *Log) park(r *Reader) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.end != nil {
+		return false
+	}
+	l.deactivate(r)
+	l.parked.add(r)
+	r.parked = true
+	return true
+}
+
+func (r *Reader) unpark(at place) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.parked = false
+	r.place, r.size = at, 0
+}
+
+// Waits reports whether the reader has read everything.
+func (r *Reader) Waits() bool { return r.isParked() }
+
+func (r *Reader) isParked() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.parked
+}
+
+// where returns where the reader is.
+func (r *Reader) where() place {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.place
+}
+
+// reach returns where the reader is, how large the record there is, 0 if that is not known, and its limit.
+func (r *Reader) reach() (at place, size, limit int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.place, r.size, r.limit
+}
+
+// setEnding sets why the reader ends, unless it is to end before that, and reports whether it was to go on until now.
+func (r *Reader) setEnding(e *ending) (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if first = r.end == nil; first || e.at.offset < r.end.at.offset {
+		r.end = e
+	}
+	return first
+}
+
+// Hand notes that a position was handed to the reader's user, who acknowledges it by Ack: nothing is acknowledged by itself
+// from the first call on.
+func (r *Reader) Hand(position api.Position) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.manual, r.handed = true, position
+}
+
+// Ack acknowledges all positions up to one that was handed to the reader.
+func (r *Reader) Ack(position api.Position) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if position.Compare(r.handed) > 0 {
+		return errs.New(errs.Invalid, "position %s was not delivered yet: the newest is %s", position, r.handed)
+	}
+	if position.Compare(r.acked) > 0 {
+		r.acked = position
+	}
+	return nil
+}
+
+// ackedBefore returns the sequence up to which all is acknowledged of a reader that has read all up to sequence.
+func (r *Reader) ackedBefore(sequence uint64) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.manual && r.handed != r.acked {
+		return min(sequence, max(r.acked.Sequence, 1)-1)
+	}
+	return sequence
+}
+
+// tell makes known that readers are to end.
+func tell(readers []*Reader) {
+	for _, r := range readers {
+		notify(r.ready)
+		r.told.Do(func() {
+			r.mu.Lock()
+			reason := r.end.reason
+			r.mu.Unlock()
+			r.onEnd(reason)
+		})
+	}
+}

@@ -1,0 +1,229 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+// Snapshot is the rows of a source as of one position of its log, as one stream reads them. It is used by one goroutine.
+type Snapshot interface {
+	// Next reads the next row into change, as Decoder.Decode does, and sets Op, Table, Transaction and Index besides. It returns io.EOF
+	// after the last row. When ctx is done the stream has ended, and what Next returns does not matter.
+	Next(ctx context.Context, change *api.Change) error
+	// Close releases the snapshot.
+	Close()
+}
+
+const (
+	// A snapshot reports how far it is when it has taken so long, and again each time.
+	reportInterval = 5 * time.Second
+	// The clock is read once for so many rows.
+	rowsPerLook = 256
+	// Others get their turn after so many: a writer that comes back from SQLite would wait for a processor.
+	rowsPerTurn = 32
+)
+
+// scan is the goroutine that reads the snapshot of a stream, ahead of the reader by no more than the stream's buffer.
+type scan struct {
+	stream   *Stream
+	snapshot Snapshot
+	ctx      context.Context //nolint:containedctx // it is the life of the goroutine
+	cancel   context.CancelFunc
+	// rows hands over what was read; it is closed at the end, after finished was set if that is the end of the snapshot.
+	rows     chan []*api.Change
+	finished bool
+	done     chan struct{}
+
+	slabs           slabs
+	logger          *slog.Logger
+	began, reportAt time.Time
+	count           int
+	lsn             string
+
+	// batch belongs to the reader: the rows that it has yet to take. last says that it has taken the last one.
+	batch []*api.Change
+	last  bool
+}
+
+// begin begins the snapshot of a stream that has been opened.
+func (s *Stream) begin(ctx context.Context) error {
+	streams := s.streams
+	beginning, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(streams.closing, cancel)()
+	snapshot, position, err := streams.settings.Engine.Snapshot(beginning, s.selection)
+	if err != nil {
+		return s.about("snapshot", err)
+	}
+	s.reader.SkipTo(position)
+	streams.mu.Lock()
+	defer streams.mu.Unlock()
+	if streams.closing.Err() != nil {
+		snapshot.Close()
+		return streams.closing.Err()
+	}
+	now := time.Now()
+	sc := &scan{
+		stream: s, snapshot: snapshot, rows: make(chan []*api.Change, 1), done: make(chan struct{}),
+		logger: streams.settings.Logger, began: now, reportAt: now.Add(reportInterval),
+	}
+	sc.ctx, sc.cancel = context.WithCancel(streams.closing)
+	s.scan = sc
+	s.scanning.Store(sc)
+	streams.scans.Go(sc.run)
+	if err := s.reader.Err(); err != nil { // it ended before there was anything to cancel
+		sc.cancel()
+		return err
+	}
+	return nil
+}
+
+// run reads the snapshot to its end.
+func (sc *scan) run() {
+	defer close(sc.done)
+	defer sc.cancel()
+	err := sc.read()
+	sc.snapshot.Close()
+	sc.stream.streams.admission.scanned(&sc.stream.place)
+	if sc.finished = err == nil; !sc.finished && sc.ctx.Err() == nil {
+		sc.stream.reader.End(api.EndLost, sc.stream.about("read the snapshot", err))
+	}
+	close(sc.rows)
+	sc.stream.reader.Notify()
+}
+
+// read moves all rows to the reader. It is one row ahead, because only then is it known which one is the last.
+func (sc *scan) read() error {
+	size := max(1, sc.stream.opts.Buffer/2)
+	batch := make([]*api.Change, 0, size)
+	for {
+		c := sc.slabs.change()
+		err := sc.snapshot.Next(sc.ctx, c)
+		if err == nil {
+			sc.slabs.keep(c)
+			sc.counted(c)
+		}
+		end := errors.Is(err, io.EOF)
+		if end && len(batch) > 0 {
+			batch[len(batch)-1].Last = true
+		}
+		if len(batch) == size || end && len(batch) > 0 {
+			if !sc.hand(batch) {
+				return sc.ctx.Err()
+			}
+			batch = make([]*api.Change, 0, size)
+		}
+		switch {
+		case end:
+			sc.complete()
+			return nil
+		case err != nil:
+			return err
+		}
+		batch = append(batch, c)
+	}
+}
+
+// hand gives rows to the reader, as soon as it has taken those before.
+func (sc *scan) hand(batch []*api.Change) bool {
+	select {
+	case sc.rows <- batch:
+		sc.stream.reader.Notify()
+		return true
+	case <-sc.ctx.Done():
+		return false
+	}
+}
+
+// stop ends the goroutine and waits for it.
+func (sc *scan) stop() {
+	sc.cancel()
+	<-sc.done
+}
+
+// counted notes that a row was read.
+func (sc *scan) counted(c *api.Change) {
+	sc.stream.streams.settings.Counters.snapshotRows.Add(1)
+	if sc.count++; sc.count == 1 {
+		sc.lsn = c.Transaction.LSN
+	}
+	if sc.count%rowsPerTurn == 0 {
+		runtime.Gosched()
+	}
+	if sc.count%rowsPerLook != 0 {
+		return
+	}
+	if now := time.Now(); !now.Before(sc.reportAt) {
+		sc.reportAt = now.Add(reportInterval)
+		sc.summary().Info("snapshot in progress", "table", c.Table.Name)
+	}
+}
+
+func (sc *scan) complete() {
+	if time.Since(sc.began) >= reportInterval {
+		sc.summary().Info("snapshot complete")
+	}
+}
+
+func (sc *scan) summary() *slog.Logger {
+	return sc.logger.With("rows", sc.count, "rows_per_second", int(float64(sc.count)/time.Since(sc.began).Seconds()), "lsn", sc.lsn)
+}
+
+// fromSnapshot returns the next row of the snapshot, nil if there is none yet, or none any more: then s.scan is nil. s.mu must be
+// held.
+func (s *Stream) fromSnapshot() (*api.Change, error) {
+	sc := s.scan
+	if len(sc.batch) == 0 {
+		select {
+		case batch, more := <-sc.rows:
+			if !more {
+				return nil, s.afterSnapshot()
+			}
+			sc.batch = batch
+		default:
+			return nil, nil //nolint:nilnil // Poll says so
+		}
+	}
+	c := sc.batch[0]
+	sc.batch[0] = nil
+	sc.batch = sc.batch[1:]
+	sc.last = c.Last
+	return c, nil
+}
+
+// afterSnapshot goes on with the log, or returns why the snapshot has not come to its end. s.mu must be held.
+func (s *Stream) afterSnapshot() error {
+	if sc := s.scan; !sc.finished {
+		if err := s.reader.Err(); err != nil {
+			return err
+		}
+		return s.about("read the snapshot", context.Cause(sc.ctx))
+	}
+	s.acknowledge()
+	s.scan = nil
+	return nil
+}
+
+// acknowledge is called when the reader has come back or closes the stream: if it was handed the whole snapshot that is
+// delivered. s.mu must be held.
+func (s *Stream) acknowledge() {
+	if sc := s.scan; s.delivered != nil && (sc.last || sc.finished && sc.count == 0) {
+		s.delivered()
+	}
+}
+
+// about says what failed, unless the error says so itself.
+func (s *Stream) about(step string, err error) error {
+	kind := errs.KindOf(err)
+	if kind == errs.Unknown {
+		kind = errs.Unavailable
+	}
+	return errs.New(kind, "cdc: source %q: %s: %w", s.streams.settings.Source, step, err)
+}

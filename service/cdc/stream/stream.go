@@ -1,0 +1,165 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/log"
+)
+
+// Stream reads a log, and a snapshot before it, for one subscriber. It implements api.Stream.
+type Stream struct {
+	streams   *Streams
+	opts      api.StreamOptions
+	selection *Selection
+	place     reservation
+	reader    *log.Reader
+	// delivered is called when the reader has come back after the last row of the snapshot; nil if nobody cares.
+	delivered func()
+	// scanning is the scan as others see it, who cancel it.
+	scanning atomic.Pointer[scan]
+
+	// mu is held while the reader takes a change.
+	mu      sync.Mutex
+	closed  bool
+	decoder Decoder
+	slabs   slabs
+	// scan is nil once the snapshot has been read; live says that the stream has caught up.
+	scan *scan
+	live bool
+	// record is the transaction that is being read, nil if none is.
+	record *log.Record
+}
+
+var _ api.Stream = (*Stream)(nil)
+
+// Next implements api.Stream.
+func (s *Stream) Next(ctx context.Context) (*api.Change, error) {
+	for {
+		if c, err := s.Poll(); c != nil || err != nil {
+			return c, err
+		}
+		select {
+		case <-s.reader.Ready():
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Poll implements api.Stream.
+func (s *Stream) Poll() (*api.Change, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, io.EOF
+	}
+	if s.scan != nil {
+		c, err := s.fromSnapshot()
+		if c != nil || err != nil || s.scan != nil {
+			return c, err
+		}
+	}
+	c, err := s.fromLog()
+	if c != nil && s.opts.ManualAck {
+		s.reader.Hand(c.Position())
+	}
+	return c, err
+}
+
+// fromLog returns the next change of the log, nil if there is none yet.
+func (s *Stream) fromLog() (*api.Change, error) {
+	for {
+		if s.record == nil {
+			if ok, err := s.nextRecord(); !ok || err != nil {
+				return nil, err
+			}
+		}
+		entry, err := s.record.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			s.record = nil
+			continue
+		case err != nil:
+			return nil, s.reader.Fail(err)
+		case entry == nil:
+			return nil, nil //nolint:nilnil // Poll says so
+		}
+		c := s.slabs.change()
+		if err := s.decoder.Decode(entry, c); err != nil {
+			return nil, s.reader.Fail(err)
+		}
+		c.Op, c.Table, c.Index, c.Last = entry.Code.Op(), entry.Shape.Table(), entry.Index, entry.Last
+		s.slabs.keep(c)
+		return c, nil
+	}
+}
+
+// nextRecord goes on to the next transaction that has something for the stream, and reports whether there is one.
+func (s *Stream) nextRecord() (ok bool, err error) {
+	record, err := s.reader.Next()
+	if err != nil {
+		return false, err
+	}
+	if record == nil {
+		s.slabs.rest()
+		if !s.live && s.reader.Waits() {
+			s.live = true
+			s.reader.SetLimit(int64(s.opts.MaxBytes))
+			s.streams.admission.caughtUp(&s.place)
+		}
+		return false, nil
+	}
+	s.record = record
+	s.decoder.Begin(record)
+	return true, nil
+}
+
+// Ready implements api.Stream.
+func (s *Stream) Ready() <-chan struct{} { return s.reader.Ready() }
+
+// Err implements api.Stream.
+func (s *Stream) Err() error { return s.reader.Err() }
+
+// Ack implements api.Stream.
+func (s *Stream) Ack(position api.Position) error {
+	if !s.opts.ManualAck {
+		return errs.New(errs.Invalid, "cdc: source %q: the stream acknowledges by itself: open it with ManualAck", s.streams.settings.Source)
+	}
+	if err := s.reader.Ack(position); err != nil {
+		return errs.New(errs.Invalid, "cdc: source %q: ack: %w", s.streams.settings.Source, err)
+	}
+	return nil
+}
+
+// Close implements api.Stream.
+func (s *Stream) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	if s.scan != nil {
+		s.scan.stop()
+		s.acknowledge()
+		s.scan = nil
+	}
+	s.reader.Done()
+	s.reader.Close()
+	s.record, s.slabs = nil, slabs{}
+}
+
+// ended is called once when the stream is to end.
+func (s *Stream) ended(reason api.EndReason) {
+	s.streams.settings.Counters.end(reason)
+	s.streams.admission.leave(&s.place)
+	if sc := s.scanning.Load(); sc != nil {
+		sc.cancel()
+	}
+}

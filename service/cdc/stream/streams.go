@@ -1,0 +1,193 @@
+package stream
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/service/cdc/log"
+)
+
+// Settings says what the streams of one run of a source are like.
+type Settings struct {
+	Source registry.ID
+	// Tables are those that the source captures; empty means all.
+	Tables []string
+	// LogBytes bounds what the log keeps in memory, and how far a live stream may fall behind.
+	LogBytes unit.Size
+	// Subscriptions bounds the streams.
+	Subscriptions api.SubscriptionsConfig
+	// Counters are those of the source; nil means that they are not read.
+	Counters *Counters
+	// Logger is told of snapshots that take long; nil means that nothing is logged.
+	Logger *slog.Logger
+	// Engine knows what the records are.
+	Engine Engine
+}
+
+// Engine is what an engine does for the streams of one run. Methods may be called from any goroutine.
+type Engine interface {
+	// NewDecoder returns a decoder for one stream.
+	NewDecoder() Decoder
+	// Void reports whether an entry of a record with that head does not count.
+	Void(head, entry []byte) bool
+	// Snapshot begins a snapshot of what selection accepts. What was appended up to position is in it, and what is appended
+	// behind position is not.
+	Snapshot(ctx context.Context, selection *Selection) (s Snapshot, position api.Position, err error)
+}
+
+// Decoder decodes the records of one engine for one stream. It is used by one goroutine at a time.
+type Decoder interface {
+	// Begin is called with each record before its entries.
+	Begin(record *log.Record)
+	// Decode sets Transaction of change and what the entry says about the row. Values are appended to Before and After, which
+	// are empty; a side that the operation does not have is set to nil.
+	Decode(entry *log.Entry, change *api.Change) error
+}
+
+// Streams are the streams of one run of a source, and the log that they read.
+type Streams struct {
+	*log.Log
+	settings  Settings
+	admission *admission
+	// closing is done when Close was called. Streams with a snapshot join scans under mu while it is not.
+	closing context.Context //nolint:containedctx // it is the life of the streams, and ends what they wait for
+	cancel  context.CancelFunc
+	mu      sync.Mutex
+	scans   sync.WaitGroup
+}
+
+// New returns the streams of a run, and their log, which must be closed.
+func New(settings Settings) *Streams {
+	if settings.Counters == nil {
+		settings.Counters = NewCounters()
+	}
+	if settings.Logger == nil {
+		settings.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Streams{
+		Log:       log.New(settings.Source, settings.LogBytes),
+		settings:  settings,
+		admission: newAdmission(settings.Source, settings.Subscriptions),
+	}
+	s.closing, s.cancel = context.WithCancel(context.Background())
+	settings.Counters.follow(s.Log)
+	return s
+}
+
+// Close ends all streams with cause when they have read what was appended before, those that read a snapshot at once. It waits
+// for the goroutines of the log and of the snapshots.
+func (s *Streams) Close(cause error) {
+	s.Log.Close(cause)
+	s.end()
+}
+
+// Drop ends all streams with cause at once: what they have not read comes again in the next run.
+func (s *Streams) Drop(cause error) {
+	s.Log.Drop(cause)
+	s.end()
+}
+
+func (s *Streams) end() {
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	s.scans.Wait()
+	s.settings.Counters.follow(nil)
+}
+
+// Admission tells how much of the limits is in use.
+func (s *Streams) Admission() api.Admission { return s.admission.snapshot() }
+
+// Measure sets the gauges of stats that the streams know.
+func (s *Streams) Measure(stats *api.Stats) {
+	stats.LogBytes, stats.Streams = s.Held(), s.Admission().Active
+	_, stats.LagBytes = s.Slowest()
+}
+
+// MaxSnapshotLag is how far a stream may fall behind, in bytes, that began with a snapshot and does not say, until it has
+// caught up. It is more than the log keeps in memory.
+const MaxSnapshotLag = unit.GiB
+
+// DefaultSnapshotReserve is what such a stream counts for in subscriptions.max_bytes.
+const DefaultSnapshotReserve = 3 * api.DefaultMaxBytes
+
+// Open opens a stream, which delivers what is appended from now on, or what opts.After says. Its errors are those of
+// api.Streamer.
+func (s *Streams) Open(opts api.StreamOptions) (api.Stream, error) {
+	opened, err := s.admit(opts, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := opened.open(opts.After, int64(opened.opts.MaxBytes)); err != nil {
+		s.admission.leave(&opened.place)
+		return nil, err
+	}
+	return opened, nil
+}
+
+// OpenSnapshot opens a stream that begins with a snapshot. delivered is called once its reader has taken the whole snapshot and
+// has come back or closed the stream; nil if that does not matter. It must return at once. The errors are those of Open, and of
+// Engine.Snapshot.
+func (s *Streams) OpenSnapshot(ctx context.Context, opts api.StreamOptions, delivered func()) (api.Stream, error) {
+	limit := cmp.Or(opts.MaxBytes, MaxSnapshotLag)
+	if opts.MaxBytes == 0 {
+		opts.MaxBytes = min(DefaultSnapshotReserve, s.settings.LogBytes)
+	}
+	opened, err := s.admit(opts, true)
+	if err != nil {
+		return nil, err
+	}
+	opened.delivered = delivered
+	if err := opened.open(nil, int64(limit)); err != nil {
+		s.admission.leave(&opened.place)
+		return nil, err
+	}
+	if err := opened.begin(ctx); err != nil {
+		opened.Close()
+		if cause := s.Closed(); cause != nil {
+			err = cause
+		}
+		return nil, err
+	}
+	return opened, nil
+}
+
+// admit returns a stream that has yet to be opened.
+func (s *Streams) admit(opts api.StreamOptions, snapshot bool) (*Stream, error) {
+	opts, err := Resolve(s.settings.Source, opts, s.settings.LogBytes, s.settings.Tables)
+	if err != nil {
+		return nil, err
+	}
+	admitted := &Stream{
+		streams: s, opts: opts, selection: NewSelection(s.settings.Tables, opts), decoder: s.settings.Engine.NewDecoder(), live: !snapshot,
+	}
+	admitted.place, err = s.admission.admit(opts.MaxBytes, snapshot)
+	return admitted, err
+}
+
+// open opens the reader of a stream.
+func (s *Stream) open(after *api.Position, limit int64) (err error) {
+	s.reader, err = s.streams.Log.Open(log.Options{
+		After: after, Limit: limit, Interest: s.selection.interest(), OnEnd: s.ended, Void: s.streams.settings.Engine.Void,
+		Accept: func(shape log.Shape) log.Codes { return s.selection.codes(shape.Table()) },
+	})
+	return err
+}
+
+// Resolve completes the options of a stream on a source, or says what the source does not accept.
+func Resolve(id registry.ID, opts api.StreamOptions, logBytes unit.Size, tables []string) (api.StreamOptions, error) {
+	opts, err := opts.Resolved(logBytes)
+	if err == nil {
+		err = checkTables(tables, opts.Tables)
+	}
+	if err != nil {
+		return opts, errs.New(errs.Invalid, "cdc: source %q: %w", id, err)
+	}
+	return opts, nil
+}
