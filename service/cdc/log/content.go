@@ -1,10 +1,10 @@
 package log
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
+
+	"github.com/wippy-cdc/runtime/internal/tempfile"
 )
 
 // content is where the bytes of a segment are: front in memory, and behind it the others. Neither the front of a record nor
@@ -19,7 +19,7 @@ type content struct {
 // piece is bytes in memory or in a file.
 type piece struct {
 	memory []byte
-	file   *Part
+	file   *tempfile.Part
 }
 
 func (p *piece) size() int64 { return int64(len(p.memory)) + p.file.Size() }
@@ -74,12 +74,9 @@ func (w *window) in(p *piece, begin, offset, n int64) ([]byte, error) {
 	if p.file == nil {
 		return p.memory[i : i+n : i+n], nil
 	}
-	chunk := make([]byte, min(max(n, chunkSize), p.file.size-i))
-	if _, err := p.file.file.ReadAt(chunk, p.file.from+i); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, fmt.Errorf("read a temporary file: %w", err)
+	chunk := make([]byte, min(max(n, chunkSize), p.file.Size()-i))
+	if _, err := p.file.ReadAt(chunk, i); err != nil {
+		return nil, err
 	}
 	w.chunk, w.from = chunk, offset
 	return chunk[:n:n], nil

@@ -101,8 +101,10 @@ func (l *Log) Epoch() uint64 {
 	return l.epoch
 }
 
-// Append adds a committed transaction and reports whether it was kept: not without readers. tx is good for another call
-// afterwards, but its Spilled belongs to the log, and so do its Entries if there are many.
+// BeginAt says that everything up to a sequence has left, before anything was appended.
+func (l *Log) BeginAt(sequence uint64) { l.unkept.Store(sequence) }
+
+// Append adds a committed transaction and reports whether it was kept: not without readers. tx may be used again afterwards.
 func (l *Log) Append(tx *Transaction) (kept bool) { return l.append(tx, nil) }
 
 // AppendIn is Append for the readers of one Epoch: if that is over nothing is kept.

@@ -7,6 +7,7 @@ import (
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/internal/tempfile"
 )
 
 // Code is an operation as entries carry it.
@@ -74,8 +75,8 @@ type Touched struct {
 	Codes Codes
 }
 
-// Transaction is a committed transaction as an engine appends it. The log copies what it keeps, but for Spilled and for
-// Entries of more than half a segment, which it takes over.
+// Transaction is a committed transaction as an engine appends it. The log copies what it keeps, but for Spilled, which it takes
+// over, and Entries that are Owned.
 type Transaction struct {
 	// Sequence is greater than that of the transaction before.
 	Sequence uint64
@@ -85,17 +86,12 @@ type Transaction struct {
 	// Head is the engine's own, and given back with the record.
 	Head []byte
 	// Spilled are the first entries if they have left memory, nil otherwise; Entries are the others.
-	Spilled *Part
+	Spilled *tempfile.Part
 	Entries []byte
+	// Owned says that Entries may be kept as they are; otherwise they are copied.
+	Owned bool
 	// Voids says that entries may be void, see Options.Void; they do not count in Counts.
 	Voids bool
-}
-
-func (tx *Transaction) spilled() int64 {
-	if tx.Spilled == nil {
-		return 0
-	}
-	return tx.Spilled.size
 }
 
 // EntryHeader is the size of what every entry begins with, little-endian: its length (4 bytes), its Code (1), what the
@@ -129,7 +125,7 @@ func frontSize(tx *Transaction) int {
 // appendFront appends a record up to its entries.
 func appendFront(b []byte, tx *Transaction) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(frontSize(tx)+len(tx.Entries))) //nolint:gosec // a length
-	b = binary.LittleEndian.AppendUint64(b, uint64(tx.spilled()))                  //nolint:gosec // a length
+	b = binary.LittleEndian.AppendUint64(b, uint64(tx.Spilled.Size()))             //nolint:gosec // a length
 	b = binary.LittleEndian.AppendUint64(b, tx.Sequence)
 	b = binary.LittleEndian.AppendUint64(b, uint64(tx.At.UnixNano())) //nolint:gosec // bits are kept
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(tx.Touched)))  //nolint:gosec // no schema has more tables

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"sync"
 	"sync/atomic"
 )
@@ -68,7 +69,11 @@ func (s *segment) put(tx *Transaction) {
 		c.behind = append(c.behind, piece{file: tx.Spilled})
 	}
 	if len(tx.Entries) > 0 {
-		c.behind = append(c.behind, piece{memory: tx.Entries})
+		entries := tx.Entries
+		if !tx.Owned {
+			entries = bytes.Clone(entries)
+		}
+		c.behind = append(c.behind, piece{memory: entries})
 	}
 	s.content.Store(c)
 }

@@ -52,6 +52,8 @@ func (e *engine) Snapshot(ctx context.Context, selection *stream.Selection) (str
 	return e.snapshot(ctx, selection)
 }
 
+func (e *engine) Changed() {}
+
 type decoder struct{ header *api.Transaction }
 
 func (d *decoder) Begin(record *log.Record) {
@@ -154,10 +156,12 @@ func newStreams(tb testing.TB, bytes unit.Size) (*stream.Streams, *writer) {
 func with(tb testing.TB, bytes unit.Size, e *engine) (*stream.Streams, *writer) {
 	tb.Helper()
 	streams := stream.New(stream.Settings{
-		Source:        sourceID,
-		LogBytes:      bytes,
-		Subscriptions: api.SubscriptionsConfig{MaxSubscriptions: 1 << 20, MaxBytes: 1 << 50, MaxSnapshotSubscriptions: 100},
-		Engine:        e,
+		Source: sourceID,
+		Limits: stream.Limits{
+			LogBytes:      bytes,
+			Subscriptions: api.SubscriptionsConfig{MaxSubscriptions: 1 << 20, MaxBytes: 1 << 50, MaxSnapshotSubscriptions: 100},
+		},
+		Engine: e,
 	})
 	tb.Cleanup(func() { streams.Close(errOver) })
 	return streams, &writer{streams: streams}

@@ -10,6 +10,7 @@ import (
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/internal/tempfile"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
@@ -18,7 +19,8 @@ func TestEveryStreamIsCompleteAndInOrderUnlessItFellBehind(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bytes := unit.Size(rapid.SampledFrom([]int{3000, 20_000, 1 << 20}).Draw(t, "log"))
 		streams := stream.New(stream.Settings{
-			Source: sourceID, LogBytes: bytes, Engine: new(engine), Subscriptions: api.SubscriptionsConfig{MaxBytes: 1 << 50},
+			Source: sourceID, Engine: new(engine),
+			Limits: stream.Limits{LogBytes: bytes, Subscriptions: api.SubscriptionsConfig{MaxBytes: 1 << 50}},
 		})
 		defer streams.Close(errOver)
 		m := &machine{streams: streams, writer: &writer{streams: streams}, bytes: bytes}
@@ -97,12 +99,12 @@ func (m *machine) commit(t *rapid.T) {
 	}
 }
 
-func spilled(t *rapid.T, b []byte) *log.Part {
-	file, err := log.NewTemporaryFile()
+func spilled(t *rapid.T, b []byte) *tempfile.Part {
+	file, err := tempfile.Create()
 	require.NoError(t, err)
 	_, err = file.Write(append([]byte("something else"), b...))
 	require.NoError(t, err)
-	return log.NewPart(file, int64(len("something else")), int64(len(b)))
+	return tempfile.NewPart(file, int64(len("something else")), int64(len(b)))
 }
 
 func (m *machine) options(t *rapid.T) api.StreamOptions {

@@ -162,4 +162,5 @@ func (s *Stream) ended(reason api.EndReason) {
 	if sc := s.scanning.Load(); sc != nil {
 		sc.cancel()
 	}
+	s.streams.settings.Engine.Changed()
 }

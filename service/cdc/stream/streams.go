@@ -18,16 +18,20 @@ type Settings struct {
 	Source registry.ID
 	// Tables are those that the source captures; empty means all.
 	Tables []string
-	// LogBytes bounds what the log keeps in memory, and how far a live stream may fall behind.
-	LogBytes unit.Size
-	// Subscriptions bounds the streams.
-	Subscriptions api.SubscriptionsConfig
+	Limits
 	// Counters are those of the source; nil means that they are not read.
 	Counters *Counters
 	// Logger is told of snapshots that take long; nil means that nothing is logged.
 	Logger *slog.Logger
 	// Engine knows what the records are.
 	Engine Engine
+}
+
+// Limits bound the streams of a source and their log.
+type Limits struct {
+	// LogBytes is what the log keeps in memory at most, and how far a live stream may fall behind.
+	LogBytes      unit.Size
+	Subscriptions api.SubscriptionsConfig
 }
 
 // Engine is what an engine does for the streams of one run. Methods may be called from any goroutine.
@@ -39,6 +43,8 @@ type Engine interface {
 	// Snapshot begins a snapshot of what selection accepts. What was appended up to position is in it, and what is appended
 	// behind position is not.
 	Snapshot(ctx context.Context, selection *Selection) (s Snapshot, position api.Position, err error)
+	// Changed is called when a stream was opened or has ended. It must return at once.
+	Changed()
 }
 
 // Decoder decodes the records of one engine for one stream. It is used by one goroutine at a time.
@@ -128,6 +134,7 @@ func (s *Streams) Open(opts api.StreamOptions) (api.Stream, error) {
 		s.admission.leave(&opened.place)
 		return nil, err
 	}
+	s.settings.Engine.Changed()
 	return opened, nil
 }
 
@@ -155,6 +162,7 @@ func (s *Streams) OpenSnapshot(ctx context.Context, opts api.StreamOptions, deli
 		}
 		return nil, err
 	}
+	s.settings.Engine.Changed()
 	return opened, nil
 }
 

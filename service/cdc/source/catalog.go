@@ -1,0 +1,229 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/service/cdc/stream"
+)
+
+// Catalog knows sources, running or not, and opens streams on them. It implements api.Engine and api.Meter.
+type Catalog struct {
+	mu      sync.RWMutex
+	sources map[registry.ID]*record
+	// newest is the number that the latest generation was made of.
+	newest int64
+}
+
+// record is what a catalog knows of one source. It is guarded by the catalog's mu.
+type record struct {
+	info     api.SourceInfo
+	logBytes unit.Size
+	counters *stream.Counters
+	// run is the latest run, nil if there was none; running says that it takes subscriptions.
+	run     *Run
+	running bool
+}
+
+var (
+	_ api.Engine = (*Catalog)(nil)
+	_ api.Meter  = (*Catalog)(nil)
+)
+
+// NewCatalog returns an empty catalog.
+func NewCatalog() *Catalog { return &Catalog{sources: make(map[registry.ID]*record)} }
+
+// Declare makes a source known, or replaces what is known of it: from the next run on if it is running now.
+func (c *Catalog) Declare(engine Engine) {
+	info := engine.Info()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.sources[info.ID]
+	if r == nil {
+		r = &record{counters: stream.NewCounters(), info: api.SourceInfo{State: api.StateStopped}}
+		c.sources[info.ID] = r
+	}
+	info.State, info.Epoch, info.Generation, info.Err = r.info.State, r.info.Epoch, r.info.Generation, r.info.Err
+	r.info, r.logBytes = info, engine.Limits().LogBytes
+}
+
+// Remove forgets a source. A run that has not ended yet goes on unseen.
+func (c *Catalog) Remove(id registry.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.sources, id)
+}
+
+// begin begins a run of a declared source: its state is starting until the run says otherwise. A run that has not
+// ended is an error, because two of the same source must not overlap.
+func (c *Catalog) begin(id registry.ID, logger *slog.Logger) (*Run, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, err := c.record(id)
+	if err != nil {
+		return nil, err
+	}
+	if r.run != nil && !r.run.ended {
+		return nil, errs.New(errs.Conflict, "cdc: source %q: its previous run has not ended", id)
+	}
+	c.newest = max(c.newest+1, time.Now().UnixMicro())
+	r.info.State, r.info.Err = api.StateStarting, nil
+	r.info.Epoch++
+	r.info.Generation = strconv.FormatInt(c.newest, 16)
+	r.run = &Run{catalog: c, record: r, generation: r.info.Generation, logger: logger, changed: make(chan struct{}, 1)}
+	return r.run, nil
+}
+
+// ready makes the source available to subscribers, until the run ends.
+func (r *Run) ready() {
+	r.catalog.mu.Lock()
+	defer r.catalog.mu.Unlock()
+	r.record.running = true
+	r.record.info.State = api.StateRunning
+}
+
+// end ends the run: the source is stopped, or faulted if err is not nil. It is idempotent.
+func (r *Run) end(err error) {
+	r.catalog.mu.Lock()
+	defer r.catalog.mu.Unlock()
+	if r.ended {
+		return
+	}
+	r.ended, r.record.running = true, false
+	r.record.info.State, r.record.info.Err = api.StateStopped, err
+	if err != nil {
+		r.record.info.State = api.StateFaulted
+	}
+}
+
+// Sources implements api.Inspector.
+func (c *Catalog) Sources() []api.SourceInfo {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	all := make([]api.SourceInfo, 0, len(c.sources))
+	for _, r := range c.sources {
+		all = append(all, r.describe())
+	}
+	slices.SortFunc(all, func(a, b api.SourceInfo) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
+	return all
+}
+
+// Source implements api.Inspector.
+func (c *Catalog) Source(id registry.ID) (api.SourceInfo, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if r, ok := c.sources[id]; ok {
+		return r.describe(), true
+	}
+	return api.SourceInfo{}, false
+}
+
+func (r *record) describe() api.SourceInfo {
+	info := r.info
+	info.Tables = slices.Clone(info.Tables)
+	if r.running {
+		r.run.describe(&info)
+	}
+	return info
+}
+
+// Stats implements api.Meter.
+func (c *Catalog) Stats() []api.Stats {
+	all, running := c.counted()
+	for i, run := range running {
+		if run != nil {
+			run.streams.Measure(&all[i])
+			run.session.Measure(&all[i]) // it may look at files
+		}
+	}
+	slices.SortFunc(all, func(a, b api.Stats) int { return cmp.Compare(a.Source.String(), b.Source.String()) })
+	return all
+}
+
+// counted returns the counters of all sources that have run, and in the same order the runs of those that run now, nil for
+// others.
+func (c *Catalog) counted() (all []api.Stats, running []*Run) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for id, r := range c.sources {
+		if r.run == nil {
+			continue
+		}
+		stats := api.Stats{Source: id}
+		r.counters.Fill(&stats)
+		all = append(all, stats)
+		if running = append(running, nil); r.running {
+			running[len(running)-1] = r.run
+		}
+	}
+	return all, running
+}
+
+// Check implements api.Streamer.
+func (c *Catalog) Check(id registry.ID, opts api.StreamOptions) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	r, err := c.record(id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case opts.Snapshot == api.SnapshotAlways && !r.info.Capabilities.Snapshot:
+		return errs.New(errs.Invalid, "cdc: source %q: snapshot is true, and %s sources have none", id, r.info.Kind)
+	case opts.Snapshot == api.SnapshotAlways && opts.After != nil:
+		return errs.New(errs.Invalid, "cdc: source %q: a stream begins with a snapshot or behind a position, not both", id)
+	}
+	_, err = stream.Resolve(id, opts, r.logBytes, r.info.Tables)
+	return err
+}
+
+// Subscribe implements api.Streamer.
+func (c *Catalog) Subscribe(ctx context.Context, id registry.ID, opts api.StreamOptions) (api.Stream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := c.Check(id, opts); err != nil {
+		return nil, err
+	}
+	run, err := c.runOf(id)
+	if err != nil {
+		return nil, err
+	}
+	return run.subscribe(ctx, opts)
+}
+
+func (c *Catalog) runOf(id registry.ID) (*Run, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	r, err := c.record(id)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.running:
+		return r.run, nil
+	case r.info.Err != nil:
+		return nil, errs.New(errs.Unavailable, "cdc: source %q is not running (%s): %w", id, r.info.State, r.info.Err)
+	case r.info.State == api.StateStopped:
+		return nil, errs.New(errs.Unavailable, "cdc: source %q is not running (stopped): name it under lifecycle.requires of what needs it, "+
+			"or give it auto_start", id)
+	default:
+		return nil, errs.New(errs.Unavailable, "cdc: source %q is not running (%s)", id, r.info.State)
+	}
+}
+
+// record returns what is known of id. c.mu must be held.
+func (c *Catalog) record(id registry.ID) (*record, error) {
+	if r, ok := c.sources[id]; ok {
+		return r, nil
+	}
+	return nil, errs.New(errs.NotFound, "cdc: source %q: no source has this ID", id)
+}

@@ -1,0 +1,55 @@
+package source
+
+import (
+	"context"
+	"time"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/stream"
+)
+
+// Engine is what sources of one kind have of their own.
+type Engine interface {
+	// Info describes the source; the fields that change while it runs are ignored.
+	Info() api.SourceInfo
+	// Limits returns what bounds its log and its streams, and how often the checkpoint is written.
+	Limits() Limits
+	// Open makes everything ready for a run of the source, but for capturing. The session must be closed.
+	Open(ctx context.Context, run *Run) (Session, error)
+}
+
+// Limits is the part of a source's configuration that all engines have.
+type Limits struct {
+	stream.Limits
+	StatusInterval time.Duration
+}
+
+// Session is one run of a source, as its engine sees it. Methods may be called from any goroutine, but Capture and Close are
+// called once, in this order.
+type Session interface {
+	stream.Engine
+	// Saved is the checkpoint that the run goes on from.
+	Saved() Checkpoint
+	// Capture calls ready when it captures, and appends what commits to the log of streams until ctx is done or something
+	// fails. Nothing is appended after it has returned.
+	Capture(ctx context.Context, streams *stream.Streams, ready func()) error
+	// Check is called each status interval. Its error ends the run.
+	Check(ctx context.Context) error
+	// Save writes the checkpoint: how far the source is, and what c says. There is nothing to tell if it is not kept at all.
+	Save(ctx context.Context, c Checkpoint) error
+	// Resumes reports whether the next run goes on where the streams of this one were, so that they need not read what is left.
+	Resumes() bool
+	// Describe sets the fields of info that change while the source runs and are the engine's, Measure the gauges.
+	Describe(info *api.SourceInfo)
+	Measure(stats *api.Stats)
+	// Close lets go of everything.
+	Close(ctx context.Context)
+}
+
+// Checkpoint is what a source remembers over its runs besides its position.
+type Checkpoint struct {
+	// Bootstrapped says that a snapshot was delivered in full for which the entry had asked.
+	Bootstrapped bool
+	// Stopped says that the source was stopped, and has captured nothing since.
+	Stopped bool
+}

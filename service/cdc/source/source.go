@@ -1,0 +1,116 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/supervisor"
+	"github.com/wippy-cdc/runtime/service/cdc/stream"
+)
+
+// Source captures for as long as it is served. It implements supervisor.Service.
+type Source struct {
+	id      registry.ID
+	engine  Engine
+	catalog *Catalog
+	logger  *slog.Logger
+}
+
+var _ supervisor.Service = (*Source)(nil)
+
+// New returns the source of an entry, which must be declared in catalog before it is served.
+func New(engine Engine, catalog *Catalog, logger *slog.Logger) *Source {
+	info := engine.Info()
+	return &Source{id: info.ID, engine: engine, catalog: catalog, logger: logger.With("source", info.ID.String())}
+}
+
+// String implements supervisor.Service.
+func (s *Source) String() string { return string(s.engine.Info().Kind) + " " + s.id.String() }
+
+// Serve implements supervisor.Service.
+func (s *Source) Serve(ctx context.Context, ready func()) error {
+	run, err := s.catalog.begin(s.id, s.logger)
+	if err != nil {
+		return err
+	}
+	err = s.run(ctx, run, ready)
+	if ctx.Err() != nil {
+		err = nil // it was stopped, whatever it was doing
+	}
+	run.end(err)
+	return s.about(err)
+}
+
+// run captures until ctx is done or something fails.
+func (s *Source) run(ctx context.Context, run *Run, ready func()) error {
+	session, err := s.engine.Open(ctx, run)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
+		defer cancel()
+		session.Close(closing)
+	}()
+	s.prepare(run, session)
+	run.save(ctx, saveTimeout, false)
+	err = s.capture(ctx, run, ready)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	run.end(err)
+	cause := cmp.Or(s.about(err), errs.New(errs.Unavailable, "cdc: source %q was stopped or replaced; resubscribe once it runs", s.id))
+	if session.Resumes() {
+		run.streams.Drop(cause)
+	} else {
+		run.streams.Close(cause)
+	}
+	run.save(context.WithoutCancel(ctx), lastSaveTimeout, true)
+	return err
+}
+
+// prepare makes the streams of a run.
+func (s *Source) prepare(run *Run, session Session) {
+	info, limits, saved := s.engine.Info(), s.engine.Limits(), session.Saved()
+	run.session = session
+	run.streams = stream.New(stream.Settings{
+		Source: s.id, Tables: info.Tables, Limits: limits.Limits, Counters: run.Counters(), Logger: run.logger, Engine: session,
+	})
+	run.bootstraps = info.Snapshot
+	run.bootstrapped.Store(saved.Bootstrapped)
+}
+
+// capture runs the session's Capture beside what has to be done from time to time.
+func (s *Source) capture(ctx context.Context, run *Run, ready func()) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var capturing sync.WaitGroup
+	var captured error
+	done := make(chan struct{})
+	capturing.Go(func() {
+		defer close(done)
+		captured = run.session.Capture(ctx, run.streams, func() {
+			run.ready()
+			run.logger.InfoContext(ctx, "capture started", run.place()...)
+			ready()
+		})
+	})
+	err := run.tend(ctx, s.engine.Limits().StatusInterval, done)
+	cancel(err)
+	capturing.Wait()
+	run.logger.InfoContext(ctx, "capture ended", run.place()...)
+	return cmp.Or(err, captured)
+}
+
+// about says which source err is about.
+func (s *Source) about(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cdc: source %q: %w", s.id, err)
+}
