@@ -142,7 +142,7 @@ func (r *Reader) look(at place) (found bool, err error) {
 // concerned reports whether a summary says that there may be something for the reader.
 func (r *Reader) concerned(touched []byte) bool {
 	for ; len(touched) > 0; touched = touched[touchedLength:] {
-		id, codes := binary.LittleEndian.Uint32(touched), Codes(binary.LittleEndian.Uint32(touched[4:]))
+		id, codes := binary.LittleEndian.Uint32(touched), Codes(touched[4])
 		if r.verdictOf(id).codes&codes != 0 {
 			return true
 		}

@@ -127,9 +127,9 @@ func appendFront(b []byte, tx *Transaction) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(frontSize(tx)+len(tx.Entries))) //nolint:gosec // a length
 	b = binary.LittleEndian.AppendUint64(b, uint64(tx.Spilled.Size()))             //nolint:gosec // a length
 	b = binary.LittleEndian.AppendUint64(b, tx.Sequence)
-	b = binary.LittleEndian.AppendUint64(b, uint64(tx.At.UnixNano())) //nolint:gosec // bits are kept
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(tx.Touched)))  //nolint:gosec // no schema has more tables
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(tx.Head)))     //nolint:gosec // heads are small
+	b = binary.LittleEndian.AppendUint64(b, uint64(tx.At.UnixNano()))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(tx.Touched))) //nolint:gosec // no schema has more tables
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(tx.Head)))    //nolint:gosec // heads are small
 	flags := uint32(0)
 	if tx.Voids {
 		flags = hasVoid

@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -143,7 +144,7 @@ func (m *machine) resume(t *rapid.T) {
 		require.ErrorContains(t, err, "has left the log")
 		return
 	}
-	r := &reading{stream: s, opts: opts, first: 1 << 40} // how far it is behind is not modelled
+	r := &reading{stream: s, opts: opts, all: slices.Clone(from.all), first: 1 << 40} // how far it is behind is not modelled
 	r.behind = 1 << 41
 	for _, c := range from.all {
 		if c.Position().Compare(after) > 0 && r.selects(c) {

@@ -57,7 +57,7 @@ func (s *Stream) begin(ctx context.Context) error {
 	streams := s.streams
 	beginning, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(streams.closing, cancel)()
+	defer context.AfterFunc(streams.closing, cancel)() //nolint:contextcheck // two lives, and the shorter counts
 	snapshot, position, err := streams.settings.Engine.Snapshot(beginning, s.selection)
 	if err != nil {
 		return s.about("snapshot", err)
