@@ -233,7 +233,8 @@ func (l *Log) close(cause error, drop bool) {
 // endAll sets why all readers end and returns those that are to be told. l.mu must be held.
 func (l *Log) endAll(e *ending) (ended []*Reader) {
 	for r := range l.parked.readers() {
-		l.wake(r, nil, l.end)
+		s, at := l.newsFor(r, nil, l.end)
+		l.wake(r, s, at)
 	}
 	for _, r := range l.active {
 		if r.setEnding(e) {

@@ -126,7 +126,7 @@ func (l *Log) Open(o Options) (*Reader, error) {
 // seek makes r begin behind a position and returns the segment it begins in, nil if that is behind the newest record. l.mu must
 // be held.
 func (l *Log) seek(r *Reader, after api.Position) (*segment, error) {
-	if gone := max(l.trimmed, l.unkept.Load()); after.Sequence < gone {
+	if gone := api.Behind(max(l.trimmed, l.unkept.Load())); gone.Sequence > 0 && after.Compare(gone) < 0 {
 		return nil, errs.New(errs.Unavailable, "the position has left the log: begin anew with a snapshot")
 	}
 	r.skip = after
