@@ -18,8 +18,8 @@ import (
 
 var (
 	sourceID = registry.ID{Namespace: "app", Name: "cdc"}
-	users    = &sql.Table{Schema: "main", Name: "users", Columns: []sql.Column{{Name: "a"}, {Name: "b"}}, HasRowID: true}
-	orders   = &sql.Table{Schema: "main", Name: "Orders", Columns: []sql.Column{{Name: "a"}}, HasRowID: true}
+	users    = &sql.Table{Schema: "main", Name: "users", Columns: []sql.Column{{Name: "a"}, {Name: "b"}}, HasRowID: true, RowID: "rowid"}
+	orders   = &sql.Table{Schema: "main", Name: "Orders", Columns: []sql.Column{{Name: "a"}}, HasRowID: true, RowID: "rowid"}
 )
 
 // row is a change of a hand-made transaction.

@@ -43,7 +43,7 @@ type Change struct {
 	// Unchanged lists indexes into Table.Columns of values that the server did not send, because the update has not
 	// touched them: they are NULL in After. It is for large values on Postgres.
 	Unchanged []int
-	// OldRowID and NewRowID are the SQLite rowids before and after.
+	// OldRowID and NewRowID are the SQLite rowids before and after. On OpSnapshot it is 0 if Table.RowID is "".
 	OldRowID, NewRowID int64
 	// Reshape says what happened to the table on OpSchema, nil otherwise.
 	Reshape *sql.Reshape
@@ -86,28 +86,4 @@ func appendHex(dst []byte, v uint64, digits int) []byte {
 		dst = append(dst, "0123456789abcdef"[v>>shift&0xf])
 	}
 	return dst
-}
-
-// Key returns the names and values of the primary key, of the old row on update and delete. A table without a
-// declared key is identified by its rowid, on Postgres it has no key. A change that is not of one row has no key.
-func (c *Change) Key() ([]string, []sql.Value) {
-	if c.Before == nil && c.After == nil {
-		return nil, nil
-	}
-	row, rowid := c.After, c.NewRowID
-	if c.Before != nil {
-		row, rowid = c.Before, c.OldRowID
-	}
-	if len(c.Table.Key) == 0 {
-		if !c.Table.HasRowID {
-			return nil, nil
-		}
-		return []string{"rowid"}, []sql.Value{sql.IntegerValue(rowid)}
-	}
-	names := make([]string, len(c.Table.Key))
-	values := make([]sql.Value, len(c.Table.Key))
-	for i, column := range c.Table.Key {
-		names[i], values[i] = c.Table.Columns[column].Name, row[column]
-	}
-	return names, values
 }

@@ -56,7 +56,7 @@ func TestKeyOfAnUpdateIsThatOfTheOldRow(t *testing.T) {
 
 func TestKeyWithoutAPrimaryKeyIsTheRowID(t *testing.T) {
 	t.Parallel()
-	table := &sql.Table{Columns: []sql.Column{{Name: "a"}}, HasRowID: true}
+	table := &sql.Table{Columns: []sql.Column{{Name: "a"}}, HasRowID: true, RowID: "rowid"}
 	deleted := cdc.Change{Table: table, Before: []sql.Value{{}}, OldRowID: 7, NewRowID: 8}
 	names, values := deleted.Key()
 	require.Equal(t, []string{"rowid"}, names)
@@ -69,7 +69,7 @@ func TestKeyWithoutAPrimaryKeyIsTheRowID(t *testing.T) {
 
 func TestChangesOfAWholeTableHaveNoKey(t *testing.T) {
 	t.Parallel()
-	for _, table := range []*sql.Table{{HasRowID: true}, {Columns: []sql.Column{{Name: "a"}}, Key: []int{0}}} {
+	for _, table := range []*sql.Table{{HasRowID: true, RowID: "rowid"}, {Columns: []sql.Column{{Name: "a"}}, Key: []int{0}}} {
 		for _, c := range []cdc.Change{
 			{Op: cdc.OpTruncate, Table: table},
 			{Op: cdc.OpSchema, Table: table, Reshape: &sql.Reshape{Action: sql.Drop}},
@@ -78,5 +78,57 @@ func TestChangesOfAWholeTableHaveNoKey(t *testing.T) {
 			require.Empty(t, names)
 			require.Empty(t, values)
 		}
+	}
+}
+
+func TestNewKeyIsToldWhenItHasChanged(t *testing.T) {
+	t.Parallel()
+	columns := []sql.Column{{Name: "a"}, {Name: "b"}}
+	one, two, null := sql.IntegerValue(1), sql.IntegerValue(2), sql.Value{}
+	keyed := &sql.Table{Columns: columns, Key: []int{0}, HasRowID: true, RowID: "oid"}
+	server := &sql.Table{Columns: columns, Key: []int{0}}
+	counted := &sql.Table{Columns: columns, HasRowID: true, RowID: "_rowid_"}
+	for name, c := range map[string]struct {
+		change        cdc.Change
+		names         []string
+		values        []sql.Value
+		newNames      []string
+		newValues     []sql.Value
+		before, after []sql.Value
+	}{
+		"the key stays": {change: cdc.Change{Table: keyed, NewRowID: 3}, before: []sql.Value{one, one}, after: []sql.Value{one, two}, names: []string{"a"}, values: []sql.Value{one}},
+		"the key changes": {
+			change: cdc.Change{Table: keyed}, before: []sql.Value{one, one}, after: []sql.Value{two, one}, names: []string{"a"}, values: []sql.Value{one},
+			newNames: []string{"a"}, newValues: []sql.Value{two},
+		},
+		"the type of the key changes": {
+			change: cdc.Change{Table: keyed}, before: []sql.Value{one, one}, after: []sql.Value{sql.RealValue(1), one}, names: []string{"a"},
+			values: []sql.Value{one}, newNames: []string{"a"}, newValues: []sql.Value{sql.RealValue(1)},
+		},
+		"the key is emptied": {
+			change: cdc.Change{Table: keyed, OldRowID: 2, NewRowID: 2}, before: []sql.Value{one, one}, after: []sql.Value{null, one}, names: []string{"a"},
+			values: []sql.Value{one}, newNames: []string{"oid"}, newValues: []sql.Value{two},
+		},
+		"the rowid changes": {
+			change: cdc.Change{Table: counted, OldRowID: 1, NewRowID: 2}, before: []sql.Value{null, null}, after: []sql.Value{null, null},
+			names: []string{"_rowid_"}, values: []sql.Value{one}, newNames: []string{"_rowid_"}, newValues: []sql.Value{two},
+		},
+		"no old row on a server": {change: cdc.Change{Table: server}, after: []sql.Value{one, two}, names: []string{"a"}, values: []sql.Value{one}},
+		"a key that the server did not send": {
+			change: cdc.Change{Table: server, Unchanged: []int{0}}, before: []sql.Value{one, one}, after: []sql.Value{null, two}, names: []string{"a"}, values: []sql.Value{one},
+		},
+		"a key that is nowhere": {change: cdc.Change{Table: server, Unchanged: []int{0}}, after: []sql.Value{null, two}},
+		"no identity at all":    {change: cdc.Change{Table: &sql.Table{Columns: columns, HasRowID: true}, OldRowID: 1, NewRowID: 2}, before: []sql.Value{one, one}, after: []sql.Value{one, two}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.change.Op, c.change.Before, c.change.After = cdc.OpUpdate, c.before, c.after
+			names, values := c.change.Key()
+			require.Equal(t, c.names, names)
+			require.Equal(t, c.values, values)
+			names, values = c.change.NewKey()
+			require.Equal(t, c.newNames, names)
+			require.Equal(t, c.newValues, values)
+		})
 	}
 }

@@ -148,11 +148,14 @@ type Table struct {
 	Name   string
 	// Columns lists the stored columns in order; virtual generated columns are left out.
 	Columns []Column
-	// Key lists indexes into Columns of the declared primary key, in key order. It is empty for a table without
-	// one: such a row is identified by its rowid.
+	// Key lists indexes into Columns of the declared primary key, in key order. It is empty for a table without one,
+	// and for a table whose rows cannot always be told apart: its primary key allows NULL, and RowID is "".
 	Key []int
-	// HasRowID is false for WITHOUT ROWID tables.
+	// HasRowID is false for WITHOUT ROWID tables, and on Postgres.
 	HasRowID bool
+	// RowID is the name by which statements reach the rowid: rowid, or _rowid_ or oid if a column has that name. It is
+	// "" without a rowid, and if columns hide all three names; a column that is the rowid itself counts as one more.
+	RowID string
 }
 
 // Column is one column of a Table.

@@ -18,7 +18,7 @@ import (
 type endless struct{ fedSource }
 
 func (*endless) Subscribe(context.Context, registry.ID, api.StreamOptions) (api.Stream, error) {
-	table := &sql.Table{Schema: "main", Name: "users", HasRowID: true, Key: []int{0}, Columns: []sql.Column{
+	table := &sql.Table{Schema: "main", Name: "users", HasRowID: true, RowID: "rowid", Key: []int{0}, Columns: []sql.Column{
 		{Name: "id"}, {Name: "name"}, {Name: "email"}, {Name: "age"}, {Name: "score"}, {Name: "note"},
 	}}
 	row := []sql.Value{

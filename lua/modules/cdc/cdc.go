@@ -22,12 +22,15 @@
 //
 // # Changes
 //
-// A change is a table of its own with the fields op, schema, table, relation, before, after, columns, key, source,
-// source_id, transaction, last, cursor, lsn, timestamp and generation. The list columns is shared by all changes of
-// one table shape and must not be changed. NULL is nil, so columns tells a column that is NULL from one that is not
-// there. Op truncate, all rows of the table are gone, has no rows and no key; nor has op schema, which has action
-// (create, alter, drop), sql (the CREATE statement, nil when dropped) and renamed_from. Integers beyond ±2^53 are
-// decimal strings, texts and blobs strings of exactly the bytes stored.
+// A change is a table of its own with the fields op, schema, table, relation, before, after, columns, key, new_key,
+// source, source_id, transaction, last, cursor, lsn, timestamp and generation. The field key identifies the row before
+// the change, and new_key after an update that has changed what identifies it: by the primary key or, without one or
+// with a NULL in it, by the rowid, under a name of it that no column has. A row that the database cannot tell apart has
+// neither. The list columns is shared by all changes of one table shape and must not be changed. NULL is nil, so
+// columns tells a column that is NULL from one that is not there. Op truncate, all rows of the table are gone, has no
+// rows and no key; nor has op schema, which has action (create, alter, drop), sql (the CREATE statement, nil when
+// dropped) and renamed_from. Integers beyond ±2^53 are decimal strings, texts and blobs strings of exactly the bytes
+// stored.
 package cdc
 
 import (

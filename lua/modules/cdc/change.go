@@ -1,16 +1,17 @@
 package cdc
 
 import (
+	"slices"
+
 	lua "github.com/yuin/gopher-lua"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/service/sql"
-	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/value"
 )
 
 // The fields of a change: those that every change has, and the two images.
-const changeFields = 19
+const changeFields = 20
 
 // converter turns the changes of one stream into Lua tables. What changes have in common is made once: per stream,
 // per table shape and per transaction.
@@ -28,6 +29,9 @@ type converter struct {
 	commitLSN, xid lua.LValue
 
 	cursor []byte
+	// names and values are those of the last key.
+	names  []string
+	values []sql.Value
 
 	// last is the layout of the last change, alike says that the one before had it too, ahead is the form for the next
 	// one, if it was made.
@@ -69,7 +73,10 @@ func (c *converter) fill(L *lua.LState, f form, change *api.Change) {
 		shape.setRow(f.after, change.After)
 	}
 	if f.key != nil {
-		shape.setKey(f.key, change)
+		c.setKey(f, change)
+	}
+	if c.names, c.values = change.AppendNewKey(c.names[:0], c.values[:0]); len(c.names) > 0 {
+		t.RawSetString("new_key", c.keyIn(L.CreateTable(0, len(c.names))))
 	}
 	if len(change.Unchanged) > 0 {
 		t.RawSetString("unchanged", shape.listOf(L, change.Unchanged))
@@ -140,17 +147,24 @@ func (s *shape) listOf(L *lua.LState, columns []int) *lua.LTable {
 	return t
 }
 
-// setKey sets the primary key of the old row, or of the new one if there is no old one.
-func (s *shape) setKey(t *lua.LTable, change *api.Change) {
-	row, rowid := change.After, change.NewRowID
-	if len(change.Before) > 0 {
-		row, rowid = change.Before, change.OldRowID
+// setKey sets the key of a form that was made for one, or takes it away.
+func (c *converter) setKey(f form, change *api.Change) {
+	c.names, c.values = change.AppendKey(c.names[:0], c.values[:0])
+	if !slices.Equal(c.names, c.shape.keyNames) {
+		for _, name := range c.shape.keyNames { // room was made for them
+			f.key.RawSetString(name, lua.LNil)
+		}
 	}
-	if len(s.keys) == 0 {
-		t.RawSetString(rowIDName, engine.Integer(rowid))
-		return
+	if len(c.names) == 0 {
+		f.change.RawSetString("key", lua.LNil)
 	}
-	for i, column := range s.keys {
-		t.RawSetString(s.keyNames[i], value.Of(row[column]))
+	c.keyIn(f.key)
+}
+
+// keyIn sets the fields of the last key in t.
+func (c *converter) keyIn(t *lua.LTable) *lua.LTable {
+	for i, name := range c.names {
+		t.RawSetString(name, value.Of(c.values[i]))
 	}
+	return t
 }

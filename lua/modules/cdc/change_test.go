@@ -43,7 +43,7 @@ func TestChangesOfOneTransaction(t *testing.T) {
 	moved := map[string]any{"id": int64(8), "name": "Ada"}
 	require.Equal(t, []any{
 		common(0, map[string]any{"op": "insert", "after": ada, "key": map[string]any{"id": int64(7)}}),
-		common(1, map[string]any{"op": "update", "before": ada, "after": moved, "key": map[string]any{"id": int64(7)}}),
+		common(1, map[string]any{"op": "update", "before": ada, "after": moved, "key": map[string]any{"id": int64(7)}, "new_key": map[string]any{"id": int64(8)}}),
 		common(2, map[string]any{"op": "delete", "before": moved, "key": map[string]any{"id": int64(8)}}),
 	}, got)
 }
@@ -102,19 +102,28 @@ func TestIntegersBeyondExactNumbersAreStrings(t *testing.T) {
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	w.schema(`CREATE TABLE plain (x); CREATE TABLE pair (a, b, c, PRIMARY KEY (c, a)) WITHOUT ROWID; CREATE TABLE named (x PRIMARY KEY)`)
+	w.schema(`CREATE TABLE plain (x); CREATE TABLE pair (a, b, c, PRIMARY KEY (c, a)) WITHOUT ROWID; CREATE TABLE named (x PRIMARY KEY);
+		CREATE TABLE hidden (rowid, oid, _rowid_); CREATE TABLE half (rowid PRIMARY KEY)`)
+	type key = map[string]any
 	require.Equal(t, []any{
-		map[string]any{"rowid": int64(5)},
-		map[string]any{"rowid": int64(5)},
-		map[string]any{"a": int64(1), "c": "k"},
-		map[string]any{"a": int64(1), "c": "k"},
-		map[string]any{"x": "key"},
+		[]any{key{"rowid": int64(5)}},
+		[]any{key{"rowid": int64(5)}, key{"rowid": int64(6)}},
+		[]any{key{"a": int64(1), "c": "k"}},
+		[]any{key{"a": int64(1), "c": "k"}, key{"a": int64(9), "c": "k"}},
+		[]any{key{"a": int64(9), "c": "k"}},
+		[]any{key{"x": "key"}},
+		[]any{key{"x": "key"}, key{"rowid": int64(1)}},
+		[]any{key{"rowid": int64(1)}},
+		[]any{"none"},
+		[]any{"none"},
+		[]any{key{"_rowid_": int64(1)}},
 	}, w.Value(prelude+`
 		local changes = ok(ok(cdc.stream("app:cdc")):channel())
 		ok(db:execute([[INSERT INTO plain (rowid, x) VALUES (5, 'a'); UPDATE plain SET rowid = 6; INSERT INTO pair VALUES (1, 2, 'k');
-			UPDATE pair SET a = 9; INSERT INTO named VALUES ('key')]]))
+			UPDATE pair SET a = 9; UPDATE pair SET b = 3; INSERT INTO named VALUES ('key'); UPDATE named SET x = NULL; DELETE FROM named;
+			INSERT INTO hidden VALUES (1, 2, 3); UPDATE hidden SET rowid = 5; INSERT INTO half VALUES (NULL)]]))
 		local keys = {}
-		for i, change in ipairs(take(changes, 5)) do keys[i] = change.key end
+		for i, change in ipairs(take(changes, 11)) do keys[i] = {change.key or "none", change.new_key} end
 		return keys`))
 }
 

@@ -66,8 +66,12 @@ func TestChangesThatWereWaitedForAreTheSame(t *testing.T) {
 
 var (
 	formTables = []*sql.Table{
+		{
+			Schema: "main", Name: "nullable", Columns: []sql.Column{{Name: "a"}, {Name: "rowid"}}, Key: []int{1, 0},
+			HasRowID: true, RowID: "oid",
+		},
 		{Schema: "public", Name: "keyed", Columns: []sql.Column{{Name: "id"}, {Name: "a"}, {Name: "b"}}, Key: []int{0, 1}},
-		{Schema: "public", Name: "counted", Columns: []sql.Column{{Name: "a"}}, HasRowID: true},
+		{Schema: "public", Name: "counted", Columns: []sql.Column{{Name: "a"}}, HasRowID: true, RowID: "rowid"},
 		{Schema: "public", Name: "nameless", Columns: []sql.Column{{Name: "a"}, {Name: "b"}}},
 	}
 	formTransactions = []*api.Transaction{
@@ -84,7 +88,7 @@ func anyChange(r *rapid.T) *api.Change {
 		Transaction: rapid.SampledFrom(formTransactions).Draw(r, "transaction"),
 		Index:       rapid.IntRange(0, 3).Draw(r, "index"),
 		Last:        rapid.Bool().Draw(r, "last"),
-		OldRowID:    1, NewRowID: 2,
+		OldRowID:    1, NewRowID: rapid.Int64Range(1, 2).Draw(r, "rowid"),
 	}
 	row := func(name string) []sql.Value {
 		return rapid.SliceOfN(rapid.SampledFrom([]sql.Value{{}, sql.IntegerValue(1), sql.TextValue("t"), sql.BoolValue(false)}),

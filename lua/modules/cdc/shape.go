@@ -15,14 +15,10 @@ type shape struct {
 	// columns is the one Lua table that all changes share.
 	columns *lua.LTable
 	names   []string
-	keys    []int
-	// keyNames are the fields of a key: the columns at keys, or the rowid of a table without them; empty if rows cannot be
-	// told apart.
+	// keyNames are the fields that keys have as a rule: the primary key, or the rowid of a table without one; empty if
+	// rows cannot be told apart.
 	keyNames []string
 }
-
-// rowIDName is the field of a key that is a rowid.
-const rowIDName = "rowid"
 
 // shapes holds the shapes that a process has seen on one kind of engine, by the pointer that the engine shares among
 // the changes of one shape.
@@ -59,17 +55,16 @@ func newShape(L *lua.LState, table *sql.Table, qualified bool) *shape {
 		relation: lua.LString(relation),
 		columns:  L.CreateTable(len(table.Columns), 0),
 		names:    make([]string, len(table.Columns)),
-		keys:     table.Key,
 	}
 	for i, column := range table.Columns {
 		s.names[i] = column.Name
 		s.columns.RawSetInt(i+1, lua.LString(column.Name))
 	}
-	for _, column := range s.keys {
+	for _, column := range table.Key {
 		s.keyNames = append(s.keyNames, s.names[column])
 	}
-	if len(s.keys) == 0 && table.HasRowID {
-		s.keyNames = []string{rowIDName}
+	if len(s.keyNames) == 0 && table.RowID != "" {
+		s.keyNames = []string{table.RowID}
 	}
 	return s
 }

@@ -23,7 +23,7 @@ func TestEachOperationHasItsImages(t *testing.T) {
 	ada := []sqlapi.Value{sqlapi.IntegerValue(7), sqlapi.TextValue("ada"), sqlapi.RealValue(1)}
 	bob := []sqlapi.Value{sqlapi.IntegerValue(7), sqlapi.TextValue("bob"), sqlapi.RealValue(1)}
 	table := &sqlapi.Table{
-		Schema: "main", Name: "users", HasRowID: true, Key: []int{0},
+		Schema: "main", Name: "users", HasRowID: true, RowID: "rowid", Key: []int{0},
 		Columns: []sqlapi.Column{{Name: "id", Type: "INTEGER"}, {Name: "name", Type: "TEXT"}, {Name: "score", Type: "REAL"}},
 	}
 	require.Equal(t, []sqlapi.RowChange{{Op: sqlapi.Insert, Table: table, NewRowID: 7, After: ada}}, changes(t, txs[0]))

@@ -154,18 +154,11 @@ func (f *follower) recordShape(name string, action capture.Action, text, from st
 	}
 }
 
-// selectRows returns the query for all rows of a table, the rowid first, by a name of it that no column hides; 0 if
-// there is none.
+// selectRows returns the query for all rows of a table, the rowid first; 0 if it cannot be had.
 func selectRows(table *sqlapi.Table) string {
-	rowid := "rowid"
-	for _, alias := range []string{"rowid", "_rowid_", "oid"} {
-		if !slices.ContainsFunc(table.Columns, func(c sqlapi.Column) bool { return strings.EqualFold(c.Name, alias) }) {
-			rowid = alias
-			break
-		}
-	}
-	if !table.HasRowID {
-		rowid = "0"
+	rowid := "0"
+	if table.RowID != "" {
+		rowid = quote(table.RowID)
 	}
 	names := []string{rowid}
 	for _, column := range table.Columns {

@@ -15,6 +15,9 @@ CREATE TABLE totals (a REAL, b INT, sum GENERATED ALWAYS AS (a || b) STORED, twi
 CREATE TABLE orders (id INTEGER PRIMARY KEY, user REFERENCES users (id) ON DELETE CASCADE ON UPDATE CASCADE, item);
 CREATE TABLE later (id INTEGER PRIMARY KEY, user REFERENCES users (id) DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE plain (a, b);
+CREATE TABLE loose (a, k, b, PRIMARY KEY (k, a));
+CREATE TABLE aged (x);
+CREATE TABLE copied (x);
 CREATE TABLE raised (what);
 CREATE INDEX plain_a ON plain (a);
 CREATE VIRTUAL TABLE words USING fts3 (body);
@@ -92,6 +95,9 @@ func drawTarget(t *rapid.T) target {
 		{"later (id, user)", 2, "user", "id"},
 		{"plain (a, b)", 2, "a", "a"},
 		{"plain (rowid, a)", 2, "rowid", "rowid"},
+		{"loose (a, k, b)", 3, "k", "a"},
+		{"loose (rowid, k)", 2, "rowid", "rowid"},
+		{"aged (x)", 1, "x", "x"},
 		{"words (rowid, body)", 2, "body", "rowid"},
 		{"people (id, name)", 2, "name", "id"},
 	}).Draw(t, "table")
@@ -137,6 +143,9 @@ func control(t *rapid.T) string {
 // ddl changes the schema. Columns are added, renamed and dropped on tables that no trigger uses.
 func ddl(t *rapid.T) string {
 	c := oneOf(t, "column", "c1", "c2", "c3")
+	if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
+		return oneOf(t, "identity", identityDDL(t), agingDDL(t))
+	}
 	return oneOf(t, "ddl",
 		"ALTER TABLE places ADD COLUMN "+c+oneOf(t, "default", "", " DEFAULT 7", " REAL DEFAULT 7", " TEXT DEFAULT 'd'", " NOT NULL DEFAULT x'00'"),
 		"ALTER TABLE totals ADD COLUMN "+c+oneOf(t, "default", "", " REAL DEFAULT 3", " DEFAULT -1"),
@@ -156,10 +165,44 @@ func ddl(t *rapid.T) string {
 		"DROP TABLE temp.plain",
 		"ANALYZE", "REINDEX",
 		// VACUUM may number the rows of a table without INTEGER PRIMARY KEY anew: https://www.sqlite.org/lang_vacuum.html.
-		"DROP TABLE IF EXISTS extra; DELETE FROM totals; DELETE FROM main.plain; DELETE FROM raised; DELETE FROM witnesses; VACUUM",
+		"DROP TABLE IF EXISTS extra; DELETE FROM totals; DELETE FROM main.plain; DELETE FROM raised; DELETE FROM witnesses; "+
+			"DELETE FROM aged; DELETE FROM copied; VACUUM",
 		"ATTACH ':memory:' AS aside; CREATE TABLE aside.plain (a, b)", "INSERT INTO aside.plain VALUES (1, 2)", "DETACH aside",
 		"CREATE INDEX plain_b ON plain (b)", "DROP INDEX plain_b",
 		"PRAGMA user_version = 3",
+	)
+}
+
+// identityDDL makes and changes tables whose rows are told apart in unusual ways: columns hide the rowid, keys hold
+// NULL.
+func identityDDL(t *rapid.T) string {
+	rowid := oneOf(t, "rowid", rowIDs()...)
+	return oneOf(t, "identity",
+		"ALTER TABLE loose ADD COLUMN "+rowid+oneOf(t, "generated", "", " DEFAULT 1", " AS (b) VIRTUAL"),
+		"ALTER TABLE loose RENAME COLUMN "+oneOf(t, "from", "b", "k", rowid)+" TO "+oneOf(t, "to", "b", "k", rowIDs()[0], rowIDs()[1]),
+		"ALTER TABLE loose DROP COLUMN "+rowid,
+		"UPDATE loose SET "+oneOf(t, "part", "a", "k")+" = NULL"+where(t, "a"),
+		"UPDATE loose SET "+rowid+" = "+rowid+" + 10, b = 1"+where(t, rowid),
+		"DROP TABLE extra; CREATE TABLE extra "+oneOf(t, "extra",
+			"(rowid, oid PRIMARY KEY)", "(rowid PRIMARY KEY, _rowid_, oid AS (1))", "(oid, k INTEGER PRIMARY KEY DESC)", "(b, rowid INTEGER PRIMARY KEY)",
+			"(rowid, k INTEGER PRIMARY KEY, oid AS (1), _rowid_ AS (1))", `("RowID", b UNIQUE)`, "(oid INT PRIMARY KEY, k, rowid AS (1), _rowid_ AS (1))",
+			"(k INT NOT NULL, rowid, oid AS (1), _rowid_ AS (1), PRIMARY KEY (rowid, k))"),
+		"UPDATE extra SET "+rowid+" = "+oneOf(t, "set", "NULL", rowid+" + 1", "rowid"),
+		"DELETE FROM extra"+where(t, rowid),
+	)
+}
+
+// agingDDL adds columns to tables with rows, and copies the rows, which are older than the columns.
+func agingDDL(t *rapid.T) string {
+	table := oneOf(t, "table", "aged", "copied")
+	added := "ADD COLUMN " + oneOf(t, "column", "y", "z") + oneOf(t, "default", " INT DEFAULT (CAST('7' AS INT))", " DEFAULT ( 'it''s' -- so\n)",
+		" REAL DEFAULT 7", " REAL DEFAULT 7", " DEFAULT (-(7))", " BOOLEAN DEFAULT TRUE", " DEFAULT word", ` DEFAULT "a word"`, " DATE DEFAULT '2024-05-06'",
+		" TEXT DEFAULT (x'6162')", " DEFAULT ((1))")
+	return oneOf(t, "aging",
+		"ALTER TABLE aged "+added+"; ALTER TABLE copied "+added,
+		"ALTER TABLE aged "+added+"; ALTER TABLE copied "+added+"; INSERT INTO copied SELECT * FROM aged",
+		"INSERT INTO copied SELECT * FROM aged", "INSERT INTO aged SELECT * FROM copied",
+		"UPDATE "+table+" SET x = x + 1", "DELETE FROM copied",
 	)
 }
 
@@ -207,7 +250,7 @@ func drawStep(t *rapid.T) step {
 
 // drawScript is a schema with content and what is done to it.
 func drawScript(t *rapid.T) []step {
-	script := []step{{"exec", "INSERT INTO plain VALUES (1, 'a'), (2, 'b')"}}
+	script := []step{{"exec", "INSERT INTO plain VALUES (1, 'a'), (2, 'b'); INSERT INTO aged VALUES (1), ('two')"}}
 	for range 6 { // rapid draws short slices only
 		script = append(script, rapid.SliceOfN(rapid.Custom(drawStep), 0, 20).Draw(t, "steps")...)
 	}

@@ -17,7 +17,8 @@ import (
 
 // replica is a second database that is changed by what was captured alone. It has no triggers, no foreign keys and no
 // constraints but the keys of its tables, and a before image that is not the row it has fails the test. Its columns
-// have no affinity, so that values stay what they are, and its first column holds the rowid of the source.
+// have no affinity, so that values stay what they are. Its first column holds the rowid of the source, and its second
+// what identifies the row, as the key and the new key of changes have told; rows are found by that.
 type replica struct {
 	tb testing.TB
 	db *sql.DB
@@ -46,11 +47,12 @@ func (r *replica) apply(tx sqlapi.Transaction) {
 			r.exec("DELETE FROM " + quote(change.Table.Name))
 		case sqlapi.Insert, sqlapi.Update, sqlapi.Delete:
 			r.ensure(change.Table)
+			old, now := keysOf(r.tb, change)
 			if len(change.Before) > 0 {
-				r.remove(change)
+				r.remove(change, old)
 			}
 			if len(change.After) > 0 {
-				r.insert(change)
+				r.insert(change, now)
 			}
 		}
 	}
@@ -87,10 +89,13 @@ func (r *replica) create(table *sqlapi.Table) {
 		}
 		suffix = ", PRIMARY KEY (" + strings.Join(key, ", ") + ")"
 	}
-	r.exec("CREATE TABLE " + quote(table.Name) + " (" + ownRowID + ", " + strings.Join(columns, ", ") + suffix + ")")
+	r.exec("CREATE TABLE " + quote(table.Name) + " (" + ownRowID + ", " + ownKey + " UNIQUE, " + strings.Join(columns, ", ") + suffix + ")")
 }
 
-const ownRowID = `"the rowid"`
+const (
+	ownRowID = `"the rowid"`
+	ownKey   = `"the key"`
+)
 
 func names(table *sqlapi.Table) []string {
 	columns := make([]string, len(table.Columns))
@@ -125,8 +130,9 @@ func (r *replica) reshape(change sqlapi.RowChange) {
 		delete(r.shapes, from)
 		r.exec("ALTER TABLE " + quote(from) + " RENAME TO old")
 		r.create(change.Table)
-		r.exec("INSERT INTO " + quote(name) + " SELECT " + ownRowID + ", " + strings.Join(r.carry(old, change), ", ") + " FROM old")
+		r.exec("INSERT INTO " + quote(name) + " SELECT " + ownRowID + ", NULL, " + strings.Join(r.carry(old, change), ", ") + " FROM old")
 		r.exec("DROP TABLE old")
+		r.identifyAll(change.Table)
 	}
 }
 
@@ -163,31 +169,39 @@ func (r *replica) defaultOf(change sqlapi.RowChange, c sqlapi.Column) string {
 	if !value.Valid {
 		return "NULL"
 	}
-	mustExec(r.tb, scratch, "CREATE TABLE one (c "+c.Type+" DEFAULT "+value.String+")", "INSERT INTO one DEFAULT VALUES")
+	// A word is a default without brackets only, an expression only with them.
+	if _, err := scratch.ExecContext(r.tb.Context(), "CREATE TABLE one (c "+c.Type+" DEFAULT ("+value.String+"\n))"); err != nil {
+		mustExec(r.tb, scratch, "CREATE TABLE one (c "+c.Type+" DEFAULT "+value.String+"\n)")
+	}
+	mustExec(r.tb, scratch, "INSERT INTO one DEFAULT VALUES")
 	var literal string
 	require.NoError(r.tb, scratch.QueryRowContext(r.tb.Context(), "SELECT quote(c) FROM one").Scan(&literal))
 	return literal
 }
 
-func (r *replica) remove(change sqlapi.RowChange) {
+// remove deletes the row that the change says was there: by its key or, if it has none, by its rowid.
+func (r *replica) remove(change sqlapi.RowChange, key any) {
 	r.tb.Helper()
-	where, args := []string{ownRowID + " = ?"}, []any{change.OldRowID}
+	where, args := []string{ownKey + " IS ?"}, []any{key}
+	if key == nil {
+		where, args = append(where, ownRowID+" = ?"), append(args, change.OldRowID)
+	}
 	for i, c := range change.Table.Columns {
 		where = append(where, quote(c.Name)+" IS ?", "typeof("+quote(c.Name)+") = ?")
 		args = append(args, change.Before[i].Any(), change.Before[i].Type().String())
 	}
 	n := r.exec("DELETE FROM "+quote(change.Table.Name)+" WHERE "+strings.Join(where, " AND "), args...)
-	require.EqualValues(r.tb, 1, n, "%s of %s: the replica has no row %d %v", change.Op, change.Table.Name, change.OldRowID, change.Before)
+	require.EqualValues(r.tb, 1, n, "%s of %s: the replica has no row %v %v", change.Op, change.Table.Name, key, change.Before)
 }
 
-func (r *replica) insert(change sqlapi.RowChange) {
+func (r *replica) insert(change sqlapi.RowChange, key any) {
 	r.tb.Helper()
-	args := []any{change.NewRowID}
+	args := []any{change.NewRowID, key}
 	for _, v := range change.After {
 		args = append(args, v.Any())
 	}
 	marks := strings.Repeat(", ?", len(change.After))
-	r.exec("INSERT INTO "+quote(change.Table.Name)+" VALUES (?"+marks+")", args...)
+	r.exec("INSERT INTO "+quote(change.Table.Name)+" VALUES (?, ?"+marks+")", args...)
 }
 
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
@@ -202,7 +216,11 @@ func (r *replica) contents() map[string][]string {
 	r.tb.Helper()
 	all := map[string][]string{}
 	for name, table := range r.shapes {
-		all[name] = dump(r.tb, r.db, table, ownRowID)
+		if isRowID(table.RowID) {
+			all[name+" by "+table.RowID] = dump(r.tb, r.db, table, ownRowID)
+		} else {
+			all[name] = dump(r.tb, r.db, table, "0")
+		}
 	}
 	return all
 }
@@ -211,29 +229,27 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// contents dumps all ordinary tables of the main schema by name.
+// contents dumps all ordinary tables of the main schema by their name and that of the rowid.
 func contents(tb testing.TB, db querier) map[string][]string {
 	tb.Helper()
 	all := map[string][]string{}
 	for _, row := range query(tb, db, "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'") {
 		table := &sqlapi.Table{Name: row[0].(string)}
-		for _, column := range query(tb, db, "SELECT name FROM pragma_table_xinfo(?, 'main') WHERE hidden <> 2", table.Name) {
-			table.Columns = append(table.Columns, sqlapi.Column{Name: column[0].(string)})
+		rowids := rowIDs()
+		for _, column := range query(tb, db, "SELECT name, hidden FROM pragma_table_xinfo(?, 'main')", table.Name) {
+			name := column[0].(string)
+			rowids = slices.DeleteFunc(rowids, func(rowid string) bool { return strings.EqualFold(rowid, name) })
+			if column[1] != int64(2) {
+				table.Columns = append(table.Columns, sqlapi.Column{Name: name})
+			}
 		}
-		rowid := "0"
-		if row[1] == int64(0) {
-			rowid = rowidName(table)
+		if row[1] == int64(0) && len(rowids) > 0 {
+			all[table.Name+" by "+rowids[0]] = dump(tb, db, table, rowids[0])
+		} else {
+			all[table.Name] = dump(tb, db, table, "0")
 		}
-		all[table.Name] = dump(tb, db, table, rowid)
 	}
 	return all
-}
-
-func rowidName(table *sqlapi.Table) string {
-	if slices.ContainsFunc(table.Columns, func(c sqlapi.Column) bool { return c.Name == "rowid" }) {
-		return "_rowid_"
-	}
-	return "rowid"
 }
 
 func query(tb testing.TB, db querier, text string, args ...any) [][]any {

@@ -1,13 +1,13 @@
 package sqlite
 
 import (
-	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mattn/go-sqlite3"
 
@@ -37,6 +37,10 @@ type shape struct {
 	// defaults are the default of each column as it is written, "" for none, and isStrict is whether the table is.
 	defaults []string
 	isStrict bool
+
+	// mu guards older: the values of the defaults that were asked for, by column.
+	mu    sync.Mutex
+	older map[int]sqlapi.Value
 }
 
 func (s *shapes) known() int { return len(s.bySlot) }
@@ -134,75 +138,10 @@ func hasRealAffinity(declared string) bool {
 	return strings.Contains(declared, "REAL") || strings.Contains(declared, "FLOA") || strings.Contains(declared, "DOUB")
 }
 
-const hiddenVirtual = int64(2)
-
-func (s *shape) readColumns(conn *sqlite3.SQLiteConn) error {
-	table := s.table
-	type keyPart struct {
-		position int64
-		column   int
-	}
-	var key []keyPart
-	// https://www.sqlite.org/pragma.html#pragma_table_xinfo: cid, name, type, notnull, dflt_value, pk, hidden
-	err := eachRow(conn, "PRAGMA main.table_xinfo("+quote(table.Name)+")", func(row []driver.Value) {
-		if row[6] == hiddenVirtual {
-			return
-		}
-		name, _ := row[1].(string)
-		declared, _ := row[2].(string)
-		byDefault, _ := row[4].(string)
-		if position, _ := row[5].(int64); position > 0 {
-			key = append(key, keyPart{position, len(table.Columns)})
-		}
-		table.Columns = append(table.Columns, sqlapi.Column{Name: name, Type: declared})
-		s.defaults = append(s.defaults, byDefault)
-	})
-	slices.SortFunc(key, func(a, b keyPart) int { return int(a.position - b.position) })
-	for _, part := range key {
-		table.Key = append(table.Key, part.column)
-	}
-	return err
-}
-
 func (s *shape) is(o *shape) bool {
 	a, b := s.table, o.table
-	return a.HasRowID == b.HasRowID && s.isStrict == o.isStrict && slices.Equal(a.Columns, b.Columns) &&
+	return a.HasRowID == b.HasRowID && a.RowID == b.RowID && s.isStrict == o.isStrict && slices.Equal(a.Columns, b.Columns) &&
 		slices.Equal(a.Key, b.Key) && slices.Equal(s.defaults, o.defaults)
-}
-
-// defaultOf returns the value that a column has in rows that are older than it. It asks a table with such a column, so
-// that the value gets the type that the column gives it.
-func (s *shape) defaultOf(column int) (value sqlapi.Value, err error) {
-	if s.defaults[column] == "" {
-		return sqlapi.Value{}, nil
-	}
-	conn, err := openPlain(sqlapi.InMemory)
-	if err != nil {
-		return value, err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	table := "CREATE TABLE t (c " + s.table.Columns[column].Type + " DEFAULT " + s.defaults[column] + ")"
-	if s.isStrict {
-		table += " STRICT"
-	}
-	if err := executeAll(context.Background(), conn, []string{table, "INSERT INTO t DEFAULT VALUES"}); err != nil {
-		return value, err
-	}
-	err = eachRow(conn, "SELECT typeof(c), c FROM t", func(row []driver.Value) {
-		switch v := row[1].(type) {
-		case int64:
-			value = sqlapi.IntegerValue(v)
-		case float64:
-			value = sqlapi.RealValue(v)
-		case string:
-			value = sqlapi.TextValue(v)
-		case []byte:
-			if value = sqlapi.BlobValue(string(v)); row[0] == "text" {
-				value = sqlapi.TextValue(string(v))
-			}
-		}
-	})
-	return value, err
 }
 
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

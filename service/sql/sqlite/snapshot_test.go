@@ -235,7 +235,7 @@ func TestAsideRespectsQueryOnly(t *testing.T) {
 func TestRowsOfATableThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	s := snapshotOf(t, open(t))
-	_, err := s.Rows(&sqlapi.Table{Schema: "main", Name: "gone", Columns: []sqlapi.Column{{Name: "a"}}, HasRowID: true})
+	_, err := s.Rows(&sqlapi.Table{Schema: "main", Name: "gone", Columns: []sqlapi.Column{{Name: "a"}}, HasRowID: true, RowID: "rowid"})
 	require.EqualError(t, err, `sqlite: table "gone": no such table: main.gone`)
 }
 

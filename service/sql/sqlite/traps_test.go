@@ -152,29 +152,6 @@ func lostOnes(errs []error) (all []string) {
 	return all
 }
 
-// SQLite copies rows as they are between tables of one shape; those older than a column have its default.
-func TestRowsThatAreCopiedHaveDefaults(t *testing.T) {
-	t.Parallel()
-	for _, suffix := range []string{"", " STRICT", ", PRIMARY KEY (x)) WITHOUT ROWID --"} {
-		db := open(t)
-		create := func(name, columns string) string { return "CREATE TABLE " + name + " (x INT" + columns + suffix }
-		if suffix == "" || suffix == " STRICT" {
-			create = func(name, columns string) string { return "CREATE TABLE " + name + " (x INT" + columns + ")" + suffix }
-		}
-		const added = ", y INT DEFAULT 7, z TEXT DEFAULT 'ä', r REAL DEFAULT 2, b BLOB DEFAULT x'00ff', n INT"
-		mustExec(t, db.Pool(), create("a", ""), "INSERT INTO a VALUES (1), (2)")
-		for _, column := range []string{"y INT DEFAULT 7", "z TEXT DEFAULT 'ä'", "r REAL DEFAULT 2", "b BLOB DEFAULT x'00ff'", "n INT"} {
-			mustExec(t, db.Pool(), "ALTER TABLE a ADD COLUMN "+column)
-		}
-		s := newSession(t, db)
-		mustExec(t, db.Pool(), create("c", added), "INSERT INTO c SELECT * FROM a")
-		for _, tx := range s.sink.take(t) {
-			s.replica.apply(tx)
-		}
-		require.Equal(t, contents(t, db.Pool())["c"], s.replica.contents()["c"], suffix)
-	}
-}
-
 // A table that is renamed to a captured name comes with its rows, and one that is renamed away is gone.
 func TestRenamesAcrossTheSelection(t *testing.T) {
 	t.Parallel()
