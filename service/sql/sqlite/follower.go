@@ -37,6 +37,8 @@ type follower struct {
 
 	shapes  shapes
 	catalog catalog
+	// vacuumed is the rowids before the VACUUM that runs, by table.
+	vacuumed map[string]rowIDRange
 	// slab is where small transactions are moved to, one behind the other.
 	slab []byte
 }
@@ -89,6 +91,9 @@ func (f *follower) before(what class) {
 	if what >= reshapes {
 		f.beforeReshape(what)
 	}
+	if what == vacuums {
+		f.beforeVacuum()
+	}
 	if what < writes || f.state.Idle() || f.state&capture.Joined != 0 {
 		return
 	}
@@ -105,6 +110,9 @@ func (f *follower) after(what class) {
 	}
 	if what == writes && f.state&insideTransaction == capture.Joined|capture.Writing && f.recorder.Quiet(f.shapes.known()) {
 		return
+	}
+	if what == vacuums {
+		f.afterVacuum()
 	}
 	if what >= reshapes {
 		f.recordReshape()

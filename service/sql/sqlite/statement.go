@@ -18,6 +18,8 @@ const (
 	reshapes
 	// drops is DROP, which may delete rows of a table that is gone afterwards.
 	drops
+	// vacuums is VACUUM, which may give rows other rowids.
+	vacuums
 )
 
 // classOf tells by the first keyword of the first statement of query.
@@ -36,6 +38,8 @@ func classOf(query string) class {
 		return writes
 	case "DROP":
 		return drops
+	case "VACUUM":
+		return vacuums
 	default:
 		return reshapes
 	}
