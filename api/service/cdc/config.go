@@ -82,7 +82,7 @@ func (c *SQLiteConfig) Validate() error {
 	if c.DBResource.IsZero() {
 		p.Addf("db_resource", "is required: name the db.sql.sqlite entry to capture")
 	}
-	validateTables(&p, c.Tables)
+	validateTables(&p, c.Tables, strings.ToLower)
 	for _, name := range c.Tables {
 		if schema, _, ok := strings.Cut(name, "."); ok && !strings.EqualFold(schema, "main") {
 			p.Addf("tables", "%q: only tables of the main database are captured", name)
@@ -181,7 +181,8 @@ func (c *PostgresConfig) Validate() error {
 	if c.OnIdle != "hold" && c.OnIdle != "discard" {
 		p.Addf("on_idle", "%q is not known: use hold or discard", c.OnIdle)
 	}
-	validateTables(&p, c.Tables)
+	// Names that differ in case are different tables here, or the same one named twice, which does no harm.
+	validateTables(&p, c.Tables, func(name string) string { return name })
 	validateTiming(&p, "standby_interval", c.StandbyInterval)
 	validateTiming(&p, "status_interval", c.StatusInterval)
 	validateLogBytes(&p, c.LogBytes)
@@ -212,10 +213,11 @@ func (c *PostgresConfig) validateConnection(p *registry.Problems) {
 	c.Address().Validate(p)
 }
 
-func validateTables(p *registry.Problems, tables []string) {
+// validateTables reports names that are empty or come twice; fold makes names equal that mean the same table.
+func validateTables(p *registry.Problems, tables []string, fold func(name string) string) {
 	seen := make(map[string]bool, len(tables))
 	for _, name := range tables {
-		folded := strings.ToLower(name)
+		folded := fold(name)
 		switch {
 		case strings.TrimSpace(name) == "":
 			p.Addf("tables", "has an empty name")

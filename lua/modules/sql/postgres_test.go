@@ -116,10 +116,16 @@ func TestPostgresValues(t *testing.T) {
 func TestPostgresErrorsAreClassified(t *testing.T) {
 	t.Parallel()
 	w := newPostgres(t)
+	const question = `; if a ? stands for a parameter, write $1, $2 and so on: postgres knows no ?`
 	for body, want := range map[string][2]string{
-		`db:query("SELECT :a", {a = 1})`:    {"INVALID", `sql: query "app:db": params has the name "a", but postgres knows only positions: write $1, $2 and a list`},
-		`db:query("SELECT * FROM nowhere")`: {"INVALID", `sql: query "app:db": ERROR: relation "nowhere" does not exist (SQLSTATE 42P01)`},
-		`db:query("SELECT 1 AS a, 2 AS a")`: {"INVALID", `sql: query "app:db": two columns are named "a", and a row has one field of a name: rename one with AS`},
+		`db:query("SELECT :a", {a = 1})`:                              {"INVALID", `sql: query "app:db": params has the name "a", but postgres knows only positions: write $1, $2 and a list`},
+		`db:query("SELECT * FROM nowhere")`:                           {"INVALID", `sql: query "app:db": ERROR: relation "nowhere" does not exist (SQLSTATE 42P01)`},
+		`db:query("SELECT * FROM pg_class WHERE relname = ?", {"a"})`: {"INVALID", `sql: query "app:db": ERROR: syntax error at end of input (SQLSTATE 42601)` + question},
+		`db:execute("SELECT 1 WHERE 1 =? 1", {1})`:                    {"INVALID", `sql: execute "app:db": ERROR: operator does not exist: integer =? integer (SQLSTATE 42883)` + question},
+		`db:prepare("INSERT INTO t VALUES (?, ?)")`:                   {"INVALID", `sql: prepare "app:db": ERROR: syntax error at or near "," (SQLSTATE 42601)` + question},
+		`db:query("SELEC '?'")`:                                       {"INVALID", `sql: query "app:db": ERROR: syntax error at or near "SELEC" (SQLSTATE 42601)` + question},
+		`db:query("SELEC 1")`:                                         {"INVALID", `sql: query "app:db": ERROR: syntax error at or near "SELEC" (SQLSTATE 42601)`},
+		`db:query("SELECT 1 AS a, 2 AS a")`:                           {"INVALID", `sql: query "app:db": two columns are named "a", and a row has one field of a name: rename one with AS`},
 	} {
 		require.Equal(t, []any{want[0], want[1]}, w.listOnDB(`return err(`+body+`)`), body)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -74,7 +75,7 @@ func (s *session) query(L *lua.LState, db api.DB, r runner, params lua.LValue) i
 		return collect(rows)
 	})
 	if err != nil {
-		return engine.Fail(L, s.failure(db, "query", err))
+		return engine.Fail(L, s.failure(db, "query", marked(db, r.text, err)))
 	}
 	rows, err := found.table(L)
 	if err != nil {
@@ -92,7 +93,7 @@ func (s *session) execute(L *lua.LState, db api.DB, r runner, params lua.LValue)
 	}
 	done, err := engine.Block(L, func(ctx context.Context) (sql.Result, error) { return r.execute(ctx, args) })
 	if err != nil {
-		return engine.Fail(L, s.failure(db, "execute", err))
+		return engine.Fail(L, s.failure(db, "execute", marked(db, r.text, err)))
 	}
 	t := L.CreateTable(0, 2)
 	if id, err := done.LastInsertId(); err == nil {
@@ -103,6 +104,24 @@ func (s *session) execute(L *lua.LState, db api.DB, r runner, params lua.LValue)
 	}
 	L.Push(t)
 	return 1
+}
+
+// marked adds to the error of a statement that Postgres does not understand how its parameters are written, if the
+// statement may have one that is written as for SQLite.
+func marked(db api.DB, text string, err error) error {
+	state, ok := errors.AsType[interface {
+		error
+		SQLState() string
+	}](err)
+	if !ok || db.Type() != "postgres" || !strings.Contains(text, "?") {
+		return err
+	}
+	switch state.SQLState() {
+	case "42601", "42883": // syntax_error; undefined_function, for instance the operator =?
+		return fmt.Errorf("%w; if a ? stands for a parameter, write $1, $2 and so on: postgres knows no ?", err)
+	default:
+		return err
+	}
 }
 
 // failure returns the error of step on db, with a kind.

@@ -39,7 +39,7 @@ func (s *session) prepare(L *lua.LState, db api.DB, on executor, tx *transaction
 	}
 	stmt, err := engine.Block(L, func(ctx context.Context) (*sql.Stmt, error) { return on.PrepareContext(ctx, query) })
 	if err != nil {
-		return engine.Fail(L, s.failure(db, "prepare", err))
+		return engine.Fail(L, s.failure(db, "prepare", marked(db, query, err)))
 	}
 	st := &statement{session: s, db: db, stmt: stmt, text: query, tx: tx}
 	st.forget = s.process.OnEnd(func() {

@@ -11,15 +11,30 @@ import (
 // lookupTimeout bounds the look-ups that the receiving goroutine waits for.
 const lookupTimeout = 10 * time.Second
 
-// saveTimeout bounds how long it waits for the checkpoint, which is the less important: somebody may have locked the table.
+// saveTimeout bounds how long it waits for the checkpoint, which is the less important: somebody may have locked the
+// table.
 const saveTimeout = time.Second
 
+// shownPatience is how long a look-up waits for the catalogs to show what a transaction has done: it is sent when its
+// commit is in the WAL, and seen by others a moment later, or when a synchronous standby has it.
+const (
+	shownPatience = time.Second
+	shownInterval = 2 * time.Millisecond
+)
+
 // describer looks relations up in the catalogs of db.
-func describer(db *sql.DB) func(ctx context.Context, m *pglogrepl.RelationMessage) (details, error) {
-	return func(ctx context.Context, m *pglogrepl.RelationMessage) (details, error) {
+func describer(db *sql.DB) func(ctx context.Context, xid uint32, m *pglogrepl.RelationMessage) (details, error) {
+	return func(ctx context.Context, xid uint32, m *pglogrepl.RelationMessage) (details, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
 		defer cancel()
+		shown, err := waitUntilShown(ctx, db, xid)
+		if err != nil {
+			return details{}, classify(ctx, err)
+		}
 		d := details{bases: make([]uint32, len(m.Columns)), names: make([]string, len(m.Columns))}
+		if !shown {
+			d.provisional = xid
+		}
 		oids, mods := make([]int64, len(m.Columns)), make([]int64, len(m.Columns))
 		for i, c := range m.Columns {
 			oids[i], mods[i], d.bases[i] = int64(c.DataType), int64(c.TypeModifier), c.DataType
@@ -28,6 +43,25 @@ func describer(db *sql.DB) func(ctx context.Context, m *pglogrepl.RelationMessag
 			return d, classify(ctx, err)
 		}
 		return d, classify(ctx, d.primaryKey(ctx, db, m.RelationID))
+	}
+}
+
+// waitUntilShown waits until others see what transaction xid has done, and reports whether they do. A transaction that
+// they do not see yet holds the lock of its ID.
+func waitUntilShown(ctx context.Context, db *sql.DB, xid uint32) (shown bool, err error) {
+	if xid == 0 {
+		return true, nil
+	}
+	tick := time.NewTicker(shownInterval)
+	defer tick.Stop()
+	for deadline := time.Now().Add(shownPatience); ; {
+		err := db.QueryRowContext(ctx, `
+			SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND transactionid = $1::bigint::text::xid
+				AND mode = 'ExclusiveLock' AND granted)`, int64(xid)).Scan(&shown)
+		if err != nil || shown || time.Now().After(deadline) {
+			return shown, err
+		}
+		<-tick.C
 	}
 }
 

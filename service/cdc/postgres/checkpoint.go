@@ -99,8 +99,8 @@ func (c *checkpoint) about(ctx context.Context, step string, err error) error {
 	if err == nil {
 		return nil
 	}
-	err = classify(ctx, err)
-	if errs.Is(err, errs.PermissionDenied) {
+	err = readOnly(classify(ctx, err))
+	if sqlstate.Code(err) != readOnlyTransaction && errs.Is(err, errs.PermissionDenied) {
 		err = fmt.Errorf("%w: type GRANT CREATE ON SCHEMA …, or have the table made by somebody else, see OPERATIONS.md", err)
 	}
 	return fmt.Errorf("%s %s: %w", step, api.OffsetsTable, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -40,6 +41,7 @@ func newEndpoint(settings apisql.PostgresSettings) (*endpoint, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "wippy"
 	}
+	fix(config.RuntimeParams, map[string]string{"client_encoding": encoding})
 	return &endpoint{settings: settings, config: config}, nil
 }
 
@@ -62,13 +64,8 @@ func (e *endpoint) plain(ctx context.Context) (*pgconn.PgConn, error) { return e
 // connect opens a connection on which values are written the same whatever the server is set to.
 func (e *endpoint) connect(ctx context.Context, parameters map[string]string) (*pgconn.PgConn, error) {
 	config := e.config.Config.Copy()
-	for _, fixed := range []map[string]string{formats(), parameters} {
-		for name, value := range fixed {
-			// The server does not tell their cases apart.
-			maps.DeleteFunc(config.RuntimeParams, func(other, _ string) bool { return strings.EqualFold(other, name) })
-			config.RuntimeParams[name] = value
-		}
-	}
+	fix(config.RuntimeParams, formats())
+	fix(config.RuntimeParams, parameters)
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err == nil {
 		_, err = conn.Exec(ctx, noTimeouts).ReadAll()
@@ -80,10 +77,22 @@ func (e *endpoint) connect(ctx context.Context, parameters map[string]string) (*
 	return conn, nil
 }
 
+// encoding is that of our texts, whatever the role or the database is set to.
+const encoding = "UTF8"
+
+// fix gives parameters of a session their values, though a user may have written their names in another case: the
+// server does not tell cases apart.
+func fix(params, fixed map[string]string) {
+	for name, value := range fixed {
+		maps.DeleteFunc(params, func(other, _ string) bool { return strings.EqualFold(other, name) })
+		params[name] = value
+	}
+}
+
 // formats are the settings that say how values are written.
 func formats() map[string]string {
 	return map[string]string{
-		"client_encoding": "UTF8", "DateStyle": "ISO", "IntervalStyle": "postgres",
+		"client_encoding": encoding, "DateStyle": "ISO", "IntervalStyle": "postgres",
 		"TimeZone": "UTC", "extra_float_digits": "3", "bytea_output": "hex",
 	}
 }
@@ -106,7 +115,23 @@ func classify(ctx context.Context, err error) error {
 		kind = errs.Unavailable
 	}
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	if connecting {
+		err = sqlstate.ExplainTLS(err)
+	}
 	return &errs.Error{Kind: kind, Again: connecting || kind == errs.Unavailable || kind == errs.Conflict || kind == errs.Timeout, Err: err}
+}
+
+// readOnlyTransaction is read_only_sql_transaction.
+const readOnlyTransaction = "25006"
+
+// readOnly says what to do about an error of a server, or of a role, that does not let us write. It is worth another
+// try: a standby is promoted.
+func readOnly(err error) error {
+	if sqlstate.Code(err) != readOnlyTransaction {
+		return err
+	}
+	return &errs.Error{Kind: errs.PermissionDenied, Again: true, Err: fmt.Errorf("%w: the session is read-only: "+
+		"type ALTER ROLE … SET default_transaction_read_only = off, or remove it from the options; if the server is a standby, name the primary", err)}
 }
 
 // hangUp closes a connection. The server may be gone.

@@ -132,7 +132,7 @@ func TestTheConnectionIsLost(t *testing.T) {
 			require.True(t, errs.Retryable(err))
 			require.NotContains(t, err.Error(), pgtest.Password)
 			require.Equal(t, apicdc.StateFaulted, h.info().State)
-			require.Equal(t, err, h.info().Err)
+			require.EqualError(t, err, `cdc: source "app:cdc": `+h.info().Err.Error())
 			_, streamErr := s.Next(t.Context())
 			require.Equal(t, err, streamErr, "the stream says why")
 			h.insert(2)

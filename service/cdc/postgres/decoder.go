@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -36,14 +35,17 @@ type building struct {
 // decoder sorts the messages of pgoutput into transactions. It is used by one goroutine.
 type decoder struct {
 	origin *origin
-	// describe looks a relation up in the catalogs.
-	describe func(ctx context.Context, m *pglogrepl.RelationMessage) (details, error)
+	// describe looks a relation up in the catalogs, once they show what transaction xid has done to it; if they do not yet,
+	// the details are provisional.
+	describe func(ctx context.Context, xid uint32, m *pglogrepl.RelationMessage) (details, error)
 	// commit is handed each transaction that has committed, in order; lost is why its records are gone, if they are.
 	commit func(ctx context.Context, tx *transaction, lost error) error
 	// limit and most are openMemory and maxTransaction, but in tests.
 	limit, most int64
 
 	relations map[uint32]*relation
+	// provisional says that some of relations are.
+	provisional bool
 	// current is a transaction that is sent as a whole, stream the one that is being streamed, streams all of those by
 	// their IDs.
 	current *building
@@ -195,65 +197,6 @@ func (d *decoder) lose(b *building, err error) {
 	b.lost = err
 }
 
-// relation keeps the description of a table.
-func (d *decoder) relation(ctx context.Context, data []byte) error {
-	b := d.stream
-	if b != nil {
-		if len(data) < 4 {
-			return errMessage('R')
-		}
-		data = data[4:]
-	}
-	var m pglogrepl.RelationMessage
-	if err := whole(func() error { return m.Decode(data) }); err != nil {
-		return err
-	}
-	rel, err := d.same(ctx, &m, data, b)
-	if err != nil {
-		return err
-	}
-	if b != nil {
-		if b.own == nil {
-			b.own = make(map[uint32]*relation)
-		}
-		b.own[m.RelationID] = rel
-		delete(b.slots, m.RelationID)
-		return nil
-	}
-	d.relations[m.RelationID] = rel
-	if d.current != nil {
-		delete(d.current.slots, m.RelationID)
-	}
-	return nil
-}
-
-// whole parses a message. The library takes it for granted that messages are whole.
-func whole(parse func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the server sent a message that is not whole: %v", r)
-		}
-	}()
-	return parse()
-}
-
-// same returns the relation that was described in the same words before, or a new one.
-func (d *decoder) same(ctx context.Context, m *pglogrepl.RelationMessage, data []byte, b *building) (*relation, error) {
-	if b != nil {
-		if rel := b.own[m.RelationID]; rel != nil && rel.message == string(data) {
-			return rel, nil
-		}
-	}
-	if rel := d.relations[m.RelationID]; rel != nil && rel.message == string(data) {
-		return rel, nil
-	}
-	more, err := d.describe(ctx, m)
-	if err != nil {
-		return nil, fmt.Errorf("look up table %s.%s: %w", m.Namespace, m.RelationName, err)
-	}
-	return newRelation(m, string(bytes.Clone(data)), more), nil
-}
-
 // control takes the messages that begin and end transactions.
 func (d *decoder) control(ctx context.Context, data []byte) error {
 	var message pglogrepl.Message
@@ -268,6 +211,9 @@ func (d *decoder) control(ctx context.Context, data []byte) error {
 	case *pglogrepl.BeginMessage:
 		if d.open() {
 			return errMessage('B')
+		}
+		if err := d.settle(ctx); err != nil {
+			return err
 		}
 		d.current = d.begin(m.Xid)
 		d.current.memory = d.scratch[:0]
@@ -297,7 +243,9 @@ func (d *decoder) control(ctx context.Context, data []byte) error {
 			return errMessage('c')
 		}
 		delete(d.streams, m.Xid)
-		maps.Copy(d.relations, b.own)
+		if err := d.adopt(ctx, b); err != nil {
+			return err
+		}
 		return d.end(ctx, b, m.CommitLSN, m.TransactionEndLSN, m.CommitTime)
 	case *pglogrepl.StreamAbortMessageV2:
 		d.abort(m.Xid, m.SubXid)

@@ -15,7 +15,7 @@ import (
 func Decoding(limit, most int64, commit func(tx cdc.Transaction, lost error)) (decode func(message []byte) error, end func()) {
 	d := newDecoder(&origin{source: registry.ID{Namespace: "app", Name: "cdc"}, generation: "g", counters: cdc.NewCounters()})
 	d.limit, d.most = limit, most
-	d.describe = func(_ context.Context, m *pglogrepl.RelationMessage) (details, error) {
+	d.describe = func(_ context.Context, _ uint32, m *pglogrepl.RelationMessage) (details, error) {
 		more := details{names: make([]string, len(m.Columns))}
 		for _, c := range m.Columns {
 			more.bases = append(more.bases, c.DataType)

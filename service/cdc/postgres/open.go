@@ -19,13 +19,13 @@ func (s *Source) open(ctx context.Context, book *cdc.Run) (*run, error) {
 	db := at.side()
 	r := &run{
 		source: s, endpoint: at, db: db, checkpoint: checkpoint{slot: s.config.SlotName, db: db},
-		bootstraps: s.config.Snapshot, woken: make(chan struct{}, 1),
+		bootstraps: s.config.Snapshot, woken: make(chan struct{}, 1), origin: origin{source: s.id, counters: book.Counters()},
 	}
 	if err := r.prepare(ctx); err != nil {
 		r.close(ctx)
 		return nil, err
 	}
-	r.origin = origin{source: s.id, generation: r.server.generation, counters: book.Counters()}
+	r.origin.generation = r.server.generation
 	r.Log = cdc.NewLog(cdc.LogSettings{
 		Source: s.id, Tables: s.config.Tables, Bytes: s.config.LogBytes, Subscriptions: s.config.Subscriptions,
 		Counters: book.Counters(), Logger: s.logger(),
@@ -85,7 +85,9 @@ func (r *run) prepareSlot(ctx context.Context) error {
 		r.positions.startAt(max(now.confirmed, saved))
 		return err
 	}
+	told := r.tellWaiting(ctx)
 	first, err := createSlot(ctx, r.conn, config)
+	told()
 	if err != nil {
 		return err
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/internal/sqlstate"
 )
 
 // publicationOf returns the publication that a source reads: that of the entry, or one made for its tables.
@@ -119,12 +121,12 @@ func publicationError(ctx context.Context, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	err = classify(ctx, err)
-	if errs.Is(err, errs.PermissionDenied) {
-		return errs.New(errs.PermissionDenied, "publication %q: %w: the role must own the tables and may need GRANT CREATE ON DATABASE; "+
-			"or have the publication made by somebody else and name it in the field publication", name, err)
+	err = readOnly(classify(ctx, err))
+	if sqlstate.Code(err) != readOnlyTransaction && errs.Is(err, errs.PermissionDenied) {
+		err = errs.New(errs.PermissionDenied, "%w: the role must own the tables and may need GRANT CREATE ON DATABASE; "+
+			"or have the publication made by somebody else and name it in the field publication", err)
 	}
-	return err
+	return fmt.Errorf("publication %q: %w", name, err)
 }
 
 func publicationExists(ctx context.Context, db *sql.DB, name string) (bool, error) {

@@ -15,7 +15,8 @@ type published struct {
 	id uint32
 	// kind is that of pg_class, identity its relreplident.
 	kind, identity string
-	// columns are those that are published, as an array of names, "" for all; filter selects rows, "" selects all.
+	// columns are those that are published, as an array of names, "" for all that are not generated: from version 18 on
+	// generated ones may be published, and are among the names. filter selects rows, "" selects all.
 	columns, filter string
 }
 
@@ -77,7 +78,8 @@ func (p *published) message(ctx context.Context, db *sql.DB) (*pglogrepl.Relatio
 		SELECT a.attname, a.atttypid::bigint, a.atttypmod, coalesce(a.attnum = ANY (i.indkey::int2[]), false)
 		FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = a.attrelid
 			AND CASE $3 WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
-		WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+		WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped
+			AND (a.attgenerated = '' OR current_setting('server_version_num')::int >= 180000 AND $2 <> '')
 			AND ($2 = '' OR a.attname = ANY ($2::name[]))
 		ORDER BY a.attnum`, int64(p.id), p.columns, p.identity)
 	if err != nil {

@@ -47,7 +47,7 @@ func TestWhatASourceRefuses(t *testing.T) {
 			require.Equal(t, c.again, errs.Retryable(err), err)
 			require.NotContains(t, err.Error(), "open-sesame")
 			require.Equal(t, apicdc.StateFaulted, h.info().State)
-			require.Equal(t, err, h.info().Err)
+			require.EqualError(t, err, `cdc: source "app:cdc": `+h.info().Err.Error(), "as on SQLite")
 			_, err = h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
 			require.Equal(t, errs.Unavailable, errs.KindOf(err))
 		})

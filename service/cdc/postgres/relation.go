@@ -19,6 +19,10 @@ type relation struct {
 	full bool
 	// message is the description itself, to recognise it when it comes again.
 	message string
+	// undescribed says that the catalogs were not asked yet, provisional that they did not show yet what this
+	// transaction has done.
+	undescribed bool
+	provisional uint32
 }
 
 // internal reports whether the changes of the table are our own business.
@@ -57,6 +61,9 @@ type details struct {
 	// bases are the types below domains, names the types as a user writes them, both in the order of the columns.
 	bases []uint32
 	names []string
+	// undescribed and provisional are as in relation.
+	undescribed bool
+	provisional uint32
 }
 
 // newRelation makes a relation of its description.
@@ -65,7 +72,7 @@ func newRelation(m *pglogrepl.RelationMessage, message string, d details) *relat
 		table:   &sql.Table{Schema: m.Namespace, Name: m.RelationName, Columns: make([]sql.Column, len(m.Columns))},
 		forms:   make([]form, len(m.Columns)),
 		full:    m.ReplicaIdentity == 'f',
-		message: message,
+		message: message, undescribed: d.undescribed, provisional: d.provisional,
 	}
 	if r.table.Schema == "" {
 		r.table.Schema = "pg_catalog"
@@ -91,6 +98,12 @@ func newRelation(m *pglogrepl.RelationMessage, message string, d details) *relat
 		}
 	}
 	return r
+}
+
+// equal reports whether both are the same in all that streams can see.
+func (r *relation) equal(other *relation) bool {
+	return other != nil && r.message == other.message && r.provisional == other.provisional && slices.Equal(r.table.Key, other.table.Key) &&
+		slices.Equal(r.table.Columns, other.table.Columns) && slices.Equal(r.forms, other.forms)
 }
 
 // columns returns the indexes of the named columns, nil unless all are there.

@@ -235,11 +235,14 @@ func (r *run) save(ctx context.Context) {
 		r.unsavedBecause(ctx, err)
 		return
 	}
-	r.unsaved.Store(nil)
+	if r.unsaved.Swap(nil) != nil {
+		r.source.logger().InfoContext(ctx, "the checkpoint is written again")
+	}
 }
 
-// unsavedBecause notes why there is no checkpoint, and says so once.
+// unsavedBecause notes why there is no checkpoint, counts it, and says so once.
 func (r *run) unsavedBecause(ctx context.Context, err error) {
+	r.origin.counters.CheckpointFailure()
 	if r.unsaved.Swap(&err) == nil {
 		r.source.logger().WarnContext(ctx, "the checkpoint cannot be used", "error", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/internal/sqlstate"
 	"github.com/wippy-cdc/runtime/service/cdc"
 )
 
@@ -21,11 +22,19 @@ import (
 // sequence of changes only when those that have written are over.
 const pinTimeout = 30 * time.Second
 
-func pinError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return errs.New(errs.Unavailable, "the server could not begin a snapshot in %s: end transactions that are open for long", pinTimeout)
+// pinError says why a snapshot could not begin; pinning is the context that bounds it, and ctx the one of the
+// subscription.
+func (r *run) pinError(ctx, pinning context.Context, err error) error {
+	if pinning.Err() == nil {
+		return classify(ctx, err)
 	}
-	return classify(ctx, err)
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	open, err := openTransactions(ctx, r.db)
+	if err != nil || open == "" {
+		open = "none any more"
+	}
+	return errs.New(errs.Unavailable, "the server could not begin a snapshot in %s: it waits for the transactions that are open, end these: %s", pinTimeout, open)
 }
 
 // snapshot reads tables as of one position, in one transaction on a connection of its own. It implements cdc.Snapshot.
@@ -94,7 +103,7 @@ func (s *snapshot) selectTables(ctx context.Context, r *run, selection *cdc.Sele
 		if err != nil {
 			return err
 		}
-		more, err := describer(r.db)(ctx, m)
+		more, err := describer(r.db)(ctx, 0, m)
 		if err != nil {
 			return err
 		}
@@ -176,7 +185,7 @@ func (s *snapshot) declare(ctx context.Context) (there bool, err error) {
 	}
 	if same {
 		if _, err := s.conn.Exec(ctx, "DECLARE wippy NO SCROLL CURSOR FOR "+t.query).ReadAll(); err != nil {
-			return false, err
+			return false, t.changed(err)
 		}
 		// The cursor has locked the table: from now on it stays what it is.
 		if _, same, err = t.of.unchanged(ctx, s.conn); err != nil {
@@ -188,6 +197,16 @@ func (s *snapshot) declare(ctx context.Context) (there bool, err error) {
 			"its rows cannot be seen any more; resubscribe", t.table.Schema, t.table.Name)
 	}
 	return true, nil
+}
+
+// changed says so if err is because the table is not what it was when the snapshot began, which another snapshot cures.
+func (t *selected) changed(err error) error {
+	switch sqlstate.Code(err) {
+	case "42703", "42P01", "3F000", "42704", "42883": // undefined_column, _table, schema, object (of a row filter), _function
+		return errs.New(errs.Unavailable, "table %s.%s was altered before the snapshot came to it: %w; resubscribe", t.table.Schema, t.table.Name, err)
+	default:
+		return err
+	}
 }
 
 // Close implements cdc.Snapshot.

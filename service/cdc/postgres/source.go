@@ -69,9 +69,8 @@ func (s *Source) Serve(ctx context.Context, ready func()) error {
 	if ctx.Err() != nil {
 		err = nil // it was stopped, whatever it was doing
 	}
-	err = s.about(err)
-	book.End(err)
-	return err
+	book.End(err) // its reader has asked about this source, and need not be told which one it is
+	return s.about(err)
 }
 
 // run reads the slot until ctx is done or something fails.
@@ -88,7 +87,7 @@ func (s *Source) run(ctx context.Context, book *cdc.Run, ready func()) error {
 	if ctx.Err() != nil {
 		err = nil
 	}
-	book.End(s.about(err))
+	book.End(err)
 	if !r.discards() {
 		r.Bar() // what was not handed over comes again in the next run
 	}

@@ -73,7 +73,7 @@ func (r *run) beginSnapshot(ctx context.Context, selection *cdc.Selection) (cdc.
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, pinError(pinning, err)
+		return nil, r.pinError(ctx, pinning, err)
 	}
 	if err := s.selectTables(pinning, r, selection); err != nil {
 		hangUp(ctx, s.conn)

@@ -171,7 +171,7 @@ func TestASnapshotDoesNotMissRowsSilently(t *testing.T) {
 			h.exec(`CREATE TABLE aaa (id int PRIMARY KEY); INSERT INTO aaa SELECT n FROM generate_series(1, 1000) n; INSERT INTO orders VALUES (1, 'tea');
 				CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY LIST (id); CREATE TABLE part_1 PARTITION OF parts FOR VALUES IN (1); INSERT INTO parts VALUES (1)`)
 			c := h.config("aaa", "orders", "parts")
-			c.SnapshotFetchSize = 100
+			c.SnapshotFetchSize, c.StatusInterval = 100, unit.Duration(time.Hour) // the snapshot is to notice it by itself
 			h.serve(h.source(c))
 			s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Buffer: 1})
 			take(t, s, 1)

@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -64,6 +66,9 @@ func parse(settings sqlapi.PostgresSettings) (*pgx.ConnConfig, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "wippy"
 	}
+	// Statements and values are UTF-8, whatever the role or the database is set to. The server does not tell cases apart.
+	maps.DeleteFunc(config.RuntimeParams, func(name, _ string) bool { return strings.EqualFold(name, "client_encoding") })
+	config.RuntimeParams["client_encoding"] = "UTF8"
 	return config, nil
 }
 
@@ -76,7 +81,7 @@ func refused(ctx context.Context, err error) error {
 	if kind == errs.Unknown {
 		kind = errs.Unavailable
 	}
-	return &errs.Error{Kind: kind, Again: true, Err: err}
+	return &errs.Error{Kind: kind, Again: true, Err: sqlstate.ExplainTLS(err)}
 }
 
 func openError(id registry.ID, err error) error {

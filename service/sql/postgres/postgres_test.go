@@ -119,6 +119,30 @@ func TestAServerThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+func TestAServerWithoutTLS(t *testing.T) {
+	t.Parallel()
+	c := config(pgtest.NewServer(t, map[string]string{"ssl": "off"}))
+	c.Options = map[string]string{"sslmode": "verify-full"}
+	_, err := postgres.Open(t.Context(), dbID, c, noEnv)
+	require.ErrorContains(t, err, "the server has no TLS, and the option sslmode (or PGSSLMODE) asks for it: set ssl = on")
+	require.True(t, errs.Retryable(err))
+}
+
+func TestTextsAreUTF8WhateverTheRoleIsSetTo(t *testing.T) {
+	t.Parallel()
+	server := pgtest.New(t)
+	role := server.Name + "_latin"
+	server.Role(t, role, "open-sesame", "")
+	server.Exec(t, "ALTER ROLE "+role+" SET client_encoding = 'LATIN1'")
+	for _, options := range []map[string]string{nil, {"Client_Encoding": "LATIN1"}} {
+		c := config(server)
+		c.Username, c.Password, c.Options = role, "open-sesame", options
+		var length int
+		require.NoError(t, open(t, c).Pool().QueryRowContext(t.Context(), "SELECT length($1)", "café").Scan(&length))
+		require.Equal(t, 4, length)
+	}
+}
+
 func TestErrorsHaveKinds(t *testing.T) {
 	t.Parallel()
 	server := pgtest.New(t)
