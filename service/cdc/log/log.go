@@ -43,9 +43,10 @@ type Log struct {
 	segments []*segment
 	inUse    int64
 	next     int
-	// end is the place behind the newest record, trimmed the sequence of the newest one that has left.
-	end     place
-	trimmed uint64
+	// end is the place behind the newest record, newest the position of its last change, trimmed that of the newest record
+	// that has left.
+	end             place
+	newest, trimmed api.Position
 	// active are the readers that are not parked.
 	active  []*Reader
 	parked  waiting
@@ -175,15 +176,19 @@ func (l *Log) room(tx *Transaction) *segment {
 // publish makes a record known that was put into s, and returns its place. l.mu must be held.
 func (l *Log) publish(s *segment, tx *Transaction) place {
 	at, size := l.end, int64(frontSize(tx)+len(tx.Entries))+tx.Spilled.Size()
-	s.last, s.largest = tx.Sequence, max(s.largest, size)
+	s.largest = max(s.largest, size)
 	s.size.Add(size)
 	l.end = place{offset: at.offset + size, records: at.records + 1, before: tx.Sequence}
 	l.appended.Store(l.end.offset)
 	l.counted.Transactions++
 	l.counted.Spilled += uint64(tx.Spilled.Size()) //nolint:gosec // never negative
+	changes := 0
 	for code, n := range tx.Counts {
 		l.counted.Changes[code] += uint64(n)
+		changes += int(n)
 	}
+	l.newest = api.Position{Sequence: tx.Sequence, Index: changes - 1}
+	s.last = l.newest
 	return at
 }
 

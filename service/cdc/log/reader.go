@@ -126,7 +126,7 @@ func (l *Log) Open(o Options) (*Reader, error) {
 // seek makes r begin behind a position and returns the segment it begins in, nil if that is behind the newest record. l.mu must
 // be held.
 func (l *Log) seek(r *Reader, after api.Position) (*segment, error) {
-	if gone := api.Behind(max(l.trimmed, l.unkept.Load())); gone.Sequence > 0 && after.Compare(gone) < 0 {
+	if unkept := l.unkept.Load(); after.Compare(l.trimmed) < 0 || unkept > 0 && after.Compare(api.Behind(unkept)) < 0 {
 		return nil, errs.New(errs.Unavailable, "the position has left the log: begin anew with a snapshot")
 	}
 	r.skip = after
@@ -136,7 +136,7 @@ func (l *Log) seek(r *Reader, after api.Position) (*segment, error) {
 		}
 	}
 	for _, s := range l.segments {
-		if s.last >= after.Sequence {
+		if s.last.Sequence >= after.Sequence {
 			r.place = s.begin
 			return s, nil
 		}
@@ -224,7 +224,9 @@ func (l *Log) remove(r *Reader) {
 	for _, s := range l.segments {
 		s.content.Load().release()
 	}
-	l.trimmed = max(l.trimmed, l.end.before)
+	if l.trimmed.Compare(l.newest) < 0 {
+		l.trimmed = l.newest
+	}
 	l.segments, l.gaps, l.inUse, l.next = nil, nil, 0, 0
 	for _, list := range l.parked.called {
 		list.uncall()

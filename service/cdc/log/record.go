@@ -57,7 +57,7 @@ func CodesOf(accept func(api.Op) bool) (set Codes) {
 	return set
 }
 
-// Counts is a number of changes by Code.
+// Counts is a number of changes by Code: how many entries there are that are not void.
 type Counts [numCodes]uint32
 
 // Shape is a table as an engine needs it in order to decode entries. It is immutable and comparable.

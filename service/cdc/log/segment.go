@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"sync"
 	"sync/atomic"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 // segment is a run of records. The newest one of a log may be being filled, the others do not grow any more.
@@ -17,10 +19,10 @@ type segment struct {
 	// alone says that it holds one large record and is not filled any more.
 	alone bool
 
-	// These are guarded by the log's mu. last is the sequence of its newest record, largest the size of its largest one,
+	// These are guarded by the log's mu. last is the position of the last change of its newest record, largest the size of its largest one,
 	// memory how much it needs; readers counts what keeps it: active readers in it, and lists of parked ones that are called
 	// for a record in it.
-	last    uint64
+	last    api.Position
 	largest int64
 	memory  int64
 	readers int

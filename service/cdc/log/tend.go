@@ -140,7 +140,7 @@ func (l *Log) trim() {
 	if l.segments = l.segments[n:]; n == 0 {
 		return
 	}
-	for len(l.gaps) > 0 && l.gaps[0].sequence <= l.trimmed {
+	for len(l.gaps) > 0 && l.gaps[0].sequence <= l.trimmed.Sequence {
 		l.gaps = l.gaps[1:]
 	}
 	if len(l.segments) == 0 {
