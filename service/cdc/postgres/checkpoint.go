@@ -15,44 +15,55 @@ import (
 
 // checkpoint is the row of a slot in the table wippy_cdc_offsets of its database: what was taken for certain. The
 // server forgets what was confirmed to it last when it crashes; the table does not. A second row, whose slot ends in
-// /snapshot, says that the bootstrap was delivered.
+// /snapshot, says that the bootstrap was delivered. Each names the system that it is of: a table may come with a dump.
 type checkpoint struct {
-	slot string
-	db   *sql.DB
-	last pglogrepl.LSN
+	slot   string
+	system system
+	db     *sql.DB
+	last   pglogrepl.LSN
+}
+
+// saving is a row of the table.
+type saving struct {
+	found  bool
+	lsn    pglogrepl.LSN
+	system string
 }
 
 const (
 	createOffsets = `CREATE TABLE IF NOT EXISTS ` + api.OffsetsTable + ` (
-	slot text PRIMARY KEY, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now())`
+	slot text PRIMARY KEY, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now(), system text)`
+	nameSystem    = `ALTER TABLE ` + api.OffsetsTable + ` ADD COLUMN IF NOT EXISTS system text`
 	findOffsets   = `SELECT to_regclass('` + api.OffsetsTable + `') IS NOT NULL`
-	selectOffsets = `SELECT lsn FROM ` + api.OffsetsTable + ` WHERE slot = $1`
-	writeOffsets  = `INSERT INTO ` + api.OffsetsTable + ` AS o (slot, lsn) VALUES ($1, $2)
-	ON CONFLICT (slot) DO UPDATE SET lsn = greatest(o.lsn, excluded.lsn), updated_at = now()`
+	selectOffsets = `SELECT lsn, coalesce(to_jsonb(o)->>'system', '') FROM ` + api.OffsetsTable + ` AS o WHERE slot = $1`
+	// A position of another system cannot be compared.
+	writeOffsets = `INSERT INTO ` + api.OffsetsTable + ` AS o (slot, lsn, system) VALUES ($1, $2, $3)
+	ON CONFLICT (slot) DO UPDATE SET lsn = CASE WHEN o.system = excluded.system THEN greatest(o.lsn, excluded.lsn) ELSE excluded.lsn END,
+		system = excluded.system, updated_at = now()`
 	// No slot has a name with a slash.
 	delivered     = "/snapshot"
 	deleteOffsets = `DELETE FROM ` + api.OffsetsTable + ` WHERE slot IN ($1, $1 || '` + delivered + `')`
 )
 
-// load returns the position that was saved last, 0 if there is none, and whether the bootstrap was delivered.
-func (c *checkpoint) load(ctx context.Context) (lsn pglogrepl.LSN, bootstrapped bool, err error) {
+// load returns the position that was saved last, and whether the bootstrap was delivered.
+func (c *checkpoint) load(ctx context.Context) (position, bootstrap saving, err error) {
 	exists, err := c.exists(ctx)
 	if err != nil || !exists {
-		return 0, false, err
+		return saving{}, saving{}, err
 	}
-	if lsn, _, err = c.read(ctx, c.slot); err == nil {
-		c.last = lsn
-		_, bootstrapped, err = c.read(ctx, c.slot+delivered)
+	if position, err = c.read(ctx, c.slot); err == nil {
+		bootstrap, err = c.read(ctx, c.slot+delivered)
 	}
-	return lsn, bootstrapped, c.about(ctx, "read", err)
+	return position, bootstrap, c.about(ctx, "read", err)
 }
 
-func (c *checkpoint) read(ctx context.Context, name string) (lsn pglogrepl.LSN, found bool, err error) {
-	err = c.db.QueryRowContext(ctx, selectOffsets, name).Scan(&lsn)
+func (c *checkpoint) read(ctx context.Context, name string) (row saving, err error) {
+	err = c.db.QueryRowContext(ctx, selectOffsets, name).Scan(&row.lsn, &row.system)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, false, nil
+		return saving{}, nil
 	}
-	return lsn, err == nil, err
+	row.found = err == nil
+	return row, err
 }
 
 func (c *checkpoint) exists(ctx context.Context) (exists bool, err error) {
@@ -76,13 +87,19 @@ func (c *checkpoint) save(ctx context.Context, lsn pglogrepl.LSN) error {
 func (c *checkpoint) bootstrap(ctx context.Context) error { return c.write(ctx, c.slot+delivered, 0) }
 
 func (c *checkpoint) write(ctx context.Context, name string, lsn pglogrepl.LSN) error {
-	_, err := c.db.ExecContext(ctx, writeOffsets, name, lsn.String())
-	if sqlstate.Code(err) == "42P01" { // undefined_table
-		if _, err = c.db.ExecContext(ctx, createOffsets); err == nil {
-			_, err = c.db.ExecContext(ctx, writeOffsets, name, lsn.String())
+	err := c.upsert(ctx, name, lsn)
+	missing := map[string]string{"42P01": createOffsets, "42703": nameSystem}[sqlstate.Code(err)] // undefined_table, …_column
+	if missing != "" {
+		if _, err = c.db.ExecContext(ctx, missing); err == nil {
+			err = c.upsert(ctx, name, lsn)
 		}
 	}
 	return c.about(ctx, "write", err)
+}
+
+func (c *checkpoint) upsert(ctx context.Context, name string, lsn pglogrepl.LSN) error {
+	_, err := c.db.ExecContext(ctx, writeOffsets, name, lsn.String(), c.system.String())
+	return err
 }
 
 // forget deletes the rows.
@@ -101,7 +118,8 @@ func (c *checkpoint) about(ctx context.Context, step string, err error) error {
 	}
 	err = readOnly(classify(ctx, err))
 	if sqlstate.Code(err) != readOnlyTransaction && errs.Is(err, errs.PermissionDenied) {
-		err = fmt.Errorf("%w: type GRANT CREATE ON SCHEMA …, or have the table made by somebody else, see OPERATIONS.md", err)
+		err = fmt.Errorf("%w: type GRANT CREATE ON SCHEMA …, or have the table made with the statement in OPERATIONS.md, "+
+			"or, if there is one without the column system, type %s", err, nameSystem)
 	}
 	return fmt.Errorf("%s %s: %w", step, api.OffsetsTable, err)
 }

@@ -2,8 +2,11 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
@@ -28,6 +31,20 @@ func Decoding(limit, most int64, commit func(tx cdc.Transaction, lost error)) (d
 	}
 	return func(message []byte) error { return d.decode(context.Background(), message) }, d.close
 }
+
+// Refused is what becomes of an error with the given code when a slot is to be read.
+func Refused(code string) error {
+	db := sql.OpenDB(unreachable{})
+	defer func() { _ = db.Close() }()
+	r := &run{source: &Source{config: &api.PostgresConfig{SlotName: "s"}}, db: db}
+	return r.refused(context.Background(), &pgconn.PgError{Code: code})
+}
+
+// unreachable is a server that is not there.
+type unreachable struct{ driver.Connector }
+
+// Connect implements driver.Connector.
+func (unreachable) Connect(context.Context) (driver.Conn, error) { return nil, driver.ErrBadConn }
 
 // Everything selects all changes.
 func Everything() *cdc.Selection { return cdc.NewSelection(nil, api.StreamOptions{}) }

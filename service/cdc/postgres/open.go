@@ -25,7 +25,7 @@ func (s *Source) open(ctx context.Context, book *cdc.Run) (*run, error) {
 		r.close(ctx)
 		return nil, err
 	}
-	r.origin.generation = r.server.generation
+	r.origin.generation = r.system.generation()
 	r.Log = cdc.NewLog(cdc.LogSettings{
 		Source: s.id, Tables: s.config.Tables, Bytes: s.config.LogBytes, Subscriptions: s.config.Subscriptions,
 		Counters: book.Counters(), Logger: s.logger(),
@@ -42,8 +42,11 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if r.server, err = inspect(ctx, r.db); err != nil {
 		return err
 	}
-	if r.tables, err = r.preparePublication(ctx); err != nil {
+	if err := r.checkStandby(ctx); err != nil {
 		return err
+	}
+	if r.tables, err = r.preparePublication(ctx); err != nil {
+		return r.onStandby(err)
 	}
 	if err := r.warnOfIdentity(ctx); err != nil {
 		return err
@@ -73,7 +76,12 @@ func (r *run) prepareSlot(ctx context.Context) error {
 	if r.conn, err = r.endpoint.replication(ctx); err != nil {
 		return fmt.Errorf("connect for replication: %w", err)
 	}
-	saved, err := r.loadCheckpoint(ctx)
+	var end pglogrepl.LSN
+	if r.system, end, err = identify(ctx, r.conn); err != nil {
+		return err
+	}
+	r.checkpoint.system = r.system
+	saved, err := r.loadCheckpoint(ctx, end)
 	if err != nil {
 		return err
 	}
@@ -89,7 +97,7 @@ func (r *run) prepareSlot(ctx context.Context) error {
 	first, err := createSlot(ctx, r.conn, config)
 	told()
 	if err != nil {
-		return err
+		return r.onStandby(err)
 	}
 	if saved > 0 && !config.Temporary {
 		r.source.logger().WarnContext(ctx, "the slot was gone and was made anew: what has committed in between was not captured",
@@ -100,10 +108,10 @@ func (r *run) prepareSlot(ctx context.Context) error {
 	return nil
 }
 
-// loadCheckpoint returns the position in the checkpoint, 0 if there is none. One that the server has not reached is that of
-// another server, from which the table was copied.
-func (r *run) loadCheckpoint(ctx context.Context) (pglogrepl.LSN, error) {
-	saved, bootstrapped, err := r.checkpoint.load(ctx)
+// loadCheckpoint returns the position in the checkpoint, 0 if there is none. One of another server, from which the table was
+// copied, is not used; end is how far the WAL of this one reaches.
+func (r *run) loadCheckpoint(ctx context.Context, end pglogrepl.LSN) (pglogrepl.LSN, error) {
+	saved, bootstrap, err := r.checkpoint.load(ctx)
 	if err != nil {
 		if errs.Retryable(err) || ctx.Err() != nil {
 			return 0, err
@@ -111,18 +119,41 @@ func (r *run) loadCheckpoint(ctx context.Context) (pglogrepl.LSN, error) {
 		r.unsavedBecause(ctx, err)
 		return 0, nil
 	}
-	r.bootstrapped, r.noted = bootstrapped, bootstrapped
-	system, err := pglogrepl.IdentifySystem(ctx, r.conn)
-	if err != nil {
-		return 0, classify(ctx, err)
+	for _, row := range []saving{saved, bootstrap} {
+		why, err := r.distrust(ctx, row, end)
+		if err != nil {
+			return 0, err
+		}
+		if why != "" {
+			r.source.logger().WarnContext(ctx, "the checkpoint is not used", "because", why, "slot", r.source.config.SlotName,
+				"checkpoint", row.lsn.String(), "of", row.system, "server", r.system.String(), "end", end.String())
+			r.forgetCheckpoint(ctx)
+			return 0, nil
+		}
 	}
-	if saved > system.XLogPos {
-		r.source.logger().WarnContext(ctx, "the checkpoint is beyond the end of the server's WAL: it is that of another server, and is not used",
-			"slot", r.source.config.SlotName, "checkpoint", saved.String(), "server", system.XLogPos.String())
-		r.forgetCheckpoint(ctx)
-		return 0, nil
+	r.bootstrapped, r.noted = bootstrap.found, bootstrap.found
+	r.checkpoint.last = saved.lsn
+	return saved.lsn, nil
+}
+
+// distrust says why a row of the checkpoint cannot be of this server, "" if it can.
+func (r *run) distrust(ctx context.Context, row saving, end pglogrepl.LSN) (string, error) {
+	of := parseSystem(row.system)
+	switch {
+	case !row.found:
+		return "", nil
+	case of == system{}:
+		return "it does not say which server it is of", nil
+	case of.id != r.system.id:
+		return "it is of another server, and came with a copy of the table", nil
+	case row.lsn > end:
+		return "it is beyond the end of the server's WAL", nil
 	}
-	return saved, nil
+	belongs, left, err := r.system.within(ctx, r.conn, of, row.lsn)
+	if err != nil || belongs {
+		return "", err
+	}
+	return fmt.Sprintf("it is of timeline %d, which the server has left at %s", of.timeline, left), nil
 }
 
 // forgetCheckpoint deletes a checkpoint that does not belong to the slot.

@@ -61,9 +61,9 @@ func (r *run) receive(ctx context.Context) error {
 	if err := r.reconnect(ctx); err != nil {
 		return err
 	}
-	system, err := pglogrepl.IdentifySystem(ctx, r.conn)
+	end, err := r.recognise(ctx, r.conn)
 	if err != nil {
-		return classify(ctx, err)
+		return err
 	}
 	r.positions.startAt(0)
 	r.watch = r.Progress().Watch
@@ -75,7 +75,7 @@ func (r *run) receive(ctx context.Context) error {
 		return err
 	}
 	rx := &receiver{
-		run: r, decoder: newDecoder(&r.origin), backlog: system.XLogPos, timeout: timeout,
+		run: r, decoder: newDecoder(&r.origin), backlog: end, timeout: timeout,
 		stuck: make(map[cdc.Mark]struct{}), fastest: time.Minute,
 	}
 	rx.decoder.describe, rx.decoder.commit = describer(r.db), rx.committed
@@ -142,6 +142,9 @@ func (r *run) refused(ctx context.Context, err error) error {
 		if now, lookErr := lookSlot(ctx, r.db, name); lookErr == nil && now.status == "lost" {
 			return errInvalidated(name, now.reason)
 		}
+		// The slot was found to be one that can be read: what is wrong is the state of the server, a standby that has yet to be
+		// promoted for instance.
+		return errs.New(errs.Unavailable, "read slot %q: %w", name, err)
 	}
 	return fmt.Errorf("read slot %q: %w", name, classify(ctx, err))
 }

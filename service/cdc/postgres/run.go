@@ -24,6 +24,7 @@ type run struct {
 	origin   origin
 	endpoint *endpoint
 	server   server
+	system   system
 	// db is for everything but replication.
 	db *sql.DB
 	// conn is the replication connection, nil while there is none.
@@ -177,8 +178,8 @@ func (r *run) rest(ctx context.Context) error {
 func (r *run) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	_, err := pglogrepl.IdentifySystem(ctx, r.conn)
-	return classify(ctx, err)
+	_, err := r.recognise(ctx, r.conn)
+	return err
 }
 
 // reconnect opens the replication connection if there is none.
@@ -187,7 +188,11 @@ func (r *run) reconnect(ctx context.Context) error {
 		return nil
 	}
 	conn, err := r.endpoint.replication(ctx)
+	if err != nil {
+		return err
+	}
 	r.conn = conn
+	_, err = r.recognise(ctx, conn)
 	return err
 }
 
@@ -212,6 +217,9 @@ func (r *run) tick(ctx context.Context) (answered bool, err error) {
 		r.source.logger().WarnContext(ctx, "no stream is open, and the server keeps WAL for the slot: "+
 			"open a stream, set on_idle to discard, or delete the source",
 			"slot", r.source.config.SlotName, "retained", unit.Size(now.retained).String())
+	}
+	if err := r.checkPromotion(ctx); err != nil {
+		return true, err
 	}
 	return true, r.checkPublication(ctx)
 }

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"strconv"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 )
@@ -12,9 +11,8 @@ import (
 type server struct {
 	// version is that of the server, for instance 150003.
 	version int
-	// generation names the history that positions belong to: another server, or the same one after it was promoted, has
-	// another.
-	generation string
+	// standby is whether it follows a primary, and was not promoted.
+	standby bool
 }
 
 // inspect finds out whether the server can do what a source needs.
@@ -22,14 +20,12 @@ func inspect(ctx context.Context, db *sql.DB) (server, error) {
 	var s server
 	var level, user string
 	var allowed bool
-	var system uint64
-	var timeline int
 	err := db.QueryRowContext(ctx, `
 		SELECT current_setting('server_version_num')::int, current_setting('wal_level'), current_user,
 			(SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user)
 				OR pg_has_role(current_user, (SELECT oid FROM pg_roles WHERE rolname = 'rds_replication'), 'member') IS TRUE,
-			(SELECT system_identifier FROM pg_control_system()), (SELECT timeline_id FROM pg_control_checkpoint())`,
-	).Scan(&s.version, &level, &user, &allowed, &system, &timeline)
+			pg_is_in_recovery()`,
+	).Scan(&s.version, &level, &user, &allowed, &s.standby)
 	switch {
 	case err != nil:
 		return s, classify(ctx, err)
@@ -40,7 +36,6 @@ func inspect(ctx context.Context, db *sql.DB) (server, error) {
 	case !allowed:
 		return s, errs.New(errs.PermissionDenied, "role %q may not replicate: type ALTER ROLE %s REPLICATION as a superuser", user, quote(user))
 	}
-	s.generation = strconv.FormatUint(system, 16) + strconv.FormatInt(int64(timeline), 16)
 	return s, nil
 }
 

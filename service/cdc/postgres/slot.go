@@ -30,6 +30,8 @@ type slot struct {
 	// failover and reason, why the slot is lost, are told by version 17 and newer.
 	failover bool
 	reason   string
+	// synced is whether a standby keeps it in step with that of its primary.
+	synced bool
 }
 
 // lookSlot looks a slot up.
@@ -41,10 +43,11 @@ func lookSlot(ctx context.Context, db *sql.DB, name string) (slot, error) {
 			coalesce(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END,
 				restart_lsn), -1)::bigint,
 			temporary, coalesce((to_jsonb(s)->>'two_phase')::bool, false),
-			coalesce((to_jsonb(s)->>'failover')::bool, false), coalesce(to_jsonb(s)->>'invalidation_reason', '')
+			coalesce((to_jsonb(s)->>'failover')::bool, false), coalesce(to_jsonb(s)->>'invalidation_reason', ''),
+			pg_is_in_recovery() AND coalesce((to_jsonb(s)->>'synced')::bool, false)
 		FROM pg_replication_slots s WHERE slot_name = $1`, name).
 		Scan(&s.plugin, &s.database, &s.status, &s.confirmed, &s.restarts, &s.holder,
-			&s.retained, &s.temporary, &s.twoPhase, &s.failover, &s.reason)
+			&s.retained, &s.temporary, &s.twoPhase, &s.failover, &s.reason, &s.synced)
 	if errors.Is(err, sql.ErrNoRows) {
 		return slot{}, nil
 	}

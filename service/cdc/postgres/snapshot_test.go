@@ -91,7 +91,7 @@ func TestASourceBootstrapsOnce(t *testing.T) {
 	h.insert(3)
 	require.Equal(t, []int64{3}, ids(t, s, 1))
 	eventually(t, func() bool {
-		return h.Text(t, "SELECT to_regclass('wippy_cdc_offsets')") != "" && h.Text(t, "SELECT count(*) FROM wippy_cdc_offsets") == "1"
+		return h.Text(t, "SELECT to_regclass('wippy_cdc_offsets')") != "" && h.Text(t, "SELECT count(*) FROM wippy_cdc_offsets WHERE slot LIKE '%/snapshot'") == "1"
 	}, "it is noted at once")
 	require.NoError(t, running.stop())
 	h.insert(4)

@@ -38,23 +38,6 @@ func (h *house) another() *house {
 	return &house{Database: h.Database, t: h.t, catalog: cdc.NewCatalog(), directory: h.directory}
 }
 
-func TestACheckpointOfAnotherServerIsNotUsed(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	source := h.source(h.config("users"))
-	beyond := "INSERT INTO wippy_cdc_offsets VALUES ('" + h.Name + "', '50/0') ON CONFLICT (slot) DO UPDATE SET lsn = excluded.lsn"
-	h.exec("CREATE TABLE wippy_cdc_offsets (slot text PRIMARY KEY, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now()); " + beyond)
-	for run := range 3 { // without a slot, with one, and after one more
-		running := h.serve(source)
-		s := h.subscribe(apicdc.StreamOptions{})
-		h.insert(2 * run)
-		require.Equal(t, []int64{int64(2 * run)}, ids(t, s, 1))
-		require.NoError(t, running.stop())
-		require.Equal(t, "true", h.Text(t, "SELECT lsn <= pg_current_wal_lsn() FROM wippy_cdc_offsets"))
-		h.exec(beyond)
-	}
-}
-
 func TestABootstrapIsDueWhenTheSlotWasMadeAnew(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
