@@ -56,7 +56,7 @@ func runAs[T any](c *conn, what class, engaged bool, f func() (T, error)) (T, er
 	if engaged {
 		c.follow.after(what)
 	}
-	if c.tx != nil && (err != nil || what == controls) {
+	if c.tx != nil && (err != nil || what == controls || what == pragmas) {
 		c.tx.check(err)
 	}
 	return result, err

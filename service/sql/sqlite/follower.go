@@ -32,6 +32,8 @@ type follower struct {
 	// external means that somebody else may have changed the schema, and that reading it now would begin the
 	// transaction that is open.
 	external bool
+	// unsure means that the savepoint guard may be gone without a word: it was renamed, or the temp schema was closed.
+	unsure bool
 	// unwrapped means that somebody has had the driver's connection.
 	unwrapped bool
 
@@ -82,13 +84,24 @@ func (f *follower) apply() {
 	f.active, f.all, f.applied = filter.active, filter.all, f.db.filterVersion.Load()
 	f.db.enforcedLocked()
 	if f.active {
+		f.rearm()
 		f.catalog.read(f.inner)
 	}
 }
 
+// rearm makes sure that there is a savepoint guard. No transaction may be open. A transaction that cannot be followed for
+// want of a guard is told as a gap, and the guard is looked for again before the next one.
+func (f *follower) rearm() {
+	_ = f.recorder.Rearm()
+	f.unsure = false
+}
+
 // before makes sure that the savepoints of an open transaction are followed from its first statement that writes.
 func (f *follower) before(what class) {
-	if what >= reshapes {
+	if (f.unsure || f.recorder.Unguarded()) && what != reads && f.state.Idle() {
+		f.rearm()
+	}
+	if what >= creates {
 		f.beforeReshape(what)
 	}
 	if what == vacuums {
@@ -108,13 +121,14 @@ func (f *follower) after(what class) {
 	if f == nil || !f.active || what == reads {
 		return
 	}
+	f.unsure = f.unsure || what == pragmas || what >= reshapes || f.unwrapped
 	if what == writes && f.state&insideTransaction == capture.Joined|capture.Writing && f.recorder.Quiet(f.shapes.known()) {
 		return
 	}
 	if what == vacuums {
 		f.afterVacuum()
 	}
-	if what >= reshapes {
+	if what >= creates {
 		f.recordReshape()
 	}
 	var n int
@@ -124,7 +138,7 @@ func (f *follower) after(what class) {
 		f.slab = f.slab[n:]
 		f.db.commit(&transaction{memory: buffer[:n:n], shapes: f.shapes.bySlot, at: time.Now()})
 	}
-	if what >= reshapes || f.reshaped || f.unwrapped || f.external || f.state&(capture.External|capture.NewTables) != 0 {
+	if what >= creates || f.reshaped || f.unwrapped || f.external || f.state&(capture.External|capture.NewTables) != 0 {
 		f.afterReshape(what)
 	}
 	if f.state&(capture.Committed|capture.Copied) == capture.Committed {
@@ -154,7 +168,7 @@ func (f *follower) afterReshape(what class) {
 	external := f.external || f.state&capture.External != 0
 	f.external = false
 	switch {
-	case what >= reshapes && f.stepped != unknownVersion && f.catalog.version <= f.stepped+1: // it has changed the schema, nobody else has
+	case what >= creates && f.stepped != unknownVersion && f.catalog.version <= f.stepped+1: // it has changed the schema, nobody else has
 		f.shapes.version = f.catalog.version
 	case external && !f.readable():
 		f.external = true
@@ -173,10 +187,10 @@ func (f *follower) afterReshape(what class) {
 	if !f.catalog.known && f.readable() {
 		f.catalog.read(f.inner)
 	}
-	if what >= reshapes || undone || f.unwrapped {
+	if what >= creates || undone || f.unwrapped {
 		f.forget()
 	}
-	f.reshaped = !f.state.Idle() && (f.reshaped || what >= reshapes || f.unwrapped)
+	f.reshaped = !f.state.Idle() && (f.reshaped || what >= creates || f.unwrapped)
 }
 
 // forget makes the next row of every table resolve its table again.

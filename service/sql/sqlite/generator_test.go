@@ -208,21 +208,24 @@ func agingDDL(t *rapid.T) string {
 
 // step is one call of a script.
 type step struct {
-	// how is exec, script, query (read in full), abandon (closed after one row), prepared, or unprepare, which
-	// closes what was prepared.
+	// how is exec, script, query (read in full), abandon (closed after one row), prepared, unprepare, which closes what
+	// was prepared, or idle, which is exec unless a transaction is open.
 	how string
 	sql string
 }
 
 func (s step) String() string {
-	if s.how == "exec" {
+	if s.how == "exec" || s.how == "idle" {
 		return s.sql + ";"
 	}
 	return s.sql + "; -- " + s.how
 }
 
 func drawStep(t *rapid.T) step {
-	switch rapid.IntRange(0, 20).Draw(t, "step") {
+	switch rapid.IntRange(0, 21).Draw(t, "step") {
+	case 21:
+		return step{"idle", oneOf(t, "takes the sentinel away", "PRAGMA temp_store = 0", "PRAGMA temp_store = 1", "PRAGMA temp_store = 2",
+			"DROP TABLE IF EXISTS temp.wippy_capture_guard", "PRAGMA writable_schema = RESET")}
 	case 0, 1, 2, 3, 4, 5:
 		return step{"exec", control(t)}
 	case 6:

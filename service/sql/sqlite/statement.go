@@ -10,11 +10,15 @@ type class uint8
 const (
 	// reads changes nothing: SELECT, VALUES, EXPLAIN.
 	reads class = iota
-	// controls opens and ends transactions and savepoints, or is a PRAGMA.
+	// controls opens and ends transactions and savepoints.
 	controls
+	// pragmas is a PRAGMA that leaves the schema as it is.
+	pragmas
 	// writes may change rows: INSERT, UPDATE, DELETE, REPLACE, WITH.
 	writes
-	// reshapes is everything else, which may change the schema.
+	// creates is CREATE, which adds to the schema. This class and those that follow may change the schema.
+	creates
+	// reshapes is everything else.
 	reshapes
 	// drops is DROP, which may delete rows of a table that is gone afterwards.
 	drops
@@ -33,9 +37,11 @@ func classOf(query string) class {
 		if strings.Contains(strings.ToLower(query), "schema") { // writable_schema, schema_version
 			return reshapes
 		}
-		return controls
+		return pragmas
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH":
 		return writes
+	case "CREATE":
+		return creates
 	case "DROP":
 		return drops
 	case "VACUUM":

@@ -39,6 +39,7 @@ func rules() []rule {
 		{"expressions are defaults in brackets", "defaults.go", `create("(" + s.defaults[column] + "\n)")`, "create(s.defaults[column])"},
 		{"words are defaults without", "defaults.go", "create(s.defaults[column]) == nil", "false"},
 		{"joining leaves total_changes() alone", "capture/savepoint.c", "sqlite3_total_changes64(c->db) - c->pretended", "sqlite3_total_changes64(c->db)"},
+		{"the savepoint sentinel is brought back", "follower.go", "_ = f.recorder.Rearm()", "_ = 0"},
 		{"joining leaves changes() alone", "capture/savepoint.c", "c->join_rows = sqlite3_changes64(c->db);", "c->join_rows = 0;"},
 	}
 }

@@ -109,11 +109,22 @@ func flag(b bool) C.int {
 	return 0
 }
 
-// Arm makes the savepoint guard, once, after everything that would drop the temp schema, and takes over the automatic
-// checkpoints as they are set then.
+// Arm makes the savepoint guard, after the options are set, and takes over the automatic checkpoints as they are set
+// then.
 func (r *Recorder) Arm() error {
 	if rc := C.wippy_capture_arm(r.c); rc != 0 {
 		return fmt.Errorf("capture: make the savepoint guard: SQLite error %d", int(rc))
+	}
+	return nil
+}
+
+// Unguarded reports whether the savepoint guard may be gone. It costs no call.
+func (r *Recorder) Unguarded() bool { return r.signals.unguarded != 0 }
+
+// Rearm makes the savepoint guard again if it is gone. It is called while no transaction is open.
+func (r *Recorder) Rearm() error {
+	if rc := C.wippy_capture_rearm(r.c); rc != 0 {
+		return fmt.Errorf("capture: make the savepoint guard again: SQLite error %d", int(rc))
 	}
 	return nil
 }

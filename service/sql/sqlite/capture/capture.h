@@ -43,6 +43,7 @@ enum {
 typedef struct wippy_signals {
   uint32_t tables;       /* number of slots */
   uint32_t rolled_back;  /* something was undone since the last wippy_capture_after */
+  uint32_t unguarded;    /* the guard may be gone */
 } wippy_signals;
 
 /* One committed transaction in the arena. */
@@ -72,8 +73,11 @@ void wippy_capture_close(wippy_capture*);
 /* Sets what is captured: nothing, everything, or the n names that stand one behind the other in names. */
 int wippy_capture_filter(wippy_capture*, int active, int all, const char *names, int n);
 
-/* Makes the guard, once, when all is set that would drop the temp schema; takes over the automatic checkpoints. */
+/* Makes the guard, when all options are set, and takes over the automatic checkpoints. */
 int wippy_capture_arm(wippy_capture*);
+
+/* Makes the guard again if it is gone. Called while no transaction is open. */
+int wippy_capture_rearm(wippy_capture*);
 
 /* Follows savepoints from now until the open transaction ends. Called before the first statement that writes. */
 int wippy_capture_join(wippy_capture*);

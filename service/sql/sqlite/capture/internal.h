@@ -53,6 +53,9 @@ struct wippy_capture {
   uint32_t *index;           /* hash index over the tables from first_live on */
   uint32_t index_size, first_live, last;
 
+  char guard[48];            /* the name of the guard */
+  int guard_names;           /* how many names were tried */
+  int guards;                /* connected guards of that name */
   sqlite3_stmt *join;
   sqlite3_int64 join_rows;   /* rows that the guard pretends to have */
   sqlite3_int64 pretended;   /* ... and has had deleted, which total_changes() must not count */

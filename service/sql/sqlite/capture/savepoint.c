@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include "internal.h"
 
@@ -5,6 +6,10 @@
 ** The guard is a virtual table in the temp schema. Once it takes part in a transaction, SQLite tells it about
 ** every savepoint, those around single statements included: https://www.sqlite.org/vtab.html#xsavepoint.
 ** A mark is the length of the arena when a savepoint began.
+**
+** The guard can go away: a pragma closes the temp schema, or a statement drops or renames it. SQLite tells the guard that it
+** is dropped, but not of the rest while our statement holds the guard. So the guard is looked for after statements that may
+** have done it, and made anew if need be, before the next transaction begins.
 */
 
 #define GUARD "wippy_capture_guard"
@@ -12,6 +17,7 @@
 typedef struct guard {
   sqlite3_vtab base;
   wippy_capture *capture;
+  int is_ours; /* and not a table that an app has made of the module */
 } guard;
 
 typedef struct guard_cursor {
@@ -64,12 +70,17 @@ void wippy_forget_marks(wippy_capture *c, int n) {
 }
 
 static int guard_connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **out, char **err) {
-  (void)argc, (void)argv, (void)err;
+  (void)err;
+  wippy_capture *c = aux;
+  int rc = sqlite3_declare_vtab(db, "CREATE TABLE x(unused)");
+  if (rc != SQLITE_OK) return rc;
   guard *g = calloc(1, sizeof *g);
   if (!g) return SQLITE_NOMEM;
-  g->capture = aux;
+  g->capture = c;
+  g->is_ours = argc >= 3 && sqlite3_stricmp(argv[1], "temp") == 0 && sqlite3_stricmp(argv[2], c->guard) == 0;
+  c->guards += g->is_ours;
   *out = &g->base;
-  return sqlite3_declare_vtab(db, "CREATE TABLE x(unused)");
+  return SQLITE_OK;
 }
 
 /* Being another function than xConnect makes the guard exist in temp alone; else its name would stand for a table of
@@ -79,8 +90,21 @@ static int guard_create(sqlite3 *db, void *aux, int argc, const char *const *arg
 }
 
 static int guard_disconnect(sqlite3_vtab *v) {
-  free(v);
+  guard *g = (guard*)v;
+  if (g->is_ours && --g->capture->guards == 0) g->capture->signals.unguarded = 1;
+  free(g);
   return SQLITE_OK;
+}
+
+/* After DROP nothing tells of the savepoints that are open, so what they would undo cannot be told apart any more. */
+static int guard_destroy(sqlite3_vtab *v) {
+  wippy_capture *c = ((guard*)v)->capture;
+  if (((guard*)v)->is_ours && c->joined) {
+    if (wippy_arena_length(&c->arena) > c->begin && !c->lost) c->lost = WIPPY_LOST_UNGUARDED;
+    c->joined = 0;
+    c->nmarks = 0;
+  }
+  return guard_disconnect(v);
 }
 
 static int guard_best_index(sqlite3_vtab *v, sqlite3_index_info *info) {
@@ -130,7 +154,7 @@ static int guard_update(sqlite3_vtab *v, int argc, sqlite3_value **argv, sqlite3
 }
 
 static int guard_begin(sqlite3_vtab *v) {
-  ((guard*)v)->capture->joined = 1;
+  if (((guard*)v)->is_ours) ((guard*)v)->capture->joined = 1;
   return SQLITE_OK;
 }
 
@@ -140,6 +164,7 @@ static int guard_sync(sqlite3_vtab *v) {
 }
 
 static int guard_end(sqlite3_vtab *v) {
+  if (!((guard*)v)->is_ours) return SQLITE_OK;
   wippy_capture *c = ((guard*)v)->capture;
   c->joined = 0;
   c->nmarks = 0;
@@ -147,17 +172,17 @@ static int guard_end(sqlite3_vtab *v) {
 }
 
 static int guard_savepoint(sqlite3_vtab *v, int n) {
-  wippy_mark(((guard*)v)->capture, n);
+  if (((guard*)v)->is_ours) wippy_mark(((guard*)v)->capture, n);
   return SQLITE_OK;
 }
 
 static int guard_release(sqlite3_vtab *v, int n) {
-  wippy_forget_marks(((guard*)v)->capture, n);
+  if (((guard*)v)->is_ours) wippy_forget_marks(((guard*)v)->capture, n);
   return SQLITE_OK;
 }
 
 static int guard_rollback_to(sqlite3_vtab *v, int n) {
-  wippy_cut_to_mark(((guard*)v)->capture, n);
+  if (((guard*)v)->is_ours) wippy_cut_to_mark(((guard*)v)->capture, n);
   return SQLITE_OK;
 }
 
@@ -167,7 +192,7 @@ static const sqlite3_module guard_module = {
   .xConnect = guard_connect,
   .xBestIndex = guard_best_index,
   .xDisconnect = guard_disconnect,
-  .xDestroy = guard_disconnect,
+  .xDestroy = guard_destroy,
   .xOpen = guard_open,
   .xClose = guard_close,
   .xFilter = guard_filter,
@@ -185,13 +210,56 @@ static const sqlite3_module guard_module = {
   .xRollbackTo = guard_rollback_to,
 };
 
+static void name_guard(wippy_capture *c) {
+  snprintf(c->guard, sizeof c->guard, c->guard_names ? GUARD "_%d" : GUARD, c->guard_names + 1);
+}
+
+/* Fails if there is no guard of the name, or if the name is that of a table of the app. */
+static int prepare_join(wippy_capture *c) {
+  char sql[80];
+  snprintf(sql, sizeof sql, "DELETE FROM temp.%s", c->guard);
+  sqlite3_finalize(c->join);
+  c->join = NULL;
+  int rc = sqlite3_prepare_v2(c->db, sql, -1, &c->join, NULL);
+  if (rc == SQLITE_INTERRUPT) rc = sqlite3_prepare_v2(c->db, sql, -1, &c->join, NULL);
+  return rc == SQLITE_OK && !c->guards ? SQLITE_ERROR : rc;
+}
+
+static int make_guard(wippy_capture *c) {
+  char sql[120];
+  snprintf(sql, sizeof sql, "CREATE VIRTUAL TABLE temp.%s USING " GUARD, c->guard);
+  int rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
+  if (rc == SQLITE_INTERRUPT) rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
+  return rc;
+}
+
+enum { NAMES_AT_ONCE = 4 };
 
 /* Not within a transaction: SQLite makes a table that is created there a part of it without telling the table. */
+static int find_or_make_guard(wippy_capture *c) {
+  int rc = prepare_join(c);
+  for (int i = 0; i < NAMES_AT_ONCE && rc == SQLITE_ERROR; i++) {
+    rc = make_guard(c);
+    if (rc == SQLITE_OK) return prepare_join(c);
+    if (rc != SQLITE_ERROR) return rc;
+    c->guard_names++; /* the app has a table of that name */
+    name_guard(c);
+  }
+  return rc;
+}
+
+int wippy_capture_rearm(wippy_capture *c) {
+  sqlite3_mutex_enter(sqlite3_db_mutex(c->db));
+  int rc = find_or_make_guard(c);
+  c->committing = 0; /* nothing but the guard was committed */
+  c->signals.unguarded = rc != SQLITE_OK;
+  sqlite3_mutex_leave(sqlite3_db_mutex(c->db));
+  return rc;
+}
+
 int wippy_capture_arm(wippy_capture *c) {
-  int rc = sqlite3_exec(c->db, "CREATE VIRTUAL TABLE temp." GUARD " USING " GUARD, NULL, NULL, NULL);
-  if (rc != SQLITE_OK) return rc;
   wippy_autocheckpoint(c);
-  return sqlite3_prepare_v2(c->db, "DELETE FROM temp." GUARD, -1, &c->join, NULL);
+  return wippy_capture_rearm(c);
 }
 
 static int run_join(wippy_capture *c) {
@@ -224,16 +292,19 @@ int wippy_capture_join(wippy_capture *c) {
   c->join_rows = sqlite3_changes64(c->db);
   if (c->join_rows > MAX_PRETENDED) c->join_rows = 0;
   c->joining = 1;
-  int rc = c->join ? run_join(c) : SQLITE_ERROR;
+  int rc = c->join && c->guards ? SQLITE_OK : prepare_join(c);
+  if (rc == SQLITE_OK) rc = run_join(c);
   if (rc == SQLITE_INTERRUPT) rc = run_join(c);
   c->joining = 0;
   if (rc == SQLITE_OK && !c->joined) rc = SQLITE_ERROR;
+  if (rc != SQLITE_OK) c->signals.unguarded = 1;
   sqlite3_mutex_leave(sqlite3_db_mutex(c->db));
   return rc;
 }
 
 int wippy_guard_open(wippy_capture *c, void (*destroy)(void*)) {
   sqlite3 *db = c->db;
+  name_guard(c);
   int rc = sqlite3_create_module_v2(db, GUARD, &guard_module, c, destroy);
   if (rc != SQLITE_OK) return rc;
   return sqlite3_create_function_v2(db, "total_changes", 0, SQLITE_UTF8 | SQLITE_INNOCUOUS, c, total_changes, NULL, NULL, NULL);
