@@ -143,21 +143,23 @@ func (p *parked) unlink(l *link) {
 
 // call finds out which readers wait for the record at a place: none, one, or several, whose lists are called then.
 func (w *waiting) call(s *segment, touched []Touched, at place) (one *Reader, several bool) {
-	one, several = w.all.alone(allCodes, nil)
+	codes := Codes(0)
+	for _, t := range touched {
+		codes |= t.Codes
+	}
+	one, several = w.all.alone(codes, nil)
 	for i := 0; i < len(touched) && !several; i++ {
 		one, several = s.tables[touched[i].ID].parked.alone(touched[i].Codes, one)
 	}
 	if !several {
 		return one, false
 	}
-	w.callList(&w.all, allCodes, s, at)
+	w.callList(&w.all, codes, s, at)
 	for _, t := range touched {
 		w.callList(s.tables[t.ID].parked, t.Codes, s, at)
 	}
 	return nil, true
 }
-
-const allCodes = ^Codes(0)
 
 // alone returns the only reader of the list and other, if there is no more than one.
 func (p *parked) alone(codes Codes, other *Reader) (one *Reader, several bool) {
