@@ -112,14 +112,15 @@ func (l *Log) Append(tx *Transaction) (kept bool) { return l.append(tx, nil) }
 func (l *Log) AppendIn(epoch uint64, tx *Transaction) (kept bool) { return l.append(tx, &epoch) }
 
 func (l *Log) append(tx *Transaction, epoch *uint64) bool {
-	if !l.Watched() {
-		l.refuse(tx)
+	if l.unwatched(tx.Sequence) {
+		tx.Spilled.Release()
 		return false
 	}
 	l.mu.Lock()
 	if l.open.Load() == 0 || l.closed != nil || epoch != nil && *epoch != l.epoch {
+		l.unkept.Store(tx.Sequence)
 		l.mu.Unlock()
-		l.refuse(tx)
+		tx.Spilled.Release()
 		return false
 	}
 	s := l.room(tx)
@@ -142,10 +143,14 @@ func (l *Log) append(tx *Transaction, epoch *uint64) bool {
 	return true
 }
 
-// refuse notes a transaction that is not kept.
-func (l *Log) refuse(tx *Transaction) {
-	l.unkept.Store(tx.Sequence)
-	tx.Spilled.Release()
+// unwatched reports whether a transaction is not to be kept, because there is no reader, and notes that. A reader that is
+// opened at this moment either is seen here, or sees what is noted.
+func (l *Log) unwatched(sequence uint64) bool {
+	if l.Watched() {
+		return false
+	}
+	l.unkept.Store(sequence)
+	return !l.Watched()
 }
 
 // room returns a segment that has room for tx. l.mu must be held.
@@ -195,8 +200,7 @@ func (l *Log) publish(s *segment, tx *Transaction) place {
 // Lose ends every reader with err after it has read what was appended before: what was committed then could not be
 // captured. It reports whether there was a reader.
 func (l *Log) Lose(sequence uint64, err error) (told bool) {
-	if !l.Watched() {
-		l.unkept.Store(sequence)
+	if l.unwatched(sequence) {
 		return false
 	}
 	l.mu.Lock()

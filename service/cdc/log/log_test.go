@@ -98,6 +98,7 @@ func TestSegmentsLeaveWhenAllHaveReadThem(t *testing.T) {
 		_, err := read(t, fast)
 		require.NoError(t, err)
 	}
+	<-slow.Ready()
 	all := l.Held()
 	require.Equal(t, int64(1000*(frontOfOne+entrySize+1000)), all)
 	_, lag := l.Slowest()

@@ -105,14 +105,15 @@ func (l *Log) Open(o Options) (*Reader, error) {
 		return nil, l.closed
 	}
 	r.place = l.end
+	l.open.Add(1)
 	var first *segment
 	if o.After != nil {
 		var err error
 		if first, err = l.seek(r, *o.After); err != nil {
+			l.open.Add(-1)
 			return nil, err
 		}
 	}
-	l.open.Add(1)
 	if first == nil {
 		r.parked = true
 		l.parked.add(r)
