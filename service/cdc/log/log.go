@@ -245,6 +245,7 @@ func (l *Log) endAll(e *ending) (ended []*Reader) {
 		s, at := l.newsFor(r, nil, l.end)
 		l.wake(r, s, at)
 	}
+	l.parked.uncall()
 	for _, r := range l.active {
 		if r.setEnding(e) {
 			ended = append(ended, r)

@@ -3,6 +3,7 @@ package log_test
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -90,40 +91,45 @@ func TestAnIDThatChangesItsMeaningBeginsASegment(t *testing.T) {
 }
 
 func TestSegmentsLeaveWhenAllHaveReadThem(t *testing.T) {
-	const memory = 16 * 64 << 10
-	l, w := newLog(t, memory)
-	fast, slow := open(t, l, options()), open(t, l, options())
-	for range 1000 {
-		w.commitLarge(t, 1000, insert(users, 1))
-		_, err := read(t, fast)
+	synctest.Test(t, func(t *testing.T) {
+		const memory = 16 * 64 << 10
+		l, w := newLog(t, memory)
+		fast, slow := open(t, l, options()), open(t, l, options())
+		for range 1000 {
+			w.commitLarge(t, 1000, insert(users, 1))
+			synctest.Wait()
+			_, err := read(t, fast)
+			require.NoError(t, err)
+		}
+		all := l.Held()
+		require.Equal(t, int64(1000*(frontOfOne+entrySize+1000)), all)
+		_, lag := l.Slowest()
+		require.Equal(t, all, lag)
+		lines, err := read(t, slow)
 		require.NoError(t, err)
-	}
-	<-slow.Ready()
-	all := l.Held()
-	require.Equal(t, int64(1000*(frontOfOne+entrySize+1000)), all)
-	_, lag := l.Slowest()
-	require.Equal(t, all, lag)
-	lines, err := read(t, slow)
-	require.NoError(t, err)
-	require.Len(t, lines, 1000)
-	require.LessOrEqual(t, l.Held(), int64(memory/16), "the newest segment may stay")
-	slowest, lag := l.Slowest()
-	require.Nil(t, slowest)
-	require.Zero(t, lag)
+		require.Len(t, lines, 1000)
+		require.LessOrEqual(t, l.Held(), int64(memory/16), "the newest segment may stay")
+		synctest.Wait()
+		slowest, lag := l.Slowest()
+		require.Nil(t, slowest)
+		require.Zero(t, lag)
+	})
 }
 
 func TestLogLetsGoOfWhatAClosedReaderHadYetToRead(t *testing.T) {
-	l, w := newLog(t, 16*64<<10)
-	fast, slow := open(t, l, options()), open(t, l, options())
-	for range 1000 {
-		w.commitLarge(t, 1000, insert(users, 1))
-		_, err := read(t, fast)
-		require.NoError(t, err)
-	}
-	slow.Close()
-	require.LessOrEqual(t, l.Held(), int64(64<<10))
-	fast.Close()
-	require.Zero(t, l.Held())
+	synctest.Test(t, func(t *testing.T) {
+		l, w := newLog(t, 16*64<<10)
+		fast, slow := open(t, l, options()), open(t, l, options())
+		for range 1000 {
+			w.commitLarge(t, 1000, insert(users, 1))
+			_, err := read(t, fast)
+			require.NoError(t, err)
+		}
+		slow.Close()
+		require.LessOrEqual(t, l.Held(), int64(64<<10))
+		fast.Close()
+		require.Zero(t, l.Held())
+	})
 }
 
 func TestLargeTransactionsLeaveAsSoonAsAllHaveReadThem(t *testing.T) {

@@ -224,6 +224,9 @@ const (
 // Next returns the next entry that the reader accepts, io.EOF behind the last. It returns nil if it has looked at so many others
 // that its caller should do something else first; then Ready receives a value.
 func (rec *Record) Next() (*Entry, error) {
+	if rec.reader.over.Load() {
+		return nil, rec.reader.ended()
+	}
 	if !rec.has {
 		switch what, err := rec.find(&rec.ahead); {
 		case err != nil:

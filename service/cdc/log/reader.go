@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
@@ -50,7 +51,8 @@ type Reader struct {
 	limit  int64
 	parked bool
 	end    *ending
-	closed bool
+	// over says that there is nothing more to read, not even the rest of a record.
+	over atomic.Bool
 	// manual says that only Ack acknowledges: positions up to acked, of those up to handed.
 	manual        bool
 	handed, acked api.Position
@@ -81,6 +83,17 @@ type verdict struct {
 // Open opens a reader, which must be closed. If its position has left the log the error is Unavailable, and the cause if the log is
 // closed.
 func (l *Log) Open(o Options) (*Reader, error) {
+	r := l.newReader(o)
+	if err := l.join(r, o.After); err != nil {
+		return nil, err
+	}
+	if r.ended() != nil { // there is a gap behind its position
+		tell([]*Reader{r})
+	}
+	return r, nil
+}
+
+func (l *Log) newReader(o Options) *Reader {
 	r := &Reader{
 		log: l, interest: o.Interest, accept: o.Accept, void: o.Void, onEnd: o.OnEnd, limit: o.Limit,
 		index: -1, ready: make(chan struct{}, 1), verdicts: make(map[uint32]verdict),
@@ -99,29 +112,34 @@ func (l *Log) Open(o Options) (*Reader, error) {
 		r.links = r.links[:len(r.interest.Tables)]
 	}
 	r.record.reader = r
+	return r
+}
+
+// join makes r one of the readers of the log.
+func (l *Log) join(r *Reader, after *api.Position) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed != nil {
-		return nil, l.closed
+		return l.closed
 	}
 	r.place = l.end
 	l.open.Add(1)
 	var first *segment
-	if o.After != nil {
+	if after != nil {
 		var err error
-		if first, err = l.seek(r, *o.After); err != nil {
+		if first, err = l.seek(r, *after); err != nil {
 			l.open.Add(-1)
-			return nil, err
+			return err
 		}
 	}
-	if first == nil {
+	if first == nil && r.end == nil {
 		r.parked = true
 		l.parked.add(r)
-		return r, nil
+		return nil
 	}
 	l.activate(r, first)
 	notify(r.ready)
-	return r, nil
+	return nil
 }
 
 // seek makes r begin behind a position and returns the segment it begins in, nil if that is behind the newest record. l.mu must
@@ -148,7 +166,8 @@ func (l *Log) seek(r *Reader, after api.Position) (*segment, error) {
 // Ready returns a channel that receives a value when Next may have something new, the end included.
 func (r *Reader) Ready() <-chan struct{} { return r.ready }
 
-// Err returns why the reader ends, nil while it does not and after Close. What was appended before may still be there to read.
+// Err returns why the reader ends, nil while it does not and if it was closed. What was appended before may still be there to
+// read.
 func (r *Reader) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -183,9 +202,6 @@ func (r *Reader) SkipTo(after api.Position) { r.skip = after }
 
 // Close ends the reader and lets go of what is kept for it. It is idempotent.
 func (r *Reader) Close() {
-	r.mu.Lock()
-	r.closed = true
-	r.mu.Unlock()
 	r.End(api.EndClosed, io.EOF)
 }
 
@@ -225,14 +241,10 @@ func (l *Log) remove(r *Reader) {
 	for _, s := range l.segments {
 		s.content.Load().release()
 	}
-	if l.trimmed.Compare(l.newest) < 0 {
-		l.trimmed = l.newest
-	}
-	l.segments, l.gaps, l.inUse, l.next = nil, nil, 0, 0
-	for _, list := range l.parked.called {
-		list.uncall()
-	}
-	l.parked.called = nil
+	l.trimmed = newer(l.trimmed, l.newest)
+	l.forgetGaps()
+	l.segments, l.inUse, l.next = nil, 0, 0
+	l.parked.uncall()
 	l.end.before = left
 }
 
@@ -318,9 +330,15 @@ func (r *Reader) reach() (at place, size, limit int64) {
 func (r *Reader) setEnding(e *ending) (first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if first = r.end == nil; first || e.at.offset < r.end.at.offset {
-		r.end = e
+	first = r.end == nil
+	if !first && e.at.offset >= r.end.at.offset {
+		return false
 	}
+	if !first && e.reason == api.EndClosed { // why it was to end anyway stays true
+		e = &ending{at: e.at, reason: r.end.reason, err: r.end.err}
+	}
+	r.end = e
+	r.over.Store(e.at.offset == 0)
 	return first
 }
 

@@ -144,8 +144,25 @@ func (l *Log) trim() {
 		l.gaps = l.gaps[1:]
 	}
 	if len(l.segments) == 0 {
-		l.segments, l.gaps = nil, nil
+		l.segments = nil
+		l.forgetGaps()
 	}
+}
+
+// forgetGaps is for when all records have left that were appended before gaps: what was lost then has left as well. l.mu must be
+// held.
+func (l *Log) forgetGaps() {
+	for _, gap := range l.gaps {
+		l.trimmed = newer(l.trimmed, api.Behind(gap.sequence))
+	}
+	l.gaps = nil
+}
+
+func newer(a, b api.Position) api.Position {
+	if a.Compare(b) < 0 {
+		return b
+	}
+	return a
 }
 
 // spill moves the oldest segments in memory to files until the others are within the bound.

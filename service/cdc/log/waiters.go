@@ -192,6 +192,14 @@ func (p *parked) uncall() {
 	p.calledFor, p.segment, p.place, p.left = 0, nil, place{}, 0
 }
 
+// uncall is for when no reader is parked any more.
+func (w *waiting) uncall() {
+	for _, list := range w.called {
+		list.uncall()
+	}
+	w.called = nil
+}
+
 // readers returns all that are parked, each once. They may be removed meanwhile.
 func (w *waiting) readers() iter.Seq[*Reader] {
 	return func(yield func(*Reader) bool) {
