@@ -347,6 +347,9 @@ func (r *Reader) setEnding(e *ending) (first bool) {
 func (r *Reader) Hand(position api.Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.manual || r.handed.Compare(r.acked) <= 0 { // all before the record that is being read is acknowledged
+		r.acked = newer(r.acked, api.Behind(r.place.before))
+	}
 	r.manual, r.handed = true, position
 }
 
@@ -367,10 +370,14 @@ func (r *Reader) Ack(position api.Position) error {
 func (r *Reader) ackedBefore(sequence uint64) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.manual && r.handed != r.acked {
+	switch {
+	case !r.manual || r.handed.Compare(r.acked) <= 0:
+		return sequence
+	case r.acked == api.Behind(r.acked.Sequence):
+		return min(sequence, r.acked.Sequence)
+	default:
 		return min(sequence, max(r.acked.Sequence, 1)-1)
 	}
-	return sequence
 }
 
 // tell makes known that readers are to end.
