@@ -36,8 +36,24 @@ func (db *DB) Aside(ctx context.Context, f func(ctx context.Context, connection 
 	} else {
 		err = db.holdWriter(ctx, func(*conn) error { return f(ctx, beside) })
 	}
-	err = errors.Join(err, beside.Close())
+	err = errors.Join(db.whyLocked(ctx, err), beside.Close())
 	return errs.Wrap(errs.KindOf(db.Classify(err)), prefix(err, "sqlite: write beside %q", db.id))
+}
+
+// whyLocked explains an error of another connection than the writer's, if it is the writer that is in the way for good.
+func (db *DB) whyLocked(ctx context.Context, err error) error {
+	if e, ok := errors.AsType[sqlite3.Error](err); !ok || e.Code != sqlite3.ErrBusy || db.isClosed() {
+		return err
+	}
+	mode := ""
+	asked := db.holdWriter(ctx, func(writer *conn) error {
+		return eachRow(writer.inner, "PRAGMA main.locking_mode", func(row []driver.Value) { mode, _ = row[0].(string) })
+	})
+	if asked != nil || mode != "exclusive" {
+		return err
+	}
+	return errs.New(errs.Invalid, "the locking mode of the writer is exclusive, so that nothing else can use the file: "+
+		"remove options.locking_mode: %v", err) // it is not waited for
 }
 
 func (db *DB) isClosed() bool {

@@ -4,11 +4,9 @@ import (
 	"database/sql/driver"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/mattn/go-sqlite3"
 
-	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
@@ -148,21 +146,8 @@ func (f *follower) recordShape(name string, action capture.Action, text, from st
 	f.recorder.Schema(slot, action, text, from)
 	table := f.shapes.bySlot[slot].table
 	if action == capture.Create {
-		if err := f.recorder.Rows(slot, selectRows(table)+" ORDER BY 1"); err != nil {
+		if err := f.recorder.Rows(slot, selectRows(table)); err != nil {
 			f.recorder.Lose()
 		}
 	}
-}
-
-// selectRows returns the query for all rows of a table, the rowid first; 0 if it cannot be had.
-func selectRows(table *sqlapi.Table) string {
-	rowid := "0"
-	if table.RowID != "" {
-		rowid = quote(table.RowID)
-	}
-	names := []string{rowid}
-	for _, column := range table.Columns {
-		names = append(names, quote(column.Name))
-	}
-	return "SELECT " + strings.Join(names, ", ") + " FROM main." + quote(table.Name)
 }

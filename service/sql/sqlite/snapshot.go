@@ -32,11 +32,11 @@ func (db *DB) snapshot(ctx context.Context, pinned func() error) (*snapshot, err
 	}
 	reader, err := db.connector.openBeside("ro")
 	if err != nil {
-		return nil, err
+		return nil, db.whyLocked(ctx, err)
 	}
 	s := &snapshot{conn: reader}
 	if err := s.requireWAL(); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(db.whyLocked(ctx, err), s.Close())
 	}
 	err = db.holdWriter(ctx, func(*conn) error {
 		if err := s.begin(ctx); err != nil {
@@ -45,7 +45,7 @@ func (db *DB) snapshot(ctx context.Context, pinned func() error) (*snapshot, err
 		return pinned()
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(db.whyLocked(ctx, err), s.Close())
 	}
 	return s, nil
 }
@@ -130,13 +130,13 @@ func (s *snapshot) Tables() ([]*sqlapi.Table, error) {
 	return tables, nil
 }
 
-// Rows implements sql.Snapshot of the API. No index is used, so that rows come in the order in which they are stored.
+// Rows implements sql.Snapshot of the API.
 func (s *snapshot) Rows(table *sqlapi.Table) (sqlapi.SnapshotRows, error) {
 	handle, err := handleOf(s.conn)
 	if err != nil {
 		return nil, err
 	}
-	scan, err := capture.OpenScan(handle, selectRows(table)+" NOT INDEXED")
+	scan, err := capture.OpenScan(handle, selectRows(table))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: table %q: %w", table.Name, err)
 	}

@@ -287,11 +287,12 @@ func optional(s string) *C.char {
 	return C.CString(s)
 }
 
-// Rows records the rows of a query, whose first column is the rowid, as inserted.
-func (r *Recorder) Rows(slot int, query string) error {
-	text := C.CString(query)
+// Rows records the rows of a query as inserted.
+func (r *Recorder) Rows(slot int, query Query) error {
+	text, rowids := C.CString(query.Rows), optional(query.RowIDs)
 	defer C.free(unsafe.Pointer(text))
-	if rc := C.wippy_capture_rows(r.c, C.uint32_t(slot), text); rc != 0 {
+	defer C.free(unsafe.Pointer(rowids))
+	if rc := C.wippy_capture_rows(r.c, C.uint32_t(slot), text, rowids); rc != 0 {
 		return fmt.Errorf("capture: read rows: SQLite error %d", int(rc))
 	}
 	return nil

@@ -112,7 +112,7 @@ int wippy_capture_wants(wippy_capture*, const char *table);
 int64_t wippy_capture_slot_of(wippy_capture*, const char *table);
 void wippy_capture_truncate(wippy_capture*, uint32_t slot);
 void wippy_capture_schema(wippy_capture*, uint32_t slot, int action, const char *text, const char *from);
-int wippy_capture_rows(wippy_capture*, uint32_t slot, const char *select);
+int wippy_capture_rows(wippy_capture*, uint32_t slot, const char *select, const char *rowids);
 
 /* Whether the hooks are still ours; puts them back. */
 int wippy_capture_reclaim(wippy_capture*);

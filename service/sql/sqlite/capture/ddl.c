@@ -24,14 +24,14 @@ void wippy_capture_schema(wippy_capture *c, uint32_t slot, int action, const cha
   if (wippy_may_record(c)) c->lost = wippy_record_schema(c, slot, action, text, from);
 }
 
-/* Records the rows that select returns, its first column being the rowid, as inserted. */
-int wippy_capture_rows(wippy_capture *c, uint32_t slot, const char *select) {
-  sqlite3_stmt *rows;
-  int rc = sqlite3_prepare_v2(c->db, select, -1, &rows, NULL);
-  while (rc == SQLITE_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW) {
+/* Records all rows of a table as inserted, see wippy_rows. */
+int wippy_capture_rows(wippy_capture *c, uint32_t slot, const char *select, const char *rowids) {
+  wippy_rows rows;
+  int rc = wippy_rows_open(&rows, c->db, select, rowids);
+  while (rc == SQLITE_OK && (rc = wippy_rows_step(&rows)) == SQLITE_ROW) {
     rc = SQLITE_OK;
-    if (wippy_may_record(c)) c->lost = wippy_record_insert(c, slot, rows);
+    if (wippy_may_record(c)) c->lost = wippy_record_insert(c, slot, &rows);
   }
-  sqlite3_finalize(rows);
+  wippy_rows_close(&rows);
   return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }

@@ -94,10 +94,22 @@ wippy_table *wippy_table_of(wippy_capture*, const char *name, uint32_t *slot);
 /* capture.c */
 void wippy_seal(wippy_capture*);
 
+/* rows.c */
+
+/* All rows of a table: statements that read it in the same order, stepped together. */
+typedef struct wippy_rows {
+  sqlite3_stmt *rows;        /* the rowid and the stored columns; without the rowid if there is the other */
+  sqlite3_stmt *rowids;
+} wippy_rows;
+
+int wippy_rows_open(wippy_rows*, sqlite3 *db, const char *rows, const char *rowids);
+int wippy_rows_step(wippy_rows*);
+void wippy_rows_close(wippy_rows*);
+
 /* row.c */
 enum { RECORD_INSERT = 1, RECORD_UPDATE, RECORD_DELETE, RECORD_TRUNCATE, RECORD_SCHEMA };
 int wippy_may_record(wippy_capture*);
-int wippy_record_insert(wippy_capture*, uint32_t slot, sqlite3_stmt *row);
+int wippy_record_insert(wippy_capture*, uint32_t slot, const wippy_rows *rows);
 int wippy_record_truncate(wippy_capture*, uint32_t slot);
 int wippy_record_schema(wippy_capture*, uint32_t slot, int action, const char *text, const char *from);
 void wippy_preupdate(void*, sqlite3*, int, const char*, const char*, sqlite3_int64, sqlite3_int64);

@@ -203,16 +203,16 @@ static int put_record(wippy_capture *c, int op, uint32_t slot, sqlite3_int64 old
   return finish_record(a, start, record, 0, n, slot, why);
 }
 
-/* A row of a statement that selects the rowid and then all stored columns. */
-int wippy_record_insert(wippy_capture *c, uint32_t slot, sqlite3_stmt *row) {
+int wippy_record_insert(wippy_capture *c, uint32_t slot, const wippy_rows *rows) {
   arena *a = &c->arena;
-  int n = sqlite3_column_count(row) - 1;
+  int first = rows->rowids ? 0 : 1;
+  int n = sqlite3_column_count(rows->rows) - first;
   uint64_t start = a->used;
-  sqlite3_int64 rowid = sqlite3_column_int64(row, 0);
+  sqlite3_int64 rowid = sqlite3_column_int64(rows->rowids ? rows->rowids : rows->rows, 0);
   int why = begin_record(a);
   if (why) return why;
   put(a, &rowid, sizeof rowid);
-  for (int i = 0; i < n && !why; i++) why = put_value(a, sqlite3_column_value(row, i + 1));
+  for (int i = 0; i < n && !why; i++) why = put_value(a, sqlite3_column_value(rows->rows, i + first));
   return finish_record(a, start, RECORD_INSERT, 0, n, slot, why);
 }
 

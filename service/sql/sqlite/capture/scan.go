@@ -11,7 +11,7 @@ import (
 	"unsafe"
 )
 
-// Scan reads the rows of a query as records of inserted rows, many at a time: a call into C costs as much as reading
+// Scan reads the rows of a table as records of inserted rows, many at a time: a call into C costs as much as reading
 // a row. It is used by whoever uses the connection.
 type Scan struct {
 	c *C.wippy_scan
@@ -19,11 +19,20 @@ type Scan struct {
 	failed error
 }
 
-// OpenScan begins a query whose first column is the rowid, on a connection that needs no Recorder.
-func OpenScan(db unsafe.Pointer, query string) (*Scan, error) {
-	text := C.CString(query)
+// Query reads all rows of a table.
+type Query struct {
+	// Rows selects the rowid and the stored columns; the columns alone if RowIDs is not "".
+	Rows string
+	// RowIDs selects the rowids in the same order, for a table with so many columns that a result has no room for one more.
+	RowIDs string
+}
+
+// OpenScan begins a query on a connection that needs no Recorder.
+func OpenScan(db unsafe.Pointer, query Query) (*Scan, error) {
+	text, rowids := C.CString(query.Rows), optional(query.RowIDs)
 	defer C.free(unsafe.Pointer(text))
-	s := &Scan{c: C.wippy_scan_open((*C.sqlite3)(db), text)}
+	defer C.free(unsafe.Pointer(rowids))
+	s := &Scan{c: C.wippy_scan_open((*C.sqlite3)(db), text, rowids)}
 	if s.c == nil {
 		return nil, errors.New("out of memory")
 	}

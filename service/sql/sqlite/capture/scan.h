@@ -7,8 +7,8 @@
 typedef struct sqlite3 sqlite3;
 typedef struct wippy_scan wippy_scan;
 
-/* The first column of the query is the rowid. NULL if memory is short; the query may be wrong, see wippy_scan_error. */
-wippy_scan *wippy_scan_open(sqlite3 *db, const char *query);
+/* The queries are those of wippy_rows. NULL if memory is short; a query may be wrong, see wippy_scan_error. */
+wippy_scan *wippy_scan_open(sqlite3 *db, const char *query, const char *rowids);
 
 /* Reads rows until there are enough bytes of records, which are valid until the next call. 0 bytes is the end. */
 const void *wippy_scan_next(wippy_scan*, uint64_t enough, uint64_t *n);
