@@ -5,16 +5,12 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/mattn/go-sqlite3"
 
-	"github.com/wippy-cdc/runtime/api/errs"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
@@ -75,66 +71,4 @@ func (c *connector) dsn() string {
 		return c.file + params
 	}
 	return "file:" + (&url.URL{Path: c.file}).EscapedPath() + params
-}
-
-// configure sets pragmas and makes the savepoint guard: after those that drop the temp schema, before the one that
-// forbids to write.
-func (c *connector) configure(ctx context.Context, conn *conn) error {
-	statements := []string{
-		"PRAGMA journal_mode = WAL",
-		"PRAGMA synchronous = " + c.cfg.Synchronous,
-		"PRAGMA foreign_keys = " + strconv.FormatBool(c.cfg.ForeignKeys),
-	}
-	if err := checkPragmas(conn.inner, c.cfg.Options); err != nil {
-		return err
-	}
-	var last []string
-	for _, name := range slices.Sorted(maps.Keys(c.cfg.Options)) {
-		statement := "PRAGMA " + name + " = '" + strings.ReplaceAll(c.cfg.Options[name], "'", "''") + "'"
-		if strings.EqualFold(name, "query_only") {
-			last = append(last, statement)
-		} else {
-			statements = append(statements, statement)
-		}
-	}
-	if err := executeAll(ctx, conn.inner, statements); err != nil {
-		return err
-	}
-	if conn.follow != nil {
-		if err := conn.follow.recorder.Arm(); err != nil {
-			return err
-		}
-	}
-	return executeAll(ctx, conn.inner, last)
-}
-
-func executeAll(ctx context.Context, inner *sqlite3.SQLiteConn, statements []string) error {
-	for _, statement := range statements {
-		if _, err := inner.ExecContext(ctx, statement, nil); err != nil {
-			return fmt.Errorf("%s: %w", statement, err)
-		}
-	}
-	return nil
-}
-
-// checkPragmas refuses options that SQLite would ignore silently.
-func checkPragmas(inner *sqlite3.SQLiteConn, options map[string]string) error {
-	if len(options) == 0 {
-		return nil
-	}
-	known := map[string]bool{}
-	err := eachRow(inner, "PRAGMA pragma_list", func(row []driver.Value) {
-		if name, ok := row[0].(string); ok {
-			known[name] = true
-		}
-	})
-	if err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(options)) {
-		if !known[strings.ToLower(name)] {
-			return errs.New(errs.Invalid, "options.%s: SQLite has no such pragma", name)
-		}
-	}
-	return nil
 }
