@@ -48,7 +48,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if r.tables, err = r.preparePublication(ctx); err != nil {
 		return r.onStandby(err)
 	}
-	if err := r.warnOfIdentity(ctx); err != nil {
+	if err := r.warnOfRefusals(ctx); err != nil {
 		return err
 	}
 	return r.prepareSlot(ctx)

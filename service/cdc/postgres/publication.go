@@ -45,6 +45,9 @@ func (r *run) preparePublication(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(wanted)
 	wanted = slices.Compact(wanted)
+	if err := r.refuseGenerated(ctx, wanted); err != nil {
+		return nil, err
+	}
 	return wanted, publicationError(ctx, name, r.publish(ctx, name, exists, wanted))
 }
 
@@ -57,15 +60,15 @@ func (r *run) publish(ctx context.Context, name string, exists bool, wanted []st
 			r.source.logger().WarnContext(ctx, "the publication is made anew: what was committed before was not captured, as far as the slot has not been read",
 				"publication", name, "slot", r.source.config.SlotName)
 		}
-		_, err := r.db.ExecContext(ctx, "CREATE PUBLICATION "+quote(name)+" FOR TABLE "+list+" WITH (publish_via_partition_root = true)")
+		_, err := r.db.ExecContext(ctx, "CREATE PUBLICATION "+quote(name)+" FOR TABLE "+list+" WITH ("+r.publicationOptions()+")")
 		return err
 	}
 	var complete bool
 	err := r.db.QueryRowContext(ctx, `
-		SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot FROM pg_publication WHERE pubname = $1`, name).Scan(&complete)
+		SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot AND coalesce(to_jsonb(p)->>'pubgencols', 's') = 's'
+		FROM pg_publication p WHERE pubname = $1`, name).Scan(&complete)
 	if err == nil && !complete {
-		_, err = r.db.ExecContext(ctx, "ALTER PUBLICATION "+quote(name)+
-			" SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)")
+		_, err = r.db.ExecContext(ctx, "ALTER PUBLICATION "+quote(name)+" SET ("+r.publicationOptions()+")")
 	}
 	if err != nil {
 		return err
@@ -78,6 +81,16 @@ func (r *run) publish(ctx context.Context, name string, exists bool, wanted []st
 		"publication", name, "had", strings.Join(present, ", "), "has", list)
 	_, err = r.db.ExecContext(ctx, "ALTER PUBLICATION "+quote(name)+" SET TABLE "+list)
 	return err
+}
+
+// publicationOptions are those of the source's own publication. From version 18 on the server refuses updates and deletes of
+// tables whose rows are identified by generated columns that are not published, which any ALTER TABLE may make of a table.
+func (r *run) publicationOptions() string {
+	options := "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+	if r.server.version >= 180000 {
+		options += ", publish_generated_columns = stored"
+	}
+	return options
 }
 
 // checkPublication finds out whether a table has left the source's own publication: one that is dropped does, and one that
@@ -94,27 +107,6 @@ func (r *run) checkPublication(ctx context.Context) error {
 	return errs.New(errs.Unavailable, "publication %q has the tables %s instead of %s: a table was dropped, renamed or replaced, and "+
 		"what was changed since is not captured; resubscribe with snapshot = true",
 		name, strings.Join(present, ", "), strings.Join(r.tables, ", "))
-}
-
-// warnOfIdentity tells which tables of the publication cannot be updated any more, by anybody, see
-// https://www.postgresql.org/docs/current/logical-replication-publication.html#LOGICAL-REPLICATION-PUBLICATION-REPLICA-IDENTITY.
-func (r *run) warnOfIdentity(ctx context.Context) error {
-	all, err := r.published(ctx)
-	if err != nil {
-		return classify(ctx, err)
-	}
-	for _, t := range all {
-		var keyed bool
-		err := r.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = $1::bigint::oid AND indisprimary)", int64(t.id)).Scan(&keyed)
-		if err != nil {
-			return classify(ctx, err)
-		}
-		if t.identity == "n" || t.identity == "d" && !keyed {
-			r.source.logger().WarnContext(ctx, "the server refuses updates and deletes of a published table without replica identity: "+
-				"give it a primary key, or type ALTER TABLE … REPLICA IDENTITY FULL", "table", t.quoted())
-		}
-	}
-	return nil
 }
 
 func publicationError(ctx context.Context, name string, err error) error {

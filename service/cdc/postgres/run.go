@@ -45,6 +45,8 @@ type run struct {
 	unnoted atomic.Bool
 	// tables are those of the source's own publication, as they are quoted; nil if it is somebody else's.
 	tables []string
+	// refusing are the warnings about tables that writers cannot update.
+	refusing string
 
 	// woken receives a value when a stream was opened or closed, or a snapshot delivered.
 	woken chan struct{}
@@ -221,6 +223,7 @@ func (r *run) tick(ctx context.Context) (answered bool, err error) {
 	if err := r.checkPromotion(ctx); err != nil {
 		return true, err
 	}
+	_ = r.warnOfRefusals(ctx) // it is looked at again
 	return true, r.checkPublication(ctx)
 }
 

@@ -22,8 +22,13 @@ func TestASnapshotComesFirst(t *testing.T) {
 	s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Ops: []apicdc.Op{apicdc.OpInsert}})
 	h.insert(3)
 	changes := take(t, s, 4)
+	made := " 2"
+	if h.older(t, 18) {
+		made = "" // servers send generated columns from version 18 on
+	}
 	require.Equal(t, []string{
-		"0 snapshot orders -> 7 tea", "1 snapshot users -> 1 a true", "2 snapshot users -> 2 <nil> false !", "0 insert users -> 3 x <nil> !",
+		"0 snapshot orders -> 7 tea", "1 snapshot users -> 1 a true" + made, "2 snapshot users -> 2 <nil> false" + made + " !",
+		"0 insert users -> 3 x <nil>" + made + " !",
 	}, lines(changes))
 	require.Less(t, changes[2].Cursor(), changes[3].Cursor())
 	require.Equal(t, changes[1].Table.Columns, changes[3].Table.Columns)

@@ -1,11 +1,8 @@
 package postgres_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +13,6 @@ import (
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
 	"github.com/wippy-cdc/runtime/service/cdc"
-	"github.com/wippy-cdc/runtime/service/cdc/postgres"
 )
 
 // faulted waits until a source has ended by itself, and returns why.
@@ -303,20 +299,6 @@ func TestAStreamThatTakesNothingHoldsUpTheBacklogOnce(t *testing.T) {
 		_, err = stuck.Next(t.Context())
 	}
 	require.ErrorContains(t, err, "stream fell behind")
-}
-
-func TestTablesThatCannotBeUpdatedAnyMoreAreNamed(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	h.exec("CREATE TABLE bare (id int); CREATE TABLE whole (id int); ALTER TABLE whole REPLICA IDENTITY FULL")
-	var text bytes.Buffer
-	settings := h.settings()
-	settings.Logger = slog.New(slog.NewTextHandler(&text, nil))
-	c := h.config("users", "bare", "whole")
-	h.catalog.Declare(postgres.Declaration(cdcID, c))
-	require.NoError(t, h.serve(postgres.NewSource(cdcID, c, settings)).stop())
-	require.Equal(t, 1, strings.Count(text.String(), "the server refuses updates and deletes"), text.String())
-	require.Contains(t, text.String(), `table="\"public\".\"bare\""`)
 }
 
 func TestSlotsOfOtherKinds(t *testing.T) {

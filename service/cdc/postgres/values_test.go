@@ -62,7 +62,11 @@ func TestValuesKeepTheirTypes(t *testing.T) {
 	s := h.subscribe(apicdc.StreamOptions{})
 	h.exec("INSERT INTO everything VALUES (" + strings.Join(row, ", ") + ")")
 	change := take(t, s, 1)[0]
-	require.Len(t, change.Table.Columns, len(values), "the server does not send generated columns")
+	made := 1
+	if h.older(t, 18) {
+		made = 0
+	}
+	require.Len(t, change.Table.Columns, len(values)+made, "servers send generated columns from version 18 on")
 	for i, v := range values {
 		require.Equal(t, want[i], change.After[i], v.kind+" "+v.in)
 	}
