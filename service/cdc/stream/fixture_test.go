@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -41,10 +42,12 @@ type row struct {
 // engine is what streams need of an engine. Entries are a header, whose free bytes hold 1 for one that cannot be read and 2 for
 // one that is void, and a value, which all columns have; padding follows.
 type engine struct {
+	// decoded counts the changes that were decoded.
+	decoded  atomic.Int64
 	snapshot func(ctx context.Context, selection *stream.Selection) (stream.Snapshot, api.Position, error)
 }
 
-func (e *engine) NewDecoder() stream.Decoder { return new(decoder) }
+func (e *engine) NewDecoder() stream.Decoder { return &decoder{engine: e} }
 
 func (e *engine) Void(_, entry []byte) bool { return entry[5] == 2 }
 
@@ -54,7 +57,10 @@ func (e *engine) Snapshot(ctx context.Context, selection *stream.Selection) (str
 
 func (e *engine) Changed() {}
 
-type decoder struct{ header *api.Transaction }
+type decoder struct {
+	engine *engine
+	header *api.Transaction
+}
 
 func (d *decoder) Begin(record *log.Record) {
 	d.header = &api.Transaction{
@@ -66,6 +72,7 @@ func (d *decoder) Decode(entry *log.Entry, c *api.Change) error {
 	if entry.Bytes[5] == 1 {
 		return errors.New("disk on fire")
 	}
+	d.engine.decoded.Add(1)
 	c.Transaction = d.header
 	image := sql.IntegerValue(int64(binary.LittleEndian.Uint64(entry.Bytes[log.EntryHeader:])))
 	for range entry.Shape.Table().Columns {
@@ -155,14 +162,24 @@ func newStreams(tb testing.TB, bytes unit.Size) (*stream.Streams, *writer) {
 
 func with(tb testing.TB, bytes unit.Size, e *engine) (*stream.Streams, *writer) {
 	tb.Helper()
-	streams := stream.New(stream.Settings{
+	return start(tb, settings(bytes, e))
+}
+
+// settings are those of streams that admit many.
+func settings(bytes unit.Size, e *engine) stream.Settings {
+	return stream.Settings{
 		Source: sourceID,
 		Limits: stream.Limits{
 			LogBytes:      bytes,
 			Subscriptions: api.SubscriptionsConfig{MaxSubscriptions: 1 << 20, MaxBytes: 1 << 50, MaxSnapshotSubscriptions: 100},
 		},
 		Engine: e,
-	})
+	}
+}
+
+func start(tb testing.TB, settings stream.Settings) (*stream.Streams, *writer) {
+	tb.Helper()
+	streams := stream.New(settings)
 	tb.Cleanup(func() { streams.Close(errOver) })
 	return streams, &writer{streams: streams}
 }
