@@ -3,7 +3,7 @@
 
 int wippy_capture_available(void) {
   return sqlite3_preupdate_hook != NULL && sqlite3_preupdate_old != NULL && sqlite3_commit_hook != NULL &&
-         sqlite3_changes64 != NULL;
+         sqlite3_changes64 != NULL && sqlite3_db_name != NULL;
 }
 
 /* https://www.sqlite.org/c3ref/compileoption_get.html */
@@ -21,14 +21,22 @@ int wippy_capture_is_busy(void *stmt) { return sqlite3_stmt_busy(stmt); }
 static int on_commit(void *arg) {
   wippy_capture *c = arg;
   c->committing = 1;
-  if (sqlite3_txn_state(c->db, "main") == SQLITE_TXN_WRITE) c->own_commits++;
+  c->elsewhere = 0;
+  if (sqlite3_txn_state(c->db, "main") != SQLITE_TXN_WRITE) return 0;
+  c->own_commits++;
+  if (c->active) wippy_wal_note(c);
   return 0;
 }
 
 static void on_rollback(void *arg) {
   wippy_capture *c = arg;
-  c->committing = 0;
   c->stragglers = 1;
+  if (c->committing && wippy_wal_has_committed(c)) {
+    c->signals.rolled_back = 1; /* which is what SQLite does to its schemas */
+    wippy_seal(c);
+    return;
+  }
+  c->committing = 0;
   wippy_cut_to_mark(c, -1);
 }
 
@@ -159,6 +167,7 @@ uint64_t wippy_capture_after(wippy_capture *c, uint32_t known, void *buffer, uin
   if (c->joined) state |= WIPPY_JOINED;
   if (c->committing && autocommit) wippy_seal(c);
   c->committing = 0; /* a COMMIT that was busy leaves the transaction open */
+  if (c->in_doubt && autocommit) wippy_wal_settle(c);
   unsigned int version = data_version(c);
   if (version != c->data_version + c->own_commits) state |= WIPPY_EXTERNAL;
   c->data_version = version;

@@ -203,6 +203,9 @@ func lostError(why C.int) error {
 		return errors.New("rows were written in a transaction whose savepoints could not be followed")
 	case C.WIPPY_LOST_SPILL:
 		return errors.New("the temporary file of a large transaction could not be written")
+	case C.WIPPY_LOST_IN_PART:
+		return errors.New("a COMMIT failed in another database of the transaction, and with options.locking_mode = exclusive " +
+			"SQLite does not tell whether main was committed before: leave the option away")
 	case C.WIPPY_LOST_SHAPE:
 		return errors.New("the columns of a table could not be read")
 	default:

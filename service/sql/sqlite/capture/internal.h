@@ -42,6 +42,10 @@ struct wippy_capture {
   int ncommits, commits_size;
   int stragglers;            /* a rollback may have aborted statements that wrote and are not reset yet */
   int committing;            /* the commit hook was called for the open transaction */
+  int elsewhere;             /* the transaction of the last commit hook also writes to another database */
+  const volatile uint32_t *wal_index; /* ... and this counts the commits of main, if it is not NULL */
+  uint32_t counter;          /* what it was then */
+  int in_doubt;              /* whether main was committed is not known */
   unsigned int data_version;
   unsigned int own_commits;
 
@@ -87,6 +91,11 @@ int wippy_guard_open(wippy_capture*, void (*destroy)(void*));
 
 /* autocheckpoint.c */
 void wippy_autocheckpoint(wippy_capture*);
+
+/* walindex.c */
+void wippy_wal_note(wippy_capture*);
+int wippy_wal_has_committed(wippy_capture*);
+void wippy_wal_settle(wippy_capture*);
 
 /* tables.c */
 wippy_table *wippy_table_of(wippy_capture*, const char *name, uint32_t *slot);

@@ -56,6 +56,30 @@ struct sqlite3_module {
   int (*xRollbackTo)(sqlite3_vtab*, int);
 };
 
+typedef struct sqlite3_file sqlite3_file;
+typedef struct sqlite3_io_methods sqlite3_io_methods;
+
+struct sqlite3_file {
+  const sqlite3_io_methods *pMethods;
+};
+
+struct sqlite3_io_methods { /* https://www.sqlite.org/c3ref/io_methods.html */
+  int iVersion;
+  int (*xClose)(sqlite3_file*);
+  int (*xRead)(sqlite3_file*, void*, int, sqlite3_int64);
+  int (*xWrite)(sqlite3_file*, const void*, int, sqlite3_int64);
+  int (*xTruncate)(sqlite3_file*, sqlite3_int64);
+  int (*xSync)(sqlite3_file*, int);
+  int (*xFileSize)(sqlite3_file*, sqlite3_int64*);
+  int (*xLock)(sqlite3_file*, int);
+  int (*xUnlock)(sqlite3_file*, int);
+  int (*xCheckReservedLock)(sqlite3_file*, int*);
+  int (*xFileControl)(sqlite3_file*, int, void*);
+  int (*xSectorSize)(sqlite3_file*);
+  int (*xDeviceCharacteristics)(sqlite3_file*);
+  int (*xShmMap)(sqlite3_file*, int, int, int, void volatile**);
+};
+
 enum {
   SQLITE_OK = 0, SQLITE_ERROR = 1, SQLITE_NOMEM = 7, SQLITE_INTERRUPT = 9, SQLITE_RANGE = 25,
   SQLITE_ROW = 100, SQLITE_DONE = 101
@@ -64,7 +88,8 @@ enum { SQLITE_DELETE = 9, SQLITE_INSERT = 18, SQLITE_UPDATE = 23 };
 enum { SQLITE_INTEGER = 1, SQLITE_FLOAT = 2, SQLITE_TEXT = 3, SQLITE_BLOB = 4, SQLITE_NULL = 5 };
 enum { SQLITE_UTF8 = 1, SQLITE_INNOCUOUS = 0x200000 };
 enum { SQLITE_TXN_WRITE = 2 };
-enum { SQLITE_FCNTL_DATA_VERSION = 35 };
+enum { SQLITE_FCNTL_LOCKSTATE = 1, SQLITE_FCNTL_FILE_POINTER = 7, SQLITE_FCNTL_DATA_VERSION = 35 };
+enum { SQLITE_LOCK_SHARED = 1 };
 enum { SQLITE_CHECKPOINT_PASSIVE = 0 };
 
 WEAK int sqlite3_compileoption_used(const char*);
@@ -104,6 +129,7 @@ WEAK void sqlite3_result_int64(sqlite3_context*, sqlite3_int64);
 WEAK sqlite3_mutex *sqlite3_db_mutex(sqlite3*);
 WEAK void sqlite3_mutex_enter(sqlite3_mutex*);
 WEAK void sqlite3_mutex_leave(sqlite3_mutex*);
+WEAK const char *sqlite3_db_name(sqlite3*, int);
 WEAK const char *sqlite3_db_filename(sqlite3*, const char*);
 WEAK int sqlite3_stricmp(const char*, const char*);
 WEAK int sqlite3_strnicmp(const char*, const char*, int);
