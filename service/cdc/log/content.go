@@ -92,7 +92,11 @@ func (c *content) moveTo(files *spool, size int64) (moved *content, written int6
 			file, err := files.write(p.memory)
 			if err != nil {
 				moved.releaseBut(c)
-				return &content{err: fmt.Errorf("keep what a stream has yet to read: %w", err)}, written
+				gone := &content{err: fmt.Errorf("keep what a stream has yet to read: %w", err)}
+				for _, p := range c.behind { // these are let go of later, with the segment
+					gone.behind = append(gone.behind, piece{file: p.file})
+				}
+				return gone, written
 			}
 			written += int64(len(p.memory))
 			p = piece{file: file}
