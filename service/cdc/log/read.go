@@ -118,7 +118,7 @@ func (r *Reader) look(at place) (found bool, err error) {
 		return false, err
 	}
 	h, ok := parseHeader(b)
-	if !ok {
+	if !ok || h.size() > r.segment.size.Load()-offset {
 		return false, errCorrupt
 	}
 	front, err := r.window.at(offset, h.front())

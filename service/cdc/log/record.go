@@ -161,7 +161,7 @@ func parseHeader(b []byte) (h header, ok bool) {
 		head:     int64(binary.LittleEndian.Uint32(b[36:])),
 		flags:    binary.LittleEndian.Uint32(b[40:]),
 	}
-	return h, h.spilled >= 0 && h.length >= h.front()
+	return h, h.spilled >= 0 && h.length >= h.front() && h.size() >= h.length
 }
 
 // front is the size of the record up to its entries, size that of all of it.
