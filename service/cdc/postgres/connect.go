@@ -45,9 +45,12 @@ func newEndpoint(settings apisql.PostgresSettings) (*endpoint, error) {
 	return &endpoint{settings: settings, config: config}, nil
 }
 
-// side opens a small pool for everything but replication.
+// side opens a small pool for everything but replication. What waits too long there is ended by contexts.
 func (e *endpoint) side() *sql.DB {
-	pool := stdlib.OpenDB(*e.config)
+	pool := stdlib.OpenDB(*e.config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.PgConn().Exec(ctx, noTimeouts).ReadAll()
+		return err
+	}))
 	pool.SetMaxOpenConns(2)
 	pool.SetMaxIdleConns(1)
 	return pool
@@ -97,9 +100,10 @@ func formats() map[string]string {
 	}
 }
 
-// noTimeouts lets connections read, and wait, for as long as it takes. Not every server has all of these settings.
-const noTimeouts = `SELECT set_config(name, '0', false) FROM pg_settings
-	WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')`
+// noTimeouts lets connections read, and wait, for as long as it takes: for locks, too, since a slot and a snapshot wait
+// until the transactions that are open have ended. Not every server has all of these settings.
+const noTimeouts = `SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN (
+	'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')`
 
 // classify gives an error of the server, or of the way to it, its kind. A connection that fails is worth another try,
 // whatever the reason.
