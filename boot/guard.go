@@ -4,101 +4,211 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/supervisor"
+	"github.com/wippy-cdc/runtime/service/sql"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
 // guardInterval is how often a guarded database looks for its file.
-const guardInterval = time.Second
+const guardInterval = 100 * time.Millisecond
 
-// guarded is a database service that fails when its file is no longer where it was opened: moved, deleted, or replaced
-// by another. SQLite would notice nothing and go on with the file that it has open, and what is committed would be
-// found by nobody who opens the path.
+// guarded is a database service that fails when its file is no longer what was opened: moved, deleted, replaced by
+// another, or overwritten in place. SQLite would notice nothing of it. With a file that was moved it would go on, and
+// what is committed would be found by nothing that opens the path; over one that was overwritten it would write pages
+// of the former content.
 //
 // A file that has vanished is waited for and not created anew. One that was put in its place is not opened beside the
 // write-ahead log of its predecessor: SQLite does not know whose it is and would write it into the new file. (Of a
-// file that was moved it leaves the log behind, see https://www.sqlite.org/howtocorrupt.html.)
+// file that was moved it leaves the log behind, see https://www.sqlite.org/howtocorrupt.html.) One that was overwritten
+// is not opened again by this program, and its log is moved out of the way.
 type guarded struct {
 	supervisor.Service
 	path string
+	log  *slog.Logger
+	// overwritten is shared by all databases of the app.
+	overwritten *overwritten
+	// open is the database while it is open.
+	open atomic.Pointer[sqlite.DB]
 	// file is what was open last, nil if nothing yet; wal is its write-ahead log, as seen last.
 	file, wal os.FileInfo
 }
 
-// guard returns service unless its database has no file.
-func guard(service supervisor.Service, config *sqlapi.SQLiteConfig, dir string) supervisor.Service {
-	if config.File == sqlapi.InMemory {
-		return service
-	}
-	path := config.File
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
-	}
-	return &guarded{Service: service, path: path}
+// overwritten remembers files that were overwritten while they were open. The connections that have watched them are
+// never closed: the last one to be closed would write the log over the new content. SQLite shares what it knows of a log
+// between the connections of a program, so that a new one would go on with it.
+type overwritten struct {
+	mu      sync.Mutex
+	files   []os.FileInfo
+	watches []*sqlite.Watch
 }
 
-// Serve implements supervisor.Service.
+func (o *overwritten) add(file os.FileInfo, watch *sqlite.Watch) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.files, o.watches = append(o.files, file), append(o.watches, watch)
+}
+
+func (o *overwritten) has(file os.FileInfo) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, known := range o.files {
+		if os.SameFile(known, file) {
+			return true
+		}
+	}
+	return false
+}
+
+// newGuarded returns a guard for the database of a configuration; its Service is set by the caller.
+func newGuarded(config *sqlapi.SQLiteConfig, r *runtime) *guarded {
+	path := config.File
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(r.dir, path)
+	}
+	return &guarded{path: path, log: r.log, overwritten: &r.overwritten}
+}
+
+// opening notes which database is open.
+func (g *guarded) opening(open func(ctx context.Context) (*sqlite.DB, error)) func(ctx context.Context) (sql.Database, error) {
+	return func(ctx context.Context) (sql.Database, error) {
+		db, err := open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		g.open.Store(db)
+		return db, nil
+	}
+}
+
+// Serve implements supervisor.Service. The context of the service inside ends when the watch has ended.
 func (g *guarded) Serve(ctx context.Context, ready func()) error {
 	if err := g.check(); err != nil {
 		return err
 	}
+	inner, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	unwatched := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
 	var watching sync.WaitGroup
-	defer watching.Wait()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	err := g.Service.Serve(ctx, func() {
-		if file, err := os.Stat(g.path); err == nil {
+	err := g.Service.Serve(inner, func() {
+		if file, err := os.Stat(g.path); err == nil && unwatched() {
 			g.file = file
-			watching.Go(func() { g.watch(ctx, cancel) })
+			watching.Go(func() { end(g.watch(ctx, inner)) })
 		}
 		ready()
 	})
-	if lost, ok := errors.AsType[*lostFile](context.Cause(ctx)); ok {
-		return errors.Join(errs.Wrap(errs.Unavailable, lost), err)
+	end(nil)
+	watching.Wait()
+	if lost, ok := errors.AsType[*lostFile](context.Cause(inner)); ok {
+		return errors.Join(g.gone(lost), err)
 	}
 	return err
 }
 
-// check finds out whether the file can be opened again that was open before.
-func (g *guarded) check() error {
-	if g.file == nil {
-		return nil
+// gone is the error of a database whose file is lost. The database is closed by then.
+func (g *guarded) gone(lost *lostFile) error {
+	if lost.watch == nil {
+		return errs.Wrap(errs.Unavailable, lost)
 	}
+	aside := g.resolved() + "-wal." + time.Now().UTC().Format("20060102T150405Z")
+	if err := os.Rename(g.resolved()+"-wal", aside); err == nil {
+		lost.how += "; its write-ahead log was moved to " + aside
+	}
+	return errs.New(errs.Invalid, "%w; %s", lost, restore)
+}
+
+// restore is what to do with a file that was overwritten.
+const restore = "stop the app, put the file in place once more, for what was written in between may be in it, and start the app"
+
+// resolved is the path without symbolic links, beside which SQLite keeps the log.
+func (g *guarded) resolved() string {
+	if path, err := filepath.EvalSymlinks(g.path); err == nil {
+		return path
+	}
+	return g.path
+}
+
+// check finds out whether the file can be opened.
+func (g *guarded) check() error {
 	now, err := os.Stat(g.path)
 	switch {
+	case err == nil && g.overwritten.has(now):
+		return errs.New(errs.Invalid, "the file %q was overwritten while it was open; %s", g.path, restore)
+	case g.file == nil:
+		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return errs.New(errs.Unavailable, "the file %q was moved or deleted while the app was running; put it back", g.path)
 	case err == nil && os.SameFile(g.file, now):
 		return nil
 	}
-	if wal := statWAL(g.path); wal != nil && g.wal != nil && os.SameFile(wal, g.wal) {
+	if wal := g.statWAL(); wal != nil && g.wal != nil && os.SameFile(wal, g.wal) {
 		return errs.New(errs.Unavailable, "the file %q was replaced while the app was running, and %[1]q-wal is still that of its predecessor, "+
 			"with what was committed to it last; move it to where the predecessor is now, or delete it", g.path)
 	}
 	return nil
 }
 
-// watch calls lost when the path no longer leads to the file that is open.
-func (g *guarded) watch(ctx context.Context, lost context.CancelCauseFunc) {
+// watch returns why the database must end: the cause of ctx, or what has become of the file.
+func (g *guarded) watch(ctx, inner context.Context) error {
+	content, err := sqlite.OpenWatch(g.resolved())
+	if err != nil {
+		g.log.Debug("only the place of the database file is watched, not its content", "file", g.path, "error", err)
+	}
+	lost := g.wait(ctx, inner, content)
+	if lost != nil && lost.watch != nil {
+		g.overwritten.add(g.file, lost.watch)
+		if db := g.open.Load(); db != nil {
+			db.Abandon()
+		}
+		return lost
+	}
+	if content != nil {
+		if err := content.Close(); err != nil {
+			g.log.Warn("the watch of the database file did not end well", "file", g.path, "error", err)
+		}
+	}
+	if lost != nil {
+		return lost
+	}
+	return context.Cause(ctx)
+}
+
+// wait looks until the database is to end (nil), or its file is lost. content may be nil.
+func (g *guarded) wait(ctx, inner context.Context, content *sqlite.Watch) *lostFile {
 	ticker := time.NewTicker(guardInterval)
 	defer ticker.Stop()
 	g.wal = nil
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
+		case <-inner.Done():
+			return nil
 		case <-ticker.C:
 		}
-		how := g.look()
-		if how != "" {
-			lost(&lostFile{g.path, how})
-			return
+		if how := g.look(); how != "" {
+			return &lostFile{path: g.path, how: how}
+		}
+		if content == nil {
+			continue
+		}
+		switch damage, how := content.Look(); damage {
+		case sqlite.Intact:
+		case sqlite.Touched:
+			g.log.Warn("the database file was touched by something other than SQLite; nothing may write it while it is open",
+				"file", g.path, "found", how)
+		case sqlite.LogDeleted:
+			return &lostFile{path: g.path, how: "not left alone: " + how}
+		case sqlite.Overwritten:
+			return &lostFile{path: g.path, how: "overwritten: " + how, watch: content}
 		}
 	}
 }
@@ -109,7 +219,7 @@ func (g *guarded) look() string {
 	moved := errors.Is(err, fs.ErrNotExist)
 	replaced := err == nil && !os.SameFile(g.file, now)
 	if g.wal == nil || (!moved && !replaced) {
-		g.wal = statWAL(g.path)
+		g.wal = g.statWAL()
 	}
 	switch {
 	case moved:
@@ -122,8 +232,8 @@ func (g *guarded) look() string {
 }
 
 // statWAL looks at the write-ahead log of a database, https://www.sqlite.org/wal.html; nil if there is none.
-func statWAL(path string) os.FileInfo {
-	info, err := os.Stat(path + "-wal")
+func (g *guarded) statWAL() os.FileInfo {
+	info, err := os.Stat(g.resolved() + "-wal")
 	if err != nil {
 		return nil
 	}
@@ -131,7 +241,11 @@ func statWAL(path string) os.FileInfo {
 }
 
 // lostFile is why a guarded database ends.
-type lostFile struct{ path, how string }
+type lostFile struct {
+	path, how string
+	// watch is that of a file that was overwritten; it is not closed.
+	watch *sqlite.Watch
+}
 
 // Error implements error.
 func (l *lostFile) Error() string {

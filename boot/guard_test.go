@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -71,6 +72,78 @@ func TestDatabaseFileIsReplaced(t *testing.T) {
 	r.execute(t, "INSERT INTO a VALUES (8)")
 	r.stdout.wait(t, "insert\ta\t8\n")
 	require.Equal(t, "7 8", contents(t, file))
+}
+
+// A backup that is copied over the file of a running database: nothing more is written, and what comes after the next
+// start is the backup.
+func TestDatabaseFileIsOverwritten(t *testing.T) {
+	t.Parallel()
+	r := start(t, impatient())
+	r.stdout.wait(t, "watching\ta\n")
+	r.execute(t, "CREATE TABLE a (n)", "INSERT INTO a VALUES (1)")
+	file := filepath.Join(r.settings.Dir, "one.db")
+	db, err := sql.Open("sqlite3", file)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "VACUUM INTO '"+file+".backup'")
+	require.NoError(t, err)
+	r.execute(t, "INSERT INTO a VALUES (2)", "CREATE TABLE more (n)")
+	_, err = db.ExecContext(t.Context(), "PRAGMA wal_checkpoint(FULL)")
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
+	r.execute(t, "INSERT INTO a VALUES (3)")
+	r.stdout.wait(t, "insert\ta\t3\n")
+
+	backup, err := os.ReadFile(file + ".backup")
+	require.NoError(t, err)
+	former, err := os.ReadFile(file)
+	require.NoError(t, err)
+	noticed := r.log.seen("was overwritten: ")
+	again := time.NewTicker(500 * time.Millisecond)
+	defer again.Stop()
+	written := backup
+	for waiting := true; waiting; {
+		require.NoError(t, os.WriteFile(file, written, 0o600))
+		select {
+		case <-noticed:
+			waiting = false
+		case <-again.C:
+			// It may have been taken for what the last checkpoint has written, if that was a moment ago.
+			former, written = written, former
+		case <-t.Context().Done():
+			require.Fail(t, "it was never noticed")
+		}
+	}
+	r.lostStream(t)
+	r.log.wait(t, `msg="service has failed" service=app:db`)
+	require.Contains(t, r.log.String(), "its write-ahead log was moved to ")
+	require.Contains(t, r.log.String(), "put the file in place once more")
+	r.log.forget()
+	r.hup(t, "reloaded")
+	r.log.wait(t, "was overwritten while it was open")
+	now, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, written, now, "nothing was written to it")
+	require.NoFileExists(t, file+"-wal")
+	moved, err := filepath.Glob(file + "-wal.*")
+	require.NoError(t, err)
+	require.Len(t, moved, 1)
+}
+
+// What is in a log that was deleted is still in the open one.
+func TestWriteAheadLogIsDeleted(t *testing.T) {
+	t.Parallel()
+	r := start(t, impatient())
+	r.stdout.wait(t, "watching\ta\n")
+	r.execute(t, "CREATE TABLE a (n)", "INSERT INTO a VALUES (1)")
+	r.stdout.wait(t, "insert\ta\t1\n")
+	file := filepath.Join(r.settings.Dir, "one.db")
+	r.stdout.forget()
+	require.NoError(t, os.Remove(file+"-wal"))
+	r.log.wait(t, "its -wal was deleted while it was open")
+	r.stdout.wait(t, "watching\ta\n")
+	r.execute(t, "INSERT INTO a VALUES (2)")
+	r.stdout.wait(t, "insert\ta\t2\n")
+	require.Equal(t, "1 2", contents(t, file))
 }
 
 // contents lists the rows of table a.

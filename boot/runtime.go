@@ -41,6 +41,8 @@ type runtime struct {
 	slots      *slots
 	engine     *engine.Engine
 	terminal   *engine.Terminal
+	// overwritten are database files that must not be opened again.
+	overwritten overwritten
 }
 
 // newRuntime wires the parts together. Nothing runs yet; the supervisor is the caller's.
@@ -100,14 +102,13 @@ func typed[C any](build func(entryOf[C]) (supervisorapi.Service, error)) func(*a
 
 func (r *runtime) sqliteDatabases() api.Listener {
 	build := typed(func(e entryOf[*sqlapi.SQLiteConfig]) (supervisorapi.Service, error) {
-		open := func(ctx context.Context) (sql.Database, error) {
-			db, err := sqlite.Open(ctx, e.ID, e.config, r.dir)
-			if err != nil {
-				return nil, err
-			}
-			return db, nil
+		g := newGuarded(e.config, r)
+		open := g.opening(func(ctx context.Context) (*sqlite.DB, error) { return sqlite.Open(ctx, e.ID, e.config, r.dir) })
+		g.Service = sql.NewService(e.ID, open, r.directory, r.log)
+		if e.config.File == sqlapi.InMemory {
+			return g.Service, nil
 		}
-		return guard(sql.NewService(e.ID, open, r.directory, r.log), e.config, r.dir), nil
+		return g, nil
 	})
 	return newServiceListener(r.supervisor, r.log, build, func(entry *api.Entry) func() {
 		return r.directory.Declare(entry.ID)

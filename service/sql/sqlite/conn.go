@@ -43,6 +43,9 @@ func runAs[T any](c *conn, what class, engaged bool, f func() (T, error)) (T, er
 	var none T
 	c.db.gate.RLock()
 	defer c.db.gate.RUnlock()
+	if c.db.shut && c.db.connector.same.abandoned.Load() {
+		return none, c.db.connector.same.check(c.db.connector.file)
+	}
 	if c.db.shut {
 		return none, errs.New(errs.Unavailable, "sqlite: database %q is closed", c.db.id)
 	}

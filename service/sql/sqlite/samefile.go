@@ -11,7 +11,11 @@ import (
 // identity is the file that a database was opened from. Connections that are opened later must come to the same file:
 // SQLite would not notice that the path leads elsewhere by now, create a file that is missing, and write the
 // write-ahead log of the old file into the new one. See https://www.sqlite.org/howtocorrupt.html.
-type identity struct{ info atomic.Pointer[os.FileInfo] }
+type identity struct {
+	info atomic.Pointer[os.FileInfo]
+	// abandoned says that no connection may be opened any more.
+	abandoned atomic.Bool
+}
 
 // note remembers the file at path, the first time it is called.
 func (i *identity) note(path string) {
@@ -22,6 +26,9 @@ func (i *identity) note(path string) {
 
 // check refuses a path that leads to another file, or to none, if one was opened before.
 func (i *identity) check(path string) error {
+	if i.abandoned.Load() {
+		return errs.New(errs.Unavailable, "the file %s was overwritten while it was open", path)
+	}
 	opened := i.info.Load()
 	if opened == nil {
 		return nil

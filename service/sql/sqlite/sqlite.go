@@ -93,6 +93,15 @@ func (db *DB) Type() string { return "sqlite" }
 // Pool implements sql.DB.
 func (db *DB) Pool() *sql.DB { return db.pool }
 
+// Abandon refuses all further statements and connections, because the file is no longer what was opened: see Watch. It
+// waits for the statement that runs. Close must be called nevertheless.
+func (db *DB) Abandon() {
+	db.connector.same.abandoned.Store(true)
+	db.gate.Lock()
+	defer db.gate.Unlock()
+	db.shut = true
+}
+
 // Close waits for the statements that run now, closes the connection, and tells the sinks.
 func (db *DB) Close() error {
 	db.gate.Lock() // waits for the statement that runs

@@ -1,6 +1,6 @@
 // Package capture records the row changes of one SQLite connection in C memory: the preupdate, commit and rollback
 // hooks, the arena they write to, and the virtual table by which SQLite tells about savepoints. With its scans of
-// rows it is the only package of the program with C code. It links against the SQLite library that the SQL driver brings.
+// rows and its look at the wal-index it is the only package of the program with C code. It links against the SQLite library that the SQL driver brings.
 //
 // A Recorder belongs to one connection and is used by whoever uses the connection, one goroutine at a time.
 package capture
