@@ -143,7 +143,7 @@ func listen(L *lua.LState) int {
 }
 
 // cancel is process.cancel(pid, timeout): it asks the process to end, lets it be terminated when timeout has passed
-// (default 10s, "5s" or nanoseconds), and does not wait for that.
+// (text like "5s"; default 10s), and does not wait for that.
 func cancel(L *lua.LState) int {
 	to := process.PID(L.CheckString(1))
 	timeout := supervisor.DefaultLifecycle().StopTimeout

@@ -118,7 +118,7 @@ func (c *checkpoint) about(ctx context.Context, step string, err error) error {
 	}
 	err = readOnly(classify(ctx, err))
 	if sqlstate.Code(err) != readOnlyTransaction && errs.Is(err, errs.PermissionDenied) {
-		err = fmt.Errorf("%w: type GRANT CREATE ON SCHEMA …, or have the table made with the statement in OPERATIONS.md, "+
+		err = fmt.Errorf("%w: type GRANT CREATE ON SCHEMA …, or have the table made with the statement in docs/postgres.md, "+
 			"or, if there is one without the column system, type %s", err, nameSystem)
 	}
 	return fmt.Errorf("%s %s: %w", step, api.OffsetsTable, err)
