@@ -201,10 +201,7 @@ func (s *Stream) fromSnapshot() (*api.Change, error) {
 // afterSnapshot goes on with the log, or returns why the snapshot has not come to its end. s.mu must be held.
 func (s *Stream) afterSnapshot() error {
 	if sc := s.scan; !sc.finished {
-		if err := s.reader.Err(); err != nil {
-			return err
-		}
-		return s.about("read the snapshot", context.Cause(sc.ctx))
+		return s.reader.Fail(s.about("read the snapshot", context.Cause(sc.ctx)))
 	}
 	s.acknowledge()
 	s.scan = nil

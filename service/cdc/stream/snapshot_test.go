@@ -295,6 +295,20 @@ func TestStreamIsClosedDuringItsSnapshot(t *testing.T) {
 	require.Equal(t, errOver, err)
 }
 
+func TestStreamThatEndsDuringItsSnapshotLeavesTheLog(t *testing.T) {
+	f := newFixed(t, unit.MiB)
+	s := f.open(t, api.StreamOptions{}, &snapshot{n: 2, gate: make(chan struct{})})
+	f.w.commit(10, inserts(1, 1)...)
+	f.w.sequence++
+	require.True(t, f.Lose(f.w.sequence, errOver))
+	changes, err := rest(t, s)
+	require.Empty(t, changes)
+	require.Equal(t, errOver, err)
+	require.Equal(t, errOver, s.Err())
+	require.False(t, f.Watched(), "though it is not closed")
+	require.Zero(t, f.Held())
+}
+
 func TestSnapshotIsDeliveredWhenTheReaderComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixed(t, unit.MiB)
