@@ -29,6 +29,8 @@ func (s *shape) Table() *sql.Table { return &s.table }
 var (
 	sourceID = registry.ID{Namespace: "app", Name: "cdc"}
 	users    = &shape{sql.Table{Schema: "main", Name: "users", Columns: []sql.Column{{Name: "a"}, {Name: "b"}}, HasRowID: true}}
+	cats     = &shape{sql.Table{Schema: "main", Name: "cats", Columns: []sql.Column{{Name: "a"}}, HasRowID: true}}
+	dogs     = &shape{sql.Table{Schema: "main", Name: "dogs", Columns: []sql.Column{{Name: "a"}}, HasRowID: true}}
 	orders   = &shape{sql.Table{Schema: "main", Name: "Orders", Columns: []sql.Column{{Name: "a"}}, HasRowID: true}}
 )
 
@@ -99,6 +101,7 @@ func entries(flag byte, rows ...row) (b []byte) {
 	return b
 }
 
+// idOf returns the ID of a table; tables other than users and orders share one, as if it had changed its meaning.
 func idOf(s *shape) uint32 {
 	switch s {
 	case users:

@@ -1,15 +1,18 @@
 package stream_test
 
 import (
-	"fmt"
+	"cmp"
+	"context"
+	"errors"
+	"runtime"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/internal/tempfile"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
@@ -18,64 +21,58 @@ import (
 
 func TestEveryStreamIsCompleteAndInOrderUnlessItFellBehind(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		bytes := unit.Size(rapid.SampledFrom([]int{3000, 20_000, 1 << 20}).Draw(t, "log"))
-		streams := stream.New(stream.Settings{
-			Source: sourceID, Engine: new(engine),
-			Limits: stream.Limits{LogBytes: bytes, Subscriptions: api.SubscriptionsConfig{MaxBytes: 1 << 50}},
-		})
-		defer streams.Close(errOver)
-		m := &machine{streams: streams, writer: &writer{streams: streams}, bytes: bytes}
+		m := newMachine(unit.Size(rapid.SampledFrom([]int{3000, 20_000, 1 << 20}).Draw(t, "log")))
+		defer m.streams.Close(errOver)
 		t.Repeat(map[string]func(*rapid.T){
-			"commit":  m.commit,
-			"commit2": m.commit,
-			"open":    m.openOne,
-			"resume":  m.resume,
-			"read":    m.read,
-			"wait":    m.wait,
-			"close":   m.close,
+			"commit":   m.commit,
+			"commit2":  m.commit,
+			"lose":     m.lose,
+			"open":     m.openOne,
+			"snapshot": m.openSnapshot,
+			"resume":   m.resume,
+			"read":     m.read,
+			"wait":     m.wait,
+			"ack":      m.ack,
+			"close":    m.close,
+			"":         m.check,
 		})
-		for _, r := range m.open {
-			r.catchUp(t)
-		}
-		streams.Close(errOver)
-		for _, r := range m.open {
-			c, err := r.stream.Poll()
-			require.Nil(t, c, "a change too many")
-			require.Error(t, err)
-			r.stream.Close()
-		}
-		require.Zero(t, streams.Admission().ReservedBytes)
-		require.Zero(t, streams.Admission().Active)
-		require.False(t, streams.Watched())
-		require.Zero(t, streams.Held())
+		m.finish(t)
 	})
 }
 
 // machine drives a log and compares its streams with a model.
 type machine struct {
 	streams *stream.Streams
+	engine  *engine
 	writer  *writer
 	bytes   unit.Size
 	open    []*reading
+	// all is every change that was committed, rows what the tables hold, gaps the sequences of what was lost.
+	all  []*api.Change
+	rows map[row]bool
+	gaps []uint64
+	// total is the size of all transactions or more, ends what it was behind each.
+	total int64
+	ends  map[uint64]int64
 }
 
-// reading is a stream and what the model says about it.
-type reading struct {
-	stream api.Stream
-	opts   api.StreamOptions
-	all    []*api.Change // everything that was committed since it began, whatever it selects
-	want   []string
-	got    int
-	// behind is the size of all transactions since the first that it was to deliver.
-	behind, first int64
+func newMachine(bytes unit.Size) *machine {
+	e := new(engine)
+	streams := stream.New(settings(bytes, e))
+	return &machine{
+		streams: streams, engine: e, writer: &writer{streams: streams}, bytes: bytes, rows: make(map[row]bool), ends: make(map[uint64]int64),
+	}
 }
+
+var errLost = errors.New("something was lost")
 
 func (m *machine) commit(t *rapid.T) {
+	tables := []*shape{users, orders, rapid.SampledFrom([]*shape{cats, dogs}).Draw(t, "which")}
 	rows := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) row {
 		return row{
-			table: rapid.SampledFrom([]*shape{users, orders}).Draw(t, "table"),
+			table: rapid.SampledFrom(tables).Draw(t, "table"),
 			code:  rapid.SampledFrom([]log.Code{log.Insert, log.Update, log.Delete}).Draw(t, "op"),
-			value: rapid.Int64().Draw(t, "value"),
+			value: rapid.Int64Range(0, 30).Draw(t, "value"),
 		}
 	}), 1, 90).Draw(t, "rows")
 	size := rapid.OneOf(rapid.Int64Range(1, 400), rapid.Just(int64(100_000))).Draw(t, "size")
@@ -95,10 +92,13 @@ func (m *machine) commit(t *rapid.T) {
 		tx.Spilled = spilled(t, half)
 	}
 	m.streams.Append(tx)
-	for _, r := range m.open {
-		r.expect(tx.Sequence, size, rows)
-	}
+	m.total += max(size, int64(len(rows)*20)) + overhead
+	m.ends[tx.Sequence] = m.total
+	m.expect(tx.Sequence, rows)
 }
+
+// overhead is more than a record takes besides its entries and its head.
+const overhead = 200
 
 func spilled(t *rapid.T, b []byte) *tempfile.Part {
 	file, err := tempfile.Create()
@@ -108,80 +108,137 @@ func spilled(t *rapid.T, b []byte) *tempfile.Part {
 	return tempfile.NewPart(file, int64(len("something else")), int64(len(b)))
 }
 
+// expect notes what the streams have to deliver of a transaction.
+func (m *machine) expect(sequence uint64, rows []row) {
+	changes := make([]*api.Change, len(rows))
+	for i, r := range rows {
+		changes[i] = expected(sequence, i, r, r.code.Op())
+		m.rows[row{table: r.table, value: r.value}] = r.code != log.Delete
+	}
+	m.all = append(m.all, changes...)
+	for _, r := range m.open {
+		r.expect(changes)
+	}
+}
+
+// lose tells the log of a transaction that could not be captured.
+func (m *machine) lose(t *rapid.T) {
+	if rapid.IntRange(0, 3).Draw(t, "really") > 0 {
+		t.Skip("seldom")
+	}
+	m.writer.sequence++
+	m.streams.Lose(m.writer.sequence, errLost)
+	m.gaps = append(m.gaps, m.writer.sequence)
+	for _, r := range m.open {
+		r.lost = true
+	}
+}
+
 func (m *machine) options(t *rapid.T) api.StreamOptions {
 	return api.StreamOptions{
-		MaxBytes: unit.Size(rapid.Int64Range(1, int64(m.bytes)).Draw(t, "max_bytes")),
-		Tables:   rapid.SampledFrom([][]string{nil, {"users"}, {"MAIN.ORDERS"}, {"users", "orders"}}).Draw(t, "tables"),
-		Ops:      rapid.SampledFrom([][]api.Op{nil, {api.OpInsert}, {api.OpDelete}}).Draw(t, "ops"),
+		MaxBytes:  unit.Size(rapid.Int64Range(1, int64(m.bytes)).Draw(t, "max_bytes")),
+		Buffer:    rapid.SampledFrom([]int{1, 2, 64}).Draw(t, "buffer"),
+		Tables:    rapid.SampledFrom([][]string{nil, {"users"}, {"MAIN.ORDERS"}, {"users", "orders"}, {"cats"}, {"dogs", "users"}}).Draw(t, "tables"),
+		Ops:       rapid.SampledFrom([][]api.Op{nil, {api.OpInsert}, {api.OpDelete}}).Draw(t, "ops"),
+		ManualAck: rapid.Bool().Draw(t, "manual"),
 	}
+}
+
+func (m *machine) newReading(opts api.StreamOptions) *reading {
+	return &reading{machine: m, opts: opts, selection: stream.NewSelection(nil, opts), opened: m.writer.sequence, limit: int64(opts.MaxBytes)}
 }
 
 func (m *machine) openOne(t *rapid.T) {
-	opts := m.options(t)
-	s, err := m.streams.Open(opts)
-	require.NoError(t, err)
-	m.open = append(m.open, &reading{stream: s, opts: opts})
-}
-
-// resume opens a stream behind a position that another one has just delivered: the log holds all that comes after it.
-func (m *machine) resume(t *rapid.T) {
-	var from *reading
-	for _, r := range m.open {
-		if r.got > 0 && r.got < len(r.want) && r.stream.Err() == nil {
-			from = r
-		}
-	}
-	if from == nil {
-		t.Skip("no stream is in the middle")
-	}
-	var after api.Position
-	_, err := fmt.Sscanf(from.want[from.got-1], "%d.%d", &after.Sequence, &after.Index)
-	require.NoError(t, err)
-	opts := m.options(t)
-	opts.After, opts.MaxBytes = &after, m.bytes
-	s, err := m.streams.Open(opts)
-	if err != nil { // from is ended at the next patrol, or was
-		require.ErrorContains(t, err, "has left the log")
-		return
-	}
-	r := &reading{stream: s, opts: opts, all: slices.Clone(from.all), first: 1 << 40} // how far it is behind is not modelled
-	r.behind = 1 << 41
-	for _, c := range from.all {
-		if c.Position().Compare(after) > 0 && r.selects(c) {
-			r.want = append(r.want, lines([]*api.Change{c})[0])
-		}
-	}
-	r.want = marked(r.want)
+	r := m.newReading(m.options(t))
+	r.opens(m.streams.Open(r.opts))(t)
 	m.open = append(m.open, r)
 }
 
-// marked puts a ! behind the last line of each transaction.
-func marked(plain []string) []string {
-	var all []string
-	for i, line := range plain {
-		var here, next uint64
-		_, _ = fmt.Sscanf(line, "%d.", &here)
-		if i+1 < len(plain) {
-			_, _ = fmt.Sscanf(plain[i+1], "%d.", &next)
-		}
-		if here != next {
-			line += " !"
-		}
-		all = append(all, line)
+// openSnapshot opens a stream with a snapshot while the writer goes on.
+func (m *machine) openSnapshot(t *rapid.T) {
+	opts := m.options(t)
+	if rapid.Bool().Draw(t, "far") {
+		opts.MaxBytes = 0
 	}
-	return all
+	r := m.newReading(opts)
+	r.limit = int64(cmp.Or(opts.MaxBytes, m.bytes))
+	r.snapshot = true
+	m.engine.snapshot = func(_ context.Context, selection *stream.Selection) (stream.Snapshot, api.Position, error) {
+		m.commit(t)
+		s := &snapshot{all: []row{}, header: api.Transaction{Source: sourceID, Sequence: m.writer.sequence}}
+		for is, present := range m.rows {
+			if present && selection.Accepts(is.table.Table(), api.OpSnapshot) {
+				s.all = append(s.all, is)
+			}
+		}
+		for i, is := range s.all {
+			c := expected(s.header.Sequence, i, is, api.OpSnapshot)
+			c.Last = i == len(s.all)-1
+			r.want = append(r.want, c)
+		}
+		r.snapshotRows = len(s.all)
+		m.open = append(m.open, r)
+		position := api.Behind(m.writer.sequence)
+		m.commit(t)
+		return s, position, nil
+	}
+	opened, err := m.streams.OpenSnapshot(t.Context(), opts, nil)
+	if err != nil {
+		require.ErrorContains(t, err, "stream fell behind: ")
+		m.open = slices.DeleteFunc(m.open, func(o *reading) bool { return o == r })
+		return
+	}
+	r.opens(opened, err)(t)
+}
+
+// resume opens a stream behind a position that another one has just delivered: the log holds all that comes after it, but for
+// what did not concern that one.
+func (m *machine) resume(t *rapid.T) {
+	var after api.Position
+	for _, r := range m.open {
+		if r.got > 0 && r.got < len(r.want) && r.want[r.got-1].Op != api.OpSnapshot {
+			after = r.want[r.got-1].Position()
+		}
+	}
+	if after.Sequence == 0 {
+		t.Skip("no stream is in the middle")
+	}
+	r := m.newReading(m.options(t))
+	r.opts.After, r.opts.MaxBytes = &after, m.bytes
+	opened, err := m.streams.Open(r.opts)
+	if err != nil {
+		require.ErrorContains(t, err, "has left the log")
+		return
+	}
+	r.opens(opened, nil)(t)
+	r.anywhere = true
+	for i, gap := range append(slices.Clone(m.gaps), m.writer.sequence+1) {
+		if gap <= after.Sequence {
+			continue
+		}
+		r.lost = i < len(m.gaps)
+		r.add(slices.DeleteFunc(slices.Clone(m.all), func(c *api.Change) bool {
+			return c.Position().Compare(after) <= 0 || c.Transaction.Sequence > gap
+		}))
+		break
+	}
+	m.open = append(m.open, r)
+}
+
+func (m *machine) draw(t *rapid.T) *reading {
+	if len(m.open) == 0 {
+		t.Skip("no stream")
+	}
+	return m.open[rapid.IntRange(0, len(m.open)-1).Draw(t, "stream")]
 }
 
 // read polls some changes from a stream.
 func (m *machine) read(t *rapid.T) {
-	if len(m.open) == 0 {
-		t.Skip("no stream")
-	}
-	r := m.open[rapid.IntRange(0, len(m.open)-1).Draw(t, "stream")]
+	r := m.draw(t)
 	for range rapid.IntRange(1, 200).Draw(t, "changes") {
 		c, err := r.stream.Poll()
 		if err != nil {
-			r.requireLaggard(t, err)
+			r.end(t, err)
 			return
 		}
 		if c == nil {
@@ -191,73 +248,91 @@ func (m *machine) read(t *rapid.T) {
 	}
 }
 
-func (m *machine) close(t *rapid.T) {
-	if len(m.open) == 0 {
-		t.Skip("no stream")
-	}
-	i := rapid.IntRange(0, len(m.open)-1).Draw(t, "stream")
-	m.open[i].stream.Close()
-	m.open = append(m.open[:i], m.open[i+1:]...)
-}
-
 // wait reads a stream until it has delivered everything.
-func (m *machine) wait(t *rapid.T) {
-	if len(m.open) == 0 {
-		t.Skip("no stream")
+func (m *machine) wait(t *rapid.T) { m.draw(t).catchUp(t) }
+
+func (m *machine) ack(t *rapid.T) {
+	r := m.draw(t)
+	if !r.opts.ManualAck || r.got == 0 || r.want[r.got-1].Op == api.OpSnapshot {
+		t.Skip("nothing to acknowledge")
 	}
-	m.open[rapid.IntRange(0, len(m.open)-1).Draw(t, "stream")].catchUp(t)
+	newest := r.want[r.got-1].Position()
+	require.Equal(t, errs.Invalid, errs.KindOf(r.acker().Ack(api.Position{Sequence: newest.Sequence, Index: newest.Index + 1})))
+	i := rapid.IntRange(0, r.got-1).Draw(t, "acknowledged")
+	if r.want[i].Op != api.OpSnapshot {
+		require.NoError(t, r.acker().Ack(r.want[i].Position()))
+		r.acked = max(r.acked, i+1)
+	}
 }
 
-func (r *reading) catchUp(t *rapid.T) {
-	for r.got < len(r.want) {
-		c, err := r.stream.Next(t.Context())
-		if err != nil {
-			r.requireLaggard(t, err)
-			return
+func (m *machine) close(t *rapid.T) {
+	r := m.draw(t)
+	r.stream.Close()
+	m.open = slices.DeleteFunc(m.open, func(o *reading) bool { return o == r })
+}
+
+// check requires that nothing is acknowledged that was not.
+func (m *machine) check(t *rapid.T) {
+	acked := m.streams.Acked()
+	for _, r := range m.open {
+		if r.over {
+			continue
 		}
-		r.receive(t, c)
-	}
-}
-
-func (r *reading) receive(t *rapid.T, c *api.Change) {
-	require.Less(t, r.got, len(r.want), "unexpected %v", c)
-	require.Equal(t, r.want[r.got], lines([]*api.Change{c})[0])
-	r.got++
-}
-
-func (r *reading) requireLaggard(t *rapid.T, err error) {
-	require.ErrorContains(t, err, "stream fell behind: ")
-	require.Equal(t, err, r.stream.Err())
-	require.Greater(t, r.behind-r.first, int64(r.opts.MaxBytes), "it was never that far behind")
-	r.want = r.want[:r.got]
-}
-
-func (r *reading) selects(c *api.Change) bool {
-	table := r.opts.Tables == nil || len(r.opts.Tables) == 2 || (r.opts.Tables[0] == "users") == (c.Table == users.Table())
-	return table && (r.opts.Ops == nil || r.opts.Ops[0] == c.Op)
-}
-
-// overhead is more than a record takes besides its entries and its head.
-const overhead = 200
-
-// expect notes what the stream has to deliver of a transaction.
-func (r *reading) expect(sequence uint64, size int64, rows []row) {
-	size = max(size, int64(len(rows)*20)) + overhead
-	if r.behind == 0 {
-		r.first = size - overhead
-	}
-	r.behind += size
-	header := &api.Transaction{Sequence: sequence}
-	var changes []*api.Change
-	for i, row := range rows {
-		c := &api.Change{Op: row.code.Op(), Table: row.table.Table(), Transaction: header, Index: i}
-		if c.After = []sql.Value{sql.IntegerValue(row.value)}; row.code == log.Delete {
-			c.Before, c.After = c.After, nil
+		from := r.got
+		if r.opts.ManualAck {
+			from = r.acked
 		}
-		r.all = append(r.all, c)
-		if r.selects(c) {
-			changes = append(changes, c)
+		for _, c := range r.want[from:] {
+			if c.Op != api.OpSnapshot {
+				if r.stream.Err() == nil { // a laggard has left
+					require.Less(t, acked, c.Transaction.Sequence)
+				}
+				break
+			}
 		}
 	}
-	r.want = append(r.want, marked(lines(changes))...)
+}
+
+// finish reads everything.
+func (m *machine) finish(t *rapid.T) {
+	m.openOne(t)
+	m.commit(t)
+	alive := false
+	for _, r := range m.open {
+		r.catchUp(t)
+		if r.over {
+			continue
+		}
+		c, err := r.stream.Poll() // it comes back
+		require.Nil(t, c, "a change too many")
+		if err != nil { // what did not concern it was too much
+			r.end(t, err)
+			continue
+		}
+		alive = true
+		r.requireRows(t)
+		if n := len(r.want); r.opts.ManualAck && n > 0 && r.want[n-1].Op != api.OpSnapshot {
+			require.NoError(t, r.acker().Ack(r.want[n-1].Position()))
+		}
+	}
+	for alive && m.streams.Acked() != m.writer.sequence {
+		for _, r := range m.open { // the log's goroutine may have yet to wake it
+			if !r.over {
+				_, err := r.stream.Poll()
+				require.NoError(t, err)
+			}
+		}
+		runtime.Gosched()
+	}
+	m.streams.Close(errOver)
+	for _, r := range m.open {
+		c, err := r.stream.Poll()
+		require.Nil(t, c, "a change too many")
+		require.Error(t, err)
+		r.stream.Close()
+	}
+	require.Zero(t, m.streams.Admission().ReservedBytes)
+	require.Zero(t, m.streams.Admission().Active)
+	require.False(t, m.streams.Watched())
+	require.Zero(t, m.streams.Held())
 }
