@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -20,6 +21,12 @@ func Run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal, exit
 // NewConsole returns the handler that writes for people.
 func NewConsole(w io.Writer, level slog.Level) slog.Handler {
 	return &console{mu: new(sync.Mutex), w: w, level: level}
+}
+
+// NewMessages returns the writer that no reader holds up, and what waits until all is written or ctx is done.
+func NewMessages(to io.Writer) (w io.Writer, flush func(ctx context.Context)) {
+	m := newMessages(to)
+	return m, m.flush
 }
 
 type eof struct{}

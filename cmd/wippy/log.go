@@ -29,9 +29,10 @@ func (p *program) logger() (*slog.Logger, error) {
 	case p.silent:
 		return slog.New(slog.DiscardHandler), nil
 	case p.logFormat == "json":
-		return slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: level})), nil
+		p.messages.notice = droppedJSON
+		return slog.New(slog.NewJSONHandler(p.messages, &slog.HandlerOptions{Level: level})), nil
 	default:
-		return slog.New(&console{mu: new(sync.Mutex), w: p.stderr, level: level}), nil
+		return slog.New(&console{mu: new(sync.Mutex), w: p.messages, level: level}), nil
 	}
 }
 

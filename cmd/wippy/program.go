@@ -24,6 +24,9 @@ type program struct {
 	// exit ends the process at once.
 	exit func(code int)
 
+	// messages is stderr for all that the program says itself.
+	messages *messages
+
 	verbose, silent bool
 	logFormat       string
 }
@@ -52,6 +55,8 @@ func (i interrupted) code() int {
 func (p *program) run(args []string) int {
 	ctx, stop := p.untilSignal(context.Background())
 	defer stop()
+	p.messages = newMessages(p.stderr)
+	defer p.messages.flush(ctx)
 	root := p.command()
 	root.SetArgs(args)
 	root.SetIn(p.stdin)
@@ -64,7 +69,7 @@ func (p *program) run(args []string) int {
 	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
 	}
-	fmt.Fprintf(p.stderr, "wippy: %s\n", printable.Lines(err.Error()))
+	fmt.Fprintf(p.messages, "wippy: %s\n", printable.Lines(err.Error()))
 	return 1
 }
 

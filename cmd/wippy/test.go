@@ -67,7 +67,7 @@ func (p *program) test(ctx context.Context, dir string, names []string) error {
 		exit, err := app.Test(ctx, test.ID)
 		err = p.ended(ctx, test.ID, exit, err)
 		if cause, ok := errors.AsType[interrupted](context.Cause(ctx)); ok {
-			fmt.Fprintf(p.stderr, "wippy: test %s: %v\n", test.Name, cause)
+			fmt.Fprintf(p.messages, "wippy: test %s: %v\n", test.Name, cause)
 			return err
 		}
 		if err != nil {

@@ -35,8 +35,8 @@ func (p *program) showProblems(err error) error {
 	if !ok {
 		return err
 	}
-	fmt.Fprintln(p.stderr, problems)
-	fmt.Fprintf(p.stderr, "wippy: %s\n", count(len(problems.List), "problem", "problems"))
+	fmt.Fprintln(p.messages, problems)
+	fmt.Fprintf(p.messages, "wippy: %s\n", count(len(problems.List), "problem", "problems"))
 	return exitCode(1)
 }
 

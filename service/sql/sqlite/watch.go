@@ -83,11 +83,19 @@ func OpenWatch(path string) (*Watch, error) {
 }
 
 func (w *Watch) begin() error {
+	// In the other modes there is no wal-index, and asking for it would make one.
+	mode := ""
+	err := eachRow(w.inner, "PRAGMA journal_mode", func(row []driver.Value) { mode = fmt.Sprint(row[0]) })
+	if err == nil && mode != "wal" {
+		err = fmt.Errorf("%s has no write-ahead log: its journal_mode is %s", w.path, mode)
+	}
+	if err != nil {
+		return err
+	}
 	// Reading opens the log.
 	if err := eachRow(w.inner, "SELECT count(*) FROM sqlite_schema", func([]driver.Value) {}); err != nil {
 		return err
 	}
-	var err error
 	if w.handle, err = handleOf(w.inner); err != nil {
 		return err
 	}

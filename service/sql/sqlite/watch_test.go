@@ -207,3 +207,17 @@ func TestWatchSeesWhatSQLiteDoesNotDo(t *testing.T) {
 		})
 	}
 }
+
+// Without a write-ahead log there is nothing to compare, and nothing is left behind.
+func TestWatchNeedsALog(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "data.db")
+	cfg := &sqlapi.SQLiteConfig{File: file}
+	cfg.SetDefaults()
+	cfg.Options = map[string]string{"journal_mode": "delete"}
+	db, err := sqlite.Open(t.Context(), registry.ID{Namespace: "app", Name: "db"}, cfg, "")
+	require.NoError(t, err)
+	_, err = sqlite.OpenWatch(file)
+	require.ErrorContains(t, err, "its journal_mode is delete")
+	require.NoFileExists(t, file+"-shm")
+	require.NoError(t, db.Close())
+}
