@@ -27,7 +27,14 @@ func (rx *receiver) committed(ctx context.Context, tx *transaction, lost error) 
 			return errPause // the next stream must hear of it
 		}
 		rx.positions.pass(tx.end)
+		if rx.skipping != nil {
+			return errPause // see skipped
+		}
 		return nil
+	}
+	if rx.skipping != nil {
+		tx.drop()
+		return rx.skipped(tx.at) // the transaction itself comes again
 	}
 	if tx.size() == 0 {
 		rx.positions.pass(tx.end)

@@ -58,7 +58,8 @@ func (e *endpoint) side() *sql.DB {
 
 // replication opens a connection for replication.
 func (e *endpoint) replication(ctx context.Context) (*pgconn.PgConn, error) {
-	return e.connect(ctx, map[string]string{"replication": "database"})
+	// The warnings of the server are not for a log: see noticed.
+	return e.connect(ctx, map[string]string{"replication": "database", "client_min_messages": "warning"})
 }
 
 // plain opens a connection that reads tables.

@@ -197,6 +197,17 @@ func (d *decoder) lose(b *building, err error) {
 	b.lost = err
 }
 
+// spoil gives up on the transaction that is being received, if there is one.
+func (d *decoder) spoil(err error) {
+	b := d.current
+	if d.stream != nil {
+		b = d.stream
+	}
+	if b != nil && b.lost == nil {
+		d.lose(b, err)
+	}
+}
+
 // control takes the messages that begin and end transactions.
 func (d *decoder) control(ctx context.Context, data []byte) error {
 	var message pglogrepl.Message

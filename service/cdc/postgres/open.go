@@ -45,8 +45,16 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if err := r.checkStandby(ctx); err != nil {
 		return err
 	}
+	if r.source.shape != nil {
+		if err := r.checkShape(ctx); err != nil {
+			return err
+		}
+	}
 	if r.tables, err = r.preparePublication(ctx); err != nil {
 		return r.onStandby(err)
+	}
+	if r.source.shape, err = lookShape(ctx, r.db, publicationOf(r.source.config)); err != nil {
+		return fmt.Errorf("look at publication %q: %w", publicationOf(r.source.config), classify(ctx, err))
 	}
 	if err := r.warnOfRefusals(ctx); err != nil {
 		return err

@@ -55,12 +55,13 @@ func (r *run) preparePublication(ctx context.Context) ([]string, error) {
 // named.
 func (r *run) publish(ctx context.Context, name string, exists bool, wanted []string) error {
 	list := strings.Join(wanted, ", ")
+	only := "ONLY " + strings.Join(wanted, ", ONLY ") // tables that inherit are tables of their own
 	if !exists {
 		if now, err := lookSlot(ctx, r.db, r.source.config.SlotName); err == nil && now.exists {
 			r.source.logger().WarnContext(ctx, "the publication is made anew: what was committed before was not captured, as far as the slot has not been read",
 				"publication", name, "slot", r.source.config.SlotName)
 		}
-		_, err := r.db.ExecContext(ctx, "CREATE PUBLICATION "+quote(name)+" FOR TABLE "+list+" WITH ("+r.publicationOptions()+")")
+		_, err := r.db.ExecContext(ctx, "CREATE PUBLICATION "+quote(name)+" FOR TABLE "+only+" WITH ("+r.publicationOptions()+")")
 		return err
 	}
 	var complete bool
@@ -79,7 +80,7 @@ func (r *run) publish(ctx context.Context, name string, exists bool, wanted []st
 	}
 	r.source.logger().WarnContext(ctx, "the publication is changed to what the entry says: what was committed to tables that are added was not captured",
 		"publication", name, "had", strings.Join(present, ", "), "has", list)
-	_, err = r.db.ExecContext(ctx, "ALTER PUBLICATION "+quote(name)+" SET TABLE "+list)
+	_, err = r.db.ExecContext(ctx, "ALTER PUBLICATION "+quote(name)+" SET TABLE "+only)
 	return err
 }
 
@@ -104,9 +105,12 @@ func (r *run) checkPublication(ctx context.Context) error {
 	if err != nil || slices.Equal(present, r.tables) {
 		return nil //nolint:nilerr // it is looked at again
 	}
-	return errs.New(errs.Unavailable, "publication %q has the tables %s instead of %s: a table was dropped, renamed or replaced, and "+
+	err = errs.New(errs.Unavailable, "publication %q has the tables %s instead of %s: a table was dropped, renamed or replaced, and "+
 		"what was changed since is not captured; resubscribe with snapshot = true",
 		name, strings.Join(present, ", "), strings.Join(r.tables, ", "))
+	r.source.shape = nil   // what it would say in the next run is said
+	_ = r.missed(ctx, err) // whether a stream hears of it now or later, the next run has to mend the publication
+	return err
 }
 
 func publicationError(ctx context.Context, name string, err error) error {
@@ -130,8 +134,8 @@ func publicationExists(ctx context.Context, db *sql.DB, name string) (bool, erro
 	return err == nil, classify(ctx, err)
 }
 
-// publishedTables lists the tables of a publication, quoted and sorted. One of which only a part is published is listed as
-// narrowed.
+// publishedTables lists the tables of a publication, quoted and sorted. One of which only a part is published is listed
+// as narrowed.
 func publishedTables(ctx context.Context, db *sql.DB, name string) ([]string, error) {
 	rows, err := db.QueryContext(ctx, `
 		SELECT n.nspname, c.relname, num_nonnulls(to_jsonb(r)->>'prattrs', to_jsonb(r)->>'prqual') > 0

@@ -54,6 +54,8 @@ type receiver struct {
 	stalled time.Time
 	mark    cdc.Mark
 	stuck   map[cdc.Mark]struct{}
+	// skipping is why the server leaves changes out, nil if it does not.
+	skipping error
 }
 
 // receive reads until ctx is done, or until nobody listens and the source is to hold.
@@ -279,11 +281,34 @@ func (rx *receiver) take(ctx context.Context, message pgproto3.BackendMessage) e
 		return rx.data(ctx, m.Data)
 	case *pgproto3.ErrorResponse:
 		return rx.refused(ctx, pgconn.ErrorResponseToPgError(m))
+	case *pgproto3.NoticeResponse:
+		return rx.noticed(ctx, m)
 	case *pgproto3.CopyDone:
 		return errs.New(errs.Unavailable, "the server has ended the replication")
 	default:
 		return nil
 	}
+}
+
+// noticed takes a warning that the publication did not exist at this point of the WAL: from version 18 on the server leaves
+// out what was changed then, and goes on.
+func (rx *receiver) noticed(ctx context.Context, m *pgproto3.NoticeResponse) error {
+	if m.Code != "55000" || m.SeverityUnlocalized != "WARNING" {
+		return nil
+	}
+	err := errs.New(errs.Unavailable, "publication %q did not exist when they were made (%s)", publicationOf(rx.source.config), m.Message)
+	rx.skipping = err
+	rx.decoder.spoil(err)
+	return rx.status(ctx, true) // the answer tells how far the server has left changes out
+}
+
+// skipped tells streams that changes up to a position were left out. The server warns once for each time that it is made to
+// send: to hear of others, it is made to send anew.
+func (rx *receiver) skipped(upTo pglogrepl.LSN) error {
+	if rx.Lose(rx.skipping) || rx.discards() {
+		rx.positions.pass(upTo)
+	} // else the next stream must hear of it
+	return errPause
 }
 
 func (rx *receiver) data(ctx context.Context, data []byte) error {
@@ -297,6 +322,9 @@ func (rx *receiver) data(ctx context.Context, data []byte) error {
 			return err
 		}
 		if !rx.decoder.open() {
+			if rx.skipping != nil {
+				return rx.skipped(alive.ServerWALEnd)
+			}
 			rx.positions.pass(alive.ServerWALEnd)
 		}
 		if alive.ReplyRequested {

@@ -111,8 +111,8 @@ func (r *run) close(ctx context.Context) {
 // hold reports whether the source must not read now.
 func (r *run) hold() bool { return !r.discards() && !r.Watched() }
 
-// discards reports whether the source reads on while nobody listens. A temporary slot goes with its connection, on which
-// the server starts sending only once: there is no way to hold.
+// discards reports whether the source reads on while nobody listens. A temporary slot goes with its connection, on
+// which the server starts sending only once: there is no way to hold.
 func (r *run) discards() bool {
 	return r.source.config.OnIdle == "discard" || r.source.config.Temporary
 }
@@ -132,7 +132,7 @@ func (r *run) advance() {
 
 // serve reads the slot, as long as somebody listens if it is to hold otherwise.
 func (r *run) serve(ctx context.Context) error {
-	if _, err := r.tick(ctx); err != nil {
+	if _, err := r.checkSlot(ctx); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
@@ -204,6 +204,23 @@ func (r *run) tick(ctx context.Context) (answered bool, err error) {
 	r.save(ctx)
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
+	if answered, err = r.checkSlot(ctx); err != nil || !answered {
+		return answered, err
+	}
+	if err := r.checkShape(ctx); err != nil {
+		return true, err
+	}
+	if err := r.checkPromotion(ctx); err != nil {
+		return true, err
+	}
+	_ = r.warnOfRefusals(ctx) // it is looked at again
+	return true, r.checkPublication(ctx)
+}
+
+// checkSlot measures what the slot holds back, and finds out whether it is of use still.
+func (r *run) checkSlot(ctx context.Context) (answered bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
 	now, err := lookSlot(ctx, r.db, r.source.config.SlotName)
 	if err != nil {
 		r.retained.Store(-1)
@@ -220,11 +237,7 @@ func (r *run) tick(ctx context.Context) (answered bool, err error) {
 			"open a stream, set on_idle to discard, or delete the source",
 			"slot", r.source.config.SlotName, "retained", unit.Size(now.retained).String())
 	}
-	if err := r.checkPromotion(ctx); err != nil {
-		return true, err
-	}
-	_ = r.warnOfRefusals(ctx) // it is looked at again
-	return true, r.checkPublication(ctx)
+	return true, nil
 }
 
 // save writes the checkpoint. The source goes on if that fails, and does not wait for it for long.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -32,6 +33,10 @@ type Source struct {
 	id       registry.ID
 	config   *api.PostgresConfig
 	settings Settings
+	// shape is what was published when that was looked at last, also by the previous run; only Serve uses it.
+	shape *shape
+	// untold is what the next stream has to hear: what it goes on from misses something.
+	untold atomic.Pointer[error]
 }
 
 var _ supervisor.Service = (*Source)(nil)

@@ -27,6 +27,10 @@ func (r *run) subscribe(ctx context.Context, opts api.StreamOptions) (api.Stream
 		if err != nil {
 			return nil, err
 		}
+		if untold := r.source.untold.Swap(nil); untold != nil {
+			s.Close()
+			return nil, r.source.about(*untold)
+		}
 		return &stream{Stream: s, closed: r.wake}, nil
 	}
 	var fenced *cdc.Selection

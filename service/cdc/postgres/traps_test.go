@@ -93,7 +93,10 @@ func TestAPublicationThatIsYoungerThanTheSlot(t *testing.T) {
 	running := h.serve(h.source(c))
 	s, _ := h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
 	if h.Text(t, "SHOW server_version_num") >= "180000" { // such servers leave out what the publication did not have then
-		defer s.Close()
+		_, err := s.Next(t.Context())
+		require.ErrorContains(t, err, `changes were lost: publication "mine" did not exist when they were made`)
+		require.True(t, errs.Retryable(err))
+		s = h.subscribe(apicdc.StreamOptions{})
 		h.insert(2)
 		require.Equal(t, []int64{2}, ids(t, s, 1))
 		return
@@ -123,7 +126,7 @@ func TestATableThatIsReplacedIsNotLostSilently(t *testing.T) {
 			running := h.serve(source)
 			s := h.subscribe(apicdc.StreamOptions{})
 			h.exec(statements)
-			require.ErrorContains(t, h.faulted(running), "a table was dropped, renamed or replaced")
+			require.Regexp(t, "a table was dropped, renamed or replaced|was dropped or replaced|was renamed to|had left the publication", h.faulted(running))
 			_, err := s.Next(t.Context())
 			require.True(t, errs.Retryable(err), err)
 			h.serve(source)

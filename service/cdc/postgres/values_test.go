@@ -3,11 +3,13 @@ package postgres_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/api/unit"
 )
 
 func TestValuesKeepTheirTypes(t *testing.T) {
@@ -131,7 +133,7 @@ func TestTablesThatChangeInTheMiddle(t *testing.T) {
 	for _, streaming := range []bool{false, true} {
 		h := newHouse(t)
 		c := h.config("users")
-		c.Streaming = streaming
+		c.Streaming, c.StatusInterval = streaming, unit.Duration(time.Hour) // a default that is added ends streams when it is noticed
 		h.serve(h.source(c))
 		s := h.subscribe(apicdc.StreamOptions{})
 		h.transact("INSERT INTO users VALUES (1, 'a')", "ALTER TABLE users ADD extra bool DEFAULT true", "INSERT INTO users VALUES (2, 'b', false)",
