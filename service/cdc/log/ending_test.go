@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -205,4 +206,27 @@ func TestAnUnreadableRecordEndsItsReader(t *testing.T) {
 	require.Equal(t, err, r.Err())
 	require.Equal(t, []api.EndReason{api.EndLost}, *reasons)
 	require.False(t, l.Watched())
+}
+
+// One that is done with a record reads the next one, in whatever segment that is.
+func TestATransactionBeyondTheLimitEndsNoReaderThatHasYetToBeginIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, w := newLog(t, unit.MiB)
+		o := options()
+		o.Limit = 1000
+		r := open(t, l, o)
+		w.commit(t, insert(users, 1))
+		next(t, r, 1)
+		r.Done()
+		var rows []row
+		for i := range 5000 {
+			rows = append(rows, insert(users, int64(i)))
+		}
+		w.commit(t, rows...)
+		synctest.Wait()
+		require.NoError(t, r.Err())
+		lines, err := read(t, r)
+		require.NoError(t, err)
+		require.Len(t, lines, 5000)
+	})
 }

@@ -110,8 +110,8 @@ func (l *Log) patrol() bool {
 // laggard returns the ending of a reader that is too far behind, nil for others. l.mu must be held.
 func (l *Log) laggard(r *Reader) *ending {
 	at, size, limit := r.reach()
-	if size == 0 && r.kept != nil {
-		size = r.kept.largest // it has not begun
+	if s := l.find(at.offset); size == 0 && s != nil {
+		size = s.largest // it has not begun
 	}
 	if l.end.offset-at.offset-size <= limit {
 		return nil

@@ -94,6 +94,9 @@ func (m *machine) commit(t *rapid.T) {
 	m.streams.Append(tx)
 	m.total += max(size, int64(len(rows)*20)) + overhead
 	m.ends[tx.Sequence] = m.total
+	for _, r := range m.open {
+		r.furthest = max(r.furthest, r.behind())
+	}
 	m.expect(tx.Sequence, rows)
 }
 
