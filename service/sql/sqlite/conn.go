@@ -69,7 +69,9 @@ func runAs[T any](c *conn, what class, engaged bool, f func() (T, error)) (T, er
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	engaged := c.follow.engaged()
 	if !engaged || isSingle(query) {
-		return runAs(c, classOf(query), engaged, func() (driver.Result, error) { return c.inner.ExecContext(ctx, query, args) })
+		what := classOf(query)
+		c.follow.about(what, query)
+		return runAs(c, what, engaged, func() (driver.Result, error) { return c.inner.ExecContext(ctx, query, args) })
 	}
 	return c.execScript(ctx, query, args)
 }
@@ -81,6 +83,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return c.queryScript(ctx, query, args)
 	}
 	what := classOf(query)
+	c.follow.about(what, query)
 	inner, err := runAs(c, what, engaged, func() (driver.Rows, error) { return c.inner.QueryContext(ctx, query, args) })
 	if err != nil {
 		return nil, err
@@ -96,7 +99,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 		return nil, err
 	}
 	what := classOf(query)
-	return &stmt{SQLiteStmt: inner, conn: c, what: what, returns: what == writes && mentionsReturning(query)}, nil
+	return &stmt{SQLiteStmt: inner, conn: c, what: what, text: textOf(what, query), returns: what == writes && mentionsReturning(query)}, nil
 }
 
 func (c *conn) prepare(ctx context.Context, query string) (*sqlite3.SQLiteStmt, error) {

@@ -1,11 +1,8 @@
 package sqlite
 
 import (
-	"database/sql/driver"
 	"maps"
 	"slices"
-
-	"github.com/mattn/go-sqlite3"
 
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
@@ -14,72 +11,108 @@ import (
 // tables of the schema are compared before and after each statement that may change them, and what differs is
 // recorded as a part of the statement's transaction, where a savepoint undoes it like everything else.
 
-// catalog is the ordinary tables of the main schema, as they were at one schema version.
-type catalog struct {
-	// known is false if it was not read yet, could not be, or may be wrong.
-	known   bool
-	version int64
-	tables  map[string]definition
-}
-
-// definition is a row of https://www.sqlite.org/schematab.html.
-type definition struct {
-	root int64
-	sql  string
-}
-
-func (c *catalog) forget() { c.known = false }
-
-// read brings the catalog up to date and reports whether it had changed. One that cannot be read is not known.
-func (c *catalog) read(conn *sqlite3.SQLiteConn) (changed bool) {
-	return c.readIfChanged(conn, schemaVersion(conn))
-}
-
-// readIfChanged is read for a caller who has the version.
-func (c *catalog) readIfChanged(conn *sqlite3.SQLiteConn, version int64) (changed bool) {
-	if c.known && version == c.version {
-		return false
-	}
-	tables := map[string]definition{}
-	err := eachRow(conn, "SELECT name, rootpage, sql FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0",
-		func(row []driver.Value) {
-			name, _ := row[0].(string)
-			root, _ := row[1].(int64)
-			text, _ := row[2].(string)
-			tables[name] = definition{root: root, sql: text}
-		})
-	c.version, c.tables, c.known = version, tables, version != unknownVersion && err == nil
-	return true
-}
+// Statements that add tables or drop them, in programs that do so thousands of times, must not cost what reading the whole
+// schema costs: there only what can have changed is looked at.
 
 // beforeReshape remembers the schema as it is before a statement that may change it. DROP TABLE may delete rows one by
-// one, and then there is no table left to resolve, so all are resolved before; likewise a table that is renamed to a name
+// one, and then there is no table left to resolve, so it is resolved before; likewise a table that is renamed to a name
 // that is not captured.
 //
 // If another connection has changed the schema, that must be noticed now, too: afterwards a table that the statement
 // drops could not be resolved any more. Within a transaction no other connection can have done so, and records refer to
 // tables as they were.
 func (f *follower) beforeReshape(what class) {
-	if f.readable() || !f.catalog.known {
+	if what != creates && f.readable() || !f.catalog.known {
 		f.catalog.read(f.inner)
 	}
 	if f.stepped = unknownVersion; f.state.Idle() {
 		f.stepped = f.catalog.version
 		f.shapes.checkVersion(f.stepped)
 	}
-	if what != drops && f.all {
+	if what == creates || what != drops && f.all {
 		return
 	}
-	for _, name := range slices.Sorted(maps.Keys(f.catalog.tables)) {
+	for _, name := range f.atStake() {
 		if f.recorder.Wants(name) {
 			f.recorder.SlotOf(name)
 		}
 	}
-	_ = f.shapes.resolve(f.inner, f.recorder) // a table that cannot be read now is found out when a row needs it
+	_ = f.resolve() // a table that cannot be read now is found out when a row needs it
+}
+
+// atStake returns the tables that the statement may drop or rename: those that it mentions, or all if it changes the
+// schema by hand, or drops a virtual table.
+func (f *follower) atStake() []string {
+	tables, virtual := f.catalog.mentioned(f.text)
+	if virtual || f.byHand || f.text == "" {
+		return slices.Sorted(maps.Keys(f.catalog.tables))
+	}
+	return tables
 }
 
 // recordReshape records what the last statement has changed in the schema.
-func (f *follower) recordReshape() {
+func (f *follower) recordReshape(what class) {
+	isExact := f.catalog.known && !f.external && !f.byHand && f.text != "" && !f.recorder.Foreign()
+	switch {
+	case isExact && what == creates:
+		f.recordCreated()
+	case isExact && what == drops && !f.catalog.moves:
+		f.recordDropped()
+	default:
+		f.recordDifference(what)
+	}
+	f.text = ""
+}
+
+// recordCreated records what was added. Nobody else has changed the schema.
+func (f *follower) recordCreated() {
+	added, err := f.catalog.readAdded(f.inner)
+	switch {
+	case !f.recorder.Holds():
+		return
+	case err != nil:
+		f.recorder.Lose()
+		return
+	case len(added) == 0:
+		return
+	}
+	f.catalog.version++ // at least
+	f.forget()
+	for _, name := range added {
+		f.recordShape(name, capture.Create, f.catalog.tables[name].sql, "")
+	}
+}
+
+// recordDropped records which of the tables that the statement mentions are gone. Nobody else has changed the schema.
+func (f *follower) recordDropped() {
+	tables, virtual := f.catalog.mentioned(f.text)
+	if virtual {
+		f.recordDifference(drops)
+		return
+	}
+	if !f.recorder.Holds() {
+		return
+	}
+	for _, name := range tables {
+		stays, err := f.catalog.has(f.inner, name)
+		if err != nil {
+			f.recorder.Lose()
+			f.catalog.forget()
+			return
+		}
+		if !stays {
+			f.recordDrop(name)
+			f.catalog.remove(name)
+			f.catalog.version++
+		}
+	}
+	if err := f.catalog.readLast(f.inner); err != nil { // an index or a trigger may have been the last
+		f.catalog.forget()
+	}
+}
+
+// recordDifference compares the whole schema with what it was.
+func (f *follower) recordDifference(what class) {
 	before, known := f.catalog.tables, f.catalog.known
 	if !f.catalog.read(f.inner) || !f.recorder.Holds() {
 		return
@@ -89,9 +122,14 @@ func (f *follower) recordReshape() {
 		return
 	}
 	after := f.catalog.tables
+	if what == creates && f.text != "" && f.recorder.Foreign() {
+		f.forget()
+		f.recordMentioned(before)
+		return
+	}
 	former := map[int64]string{}
-	for _, name := range slices.Sorted(maps.Keys(before)) {
-		if _, stays := after[name]; stays {
+	for _, name := range changed(before, after) {
+		if has(after, name) {
 			continue
 		}
 		renamed := nameOf(after, before[name].root)
@@ -102,17 +140,38 @@ func (f *follower) recordReshape() {
 		}
 	}
 	f.forget()
-	for _, name := range slices.Sorted(maps.Keys(after)) {
+	for _, name := range changed(after, before) {
 		from := former[after[name].root]
-		old, existed := before[name]
 		switch {
-		case existed && old.sql == after[name].sql:
-		case existed || from != "":
+		case has(before, name) || from != "":
 			f.recordShape(name, capture.Alter, after[name].sql, from)
 		default:
 			f.recordShape(name, capture.Create, after[name].sql, "")
 		}
 	}
+}
+
+// recordMentioned records a table that was created while another connection may have changed the schema: of what is new,
+// the statement has made what it names.
+func (f *follower) recordMentioned(before map[string]definition) {
+	tables, _ := f.catalog.mentioned(f.text)
+	for _, name := range tables {
+		if !has(before, name) {
+			f.recordShape(name, capture.Create, f.catalog.tables[name].sql, "")
+		}
+	}
+}
+
+// changed returns the tables of one schema that another has not, or that are different there.
+func changed(these, others map[string]definition) []string {
+	var names []string
+	for name, d := range these {
+		if other, is := others[name]; !is || other.sql != d.sql {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func has(tables map[string]definition, name string) bool {
@@ -140,14 +199,28 @@ func (f *follower) recordDrop(name string) {
 
 func (f *follower) recordShape(name string, action capture.Action, text, from string) {
 	slot, wanted := f.recorder.SlotOf(name)
-	if err := f.shapes.resolve(f.inner, f.recorder); err != nil || !wanted || f.shapes.bySlot[slot] == nil {
+	if err := f.resolve(); err != nil || !wanted || f.shapes.bySlot[slot] == nil {
 		return // a shadow table, or one that cannot be read; a row of it would be reported as lost
 	}
 	f.recorder.Schema(slot, action, text, from)
 	table := f.shapes.bySlot[slot].table
-	if action == capture.Create {
+	if action == capture.Create && f.mayHoldRows() {
 		if err := f.recorder.Rows(slot, selectRows(table)); err != nil {
 			f.recorder.Lose()
 		}
 	}
+}
+
+// mayHoldRows reports whether a table that is new may hold rows that no hook has told about. One that is renamed may, and
+// that of CREATE TABLE … AS, but not that of another CREATE.
+func (f *follower) mayHoldRows() bool {
+	if f.text == "" || f.byHand || classOf(f.text) != creates {
+		return true
+	}
+	for t := range tokensOf(f.text) {
+		if t.is("AS") {
+			return true
+		}
+	}
+	return false
 }

@@ -25,3 +25,6 @@ func NewTransaction(file *os.File, spilled int64, memory []byte, tables ...*sqla
 
 // Records returns the bytes of a transaction that has not spilled.
 func Records(tx sqlapi.Transaction) []byte { return tx.(*transaction).memory }
+
+// TableOptions reads the options of a table from its CREATE text.
+func TableOptions(text string) (withoutRowID, isStrict bool) { return tableOptions(text) }

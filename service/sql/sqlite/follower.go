@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
@@ -34,6 +35,10 @@ type follower struct {
 	external bool
 	// unsure means that the savepoint guard may be gone without a word: it was renamed, or the temp schema was closed.
 	unsure bool
+	// text is the statement that runs, if it may change the schema; "" if it is not known.
+	text string
+	// byHand means that the schema may be written like other tables: https://www.sqlite.org/pragma.html#pragma_writable_schema.
+	byHand bool
 	// unwrapped means that somebody has had the driver's connection.
 	unwrapped bool
 
@@ -96,6 +101,24 @@ func (f *follower) rearm() {
 	f.unsure = false
 }
 
+// resolve resolves the tables that were met.
+func (f *follower) resolve() error {
+	schema := &f.catalog
+	if f.external { // it is not how the schema is now
+		schema = &catalog{}
+	}
+	return f.shapes.resolve(f.inner, f.recorder, schema)
+}
+
+// about notes the text of the statement that runs next.
+func (f *follower) about(what class, text string) {
+	if f == nil || what < creates {
+		return
+	}
+	f.text = text
+	f.byHand = f.byHand || what == reshapes && strings.Contains(lower(text), "writable_schema")
+}
+
 // before makes sure that the savepoints of an open transaction are followed from its first statement that writes.
 func (f *follower) before(what class) {
 	if (f.unsure || f.recorder.Unguarded()) && what != reads && f.state.Idle() {
@@ -129,7 +152,7 @@ func (f *follower) after(what class) {
 		f.afterVacuum()
 	}
 	if what >= creates {
-		f.recordReshape()
+		f.recordReshape(what)
 	}
 	var n int
 	buffer := f.buffer()
@@ -176,12 +199,12 @@ func (f *follower) afterReshape(what class) {
 		f.shapes.checkVersion(schemaVersion(f.inner))
 		f.catalog.readIfChanged(f.inner, f.shapes.version)
 	}
-	if err := f.shapes.resolve(f.inner, f.recorder); err != nil && f.state&capture.Committed != 0 {
+	if err := f.resolve(); err != nil && f.state&capture.Committed != 0 {
 		f.recorder.Lose()
 		f.shapes.stale = true
 	}
 	undone := f.reshaped && f.state&capture.RolledBack != 0
-	if undone {
+	if undone || f.unwrapped || f.byHand && what >= creates {
 		f.catalog.forget()
 	}
 	if !f.catalog.known && f.readable() {

@@ -21,6 +21,7 @@ CREATE TABLE copied (x);
 CREATE TABLE raised (what);
 CREATE INDEX plain_a ON plain (a);
 CREATE VIRTUAL TABLE words USING fts3 (body);
+CREATE TABLE notes_content (id INTEGER PRIMARY KEY, body);
 CREATE VIEW people AS SELECT id, name FROM users;
 CREATE TRIGGER people_insert INSTEAD OF INSERT ON people BEGIN INSERT INTO users (id, name) VALUES (new.id, new.name); END;
 CREATE TRIGGER users_before BEFORE INSERT ON users WHEN new.age > 40 BEGIN
@@ -100,6 +101,7 @@ func drawTarget(t *rapid.T) target {
 		{"aged (x)", 1, "x", "x"},
 		{"words (rowid, body)", 2, "body", "rowid"},
 		{"people (id, name)", 2, "name", "id"},
+		{"notes_content (id, body)", 2, "body", "id"},
 	}).Draw(t, "table")
 }
 
@@ -161,6 +163,7 @@ func ddl(t *rapid.T) string {
 		"DROP TABLE "+oneOf(t, "drop", "extra", "other", "orders", "plain"),
 		"CREATE TABLE IF NOT EXISTS plain (a, b)",
 		"CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, user REFERENCES users (id) ON DELETE CASCADE, item)",
+		"CREATE VIRTUAL TABLE notes USING fts4 (content='notes_content', body)", "DROP TABLE notes",
 		"CREATE TEMP TABLE plain (a, b)",
 		"DROP TABLE temp.plain",
 		"ANALYZE", "REINDEX",

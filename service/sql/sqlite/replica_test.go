@@ -233,7 +233,7 @@ type querier interface {
 func contents(tb testing.TB, db querier) map[string][]string {
 	tb.Helper()
 	all := map[string][]string{}
-	for _, row := range query(tb, db, "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'") {
+	for _, row := range query(tb, db, "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND (type = 'table' OR name = 'notes_content') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'") {
 		table := &sqlapi.Table{Name: row[0].(string)}
 		rowids := rowIDs()
 		for _, column := range query(tb, db, "SELECT name, hidden FROM pragma_table_xinfo(?, 'main')", table.Name) {

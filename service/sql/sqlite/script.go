@@ -45,7 +45,9 @@ func (c *conn) eachPart(ctx context.Context, script string, args []driver.NamedV
 			_ = inner.Close()
 			return fmt.Errorf("not enough args to execute query: want %d got %d", n, len(args)-used)
 		}
-		if err := f(part{inner: inner, what: classOf(text), args: deal(args, used, n), last: tail == ""}); err != nil {
+		what := classOf(text)
+		c.follow.about(what, text)
+		if err := f(part{inner: inner, what: what, args: deal(args, used, n), last: tail == ""}); err != nil {
 			return err
 		}
 		used += n

@@ -74,13 +74,13 @@ func schemaVersion(conn *sqlite3.SQLiteConn) int64 {
 }
 
 // resolve resolves the slots that are not known yet, up to the first that cannot be read now.
-func (s *shapes) resolve(conn *sqlite3.SQLiteConn, recorder *capture.Recorder) error {
+func (s *shapes) resolve(conn *sqlite3.SQLiteConn, recorder *capture.Recorder, schema *catalog) error {
 	for slot := len(s.bySlot); slot < recorder.Tables(); slot++ {
 		name, wanted := recorder.Table(slot)
 		var found *shape
 		if wanted {
 			var err error
-			if found, err = s.read(conn, name); err != nil {
+			if found, err = s.read(conn, name, schema); err != nil {
 				return err
 			}
 		}
@@ -92,25 +92,31 @@ func (s *shapes) resolve(conn *sqlite3.SQLiteConn, recorder *capture.Recorder) e
 	return nil
 }
 
-// read returns the shape of a table as it is now, nil for the shadow table of a virtual table.
-func (s *shapes) read(conn *sqlite3.SQLiteConn, name string) (*shape, error) {
+// read returns the shape of a table as it is now, nil for the shadow table of a virtual table. schema is how the schema
+// is now, not known if that was not read.
+func (s *shapes) read(conn *sqlite3.SQLiteConn, name string, schema *catalog) (*shape, error) {
 	table := &sqlapi.Table{Schema: "main", Name: name}
 	found := &shape{table: table}
-	var kind string
-	// https://www.sqlite.org/pragma.html#pragma_table_list: schema, name, type, ncol, wr, strict
-	err := eachRow(conn, "PRAGMA main.table_list("+quote(name)+")", func(row []driver.Value) {
-		kind, _ = row[2].(string)
-		table.HasRowID = row[4] == int64(0)
-		found.isStrict = row[5] == int64(1)
-	})
-	if err != nil || kind == "shadow" {
-		return nil, err
+	definition, exists := schema.tables[name]
+	if !schema.known || !exists { // for instance one that a module has made while rows were written
+		schema = &catalog{}
+		schema.read(conn)
+		definition, exists = schema.tables[name]
 	}
+	if !exists {
+		return nil, fmt.Errorf("sqlite: table %q: it is gone", name)
+	}
+	var withoutRowID bool
+	withoutRowID, found.isStrict = tableOptions(definition.sql)
+	table.HasRowID = !withoutRowID
 	if err := found.readColumns(conn); err != nil {
 		return nil, err
 	}
 	if len(table.Columns) == 0 {
 		return nil, fmt.Errorf("sqlite: table %q: it is gone", name)
+	}
+	if is, err := schema.isShadow(conn, name, found.columnNames); is || err != nil {
+		return nil, err
 	}
 	if old := s.byName[name]; old != nil && old.is(found) {
 		return old, nil
@@ -138,6 +144,14 @@ func hasRealAffinity(declared string) bool {
 	return strings.Contains(declared, "REAL") || strings.Contains(declared, "FLOA") || strings.Contains(declared, "DOUB")
 }
 
+func (s *shape) columnNames() []string {
+	names := make([]string, len(s.table.Columns))
+	for i, column := range s.table.Columns {
+		names[i] = column.Name
+	}
+	return names
+}
+
 func (s *shape) is(o *shape) bool {
 	a, b := s.table, o.table
 	return a.HasRowID == b.HasRowID && a.RowID == b.RowID && s.isStrict == o.isStrict && slices.Equal(a.Columns, b.Columns) &&
@@ -147,8 +161,12 @@ func (s *shape) is(o *shape) bool {
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // eachRow runs a query on the driver's connection itself, which is in the middle of something.
-func eachRow(conn *sqlite3.SQLiteConn, query string, f func(row []driver.Value)) (err error) {
-	rows, err := conn.Query(query, nil)
+func eachRow(conn *sqlite3.SQLiteConn, query string, f func(row []driver.Value)) error {
+	return eachRowOf(conn, query, nil, f)
+}
+
+func eachRowOf(conn *sqlite3.SQLiteConn, query string, args []driver.Value, f func(row []driver.Value)) (err error) {
+	rows, err := conn.Query(query, args)
 	if err != nil {
 		return fmt.Errorf("%s: %w", query, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -106,20 +107,17 @@ func (s *snapshot) begin(ctx context.Context) error {
 
 // Tables implements sql.Snapshot of the API.
 func (s *snapshot) Tables() ([]*sqlapi.Table, error) {
-	var names []string
-	err := eachRow(s.conn, "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0", func(row []driver.Value) {
-		if name, ok := row[0].(string); ok && !strings.HasPrefix(strings.ToLower(name), "sqlite_") {
-			names = append(names, name)
-		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("sqlite: list tables: %w", err)
+	var schema catalog
+	if schema.read(s.conn); !schema.known {
+		return nil, errs.New(errs.Unavailable, "sqlite: list tables: the schema cannot be read now")
 	}
-	slices.Sort(names)
 	var known shapes
 	var tables []*sqlapi.Table
-	for _, name := range names {
-		found, err := known.read(s.conn, name)
+	for _, name := range slices.Sorted(maps.Keys(schema.tables)) {
+		if strings.HasPrefix(lower(name), "sqlite_") {
+			continue
+		}
+		found, err := known.read(s.conn, name, &schema)
 		if err != nil {
 			return nil, fmt.Errorf("sqlite: table %q: %w", name, err)
 		}

@@ -51,6 +51,14 @@ func classOf(query string) class {
 	}
 }
 
+// textOf returns the text of a statement if it is needed when the statement runs.
+func textOf(what class, query string) string {
+	if what < creates {
+		return ""
+	}
+	return query
+}
+
 func firstWord(query string) string {
 	query = skipBlank(query)
 	for i := range len(query) {

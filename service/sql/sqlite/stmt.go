@@ -16,6 +16,8 @@ type stmt struct {
 	*sqlite3.SQLiteStmt
 	conn *conn
 	what class
+	// text is kept of a statement that may change the schema.
+	text string
 	// returns means that it may return rows though it writes.
 	returns bool
 	// types are the declared types, kept because rows hide them from the driver.
@@ -27,6 +29,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	if err := s.settle(); err != nil {
 		return nil, err
 	}
+	s.conn.follow.about(s.what, s.text)
 	return run(s.conn, s.what, func() (driver.Result, error) { return s.SQLiteStmt.ExecContext(ctx, args) })
 }
 
@@ -35,6 +38,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if err := s.settle(); err != nil {
 		return nil, err
 	}
+	s.conn.follow.about(s.what, s.text)
 	inner, err := run(s.conn, s.what, func() (driver.Rows, error) { return s.SQLiteStmt.QueryContext(ctx, args) })
 	if err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ func (f *follower) beforeVacuum() {
 			f.vacuumed[name] = rowIDRange{}
 		}
 	}
-	err := f.shapes.resolve(f.inner, f.recorder)
+	err := f.resolve()
 	for name := range f.vacuumed {
 		if err == nil {
 			f.vacuumed[name], err = f.rowIDs(name)

@@ -155,6 +155,8 @@ static uint64_t commits_state(wippy_capture *c, uint64_t state, void *buffer, ui
   return WIPPY_COMMITTED | take_small(c, buffer, size);
 }
 
+int wippy_capture_foreign(wippy_capture *c) { return data_version(c) != c->data_version + c->own_commits; }
+
 uint64_t wippy_capture_after(wippy_capture *c, uint32_t known, void *buffer, uint32_t size) {
   sqlite3_mutex *mutex = sqlite3_db_mutex(c->db);
   sqlite3_mutex_enter(mutex);

@@ -254,6 +254,9 @@ const (
 // committed. There is none if it has rolled back.
 func (r *Recorder) Holds() bool { return C.wippy_capture_holds(r.c) != 0 }
 
+// Foreign reports whether another connection may have committed since After has looked, the last statement included.
+func (r *Recorder) Foreign() bool { return C.wippy_capture_foreign(r.c) != 0 }
+
 // Wants reports whether the filter accepts the table.
 func (r *Recorder) Wants(table string) bool {
 	name := C.CString(table)

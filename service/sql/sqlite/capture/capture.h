@@ -106,9 +106,11 @@ void wippy_capture_lose(wippy_capture*, int why);
 
 /*
 ** Changes that no hook tells about. They go to the end of the transaction that the last statement belongs to, which
-** must not have been looked at by wippy_capture_after yet. holds tells whether there is one. slot_of returns the slot of a table, or -1 if it is not wanted.
+** must not have been looked at by wippy_capture_after yet. holds tells whether there is one,
+** foreign whether another connection has committed meanwhile. slot_of returns the slot of a table, or -1 if it is not wanted.
 */
 int wippy_capture_holds(wippy_capture*);
+int wippy_capture_foreign(wippy_capture*);
 int wippy_capture_wants(wippy_capture*, const char *table);
 int64_t wippy_capture_slot_of(wippy_capture*, const char *table);
 void wippy_capture_truncate(wippy_capture*, uint32_t slot);
