@@ -216,12 +216,12 @@ func TestTimersStress(t *testing.T) {
 			local time, done = require("time"), channel.new()
 			for i = 1, 20 do
 				coroutine.spawn(function()
-					local timer, ticker = time.timer("1ms"), time.ticker("100us")
+					local timer, ticker = time.timer("1ms"), time.ticker("20ms")
 					for j = 1, 20 do
 						local timeout = time.after("50us")
 						channel.select{timer:channel():case_receive(), ticker:channel():case_receive(), timeout:case_receive()}
 						timer:reset((j % 3) .. "ms")
-						ticker:reset("50us")
+						ticker:reset("10ms")
 					end
 					timer:stop()
 					ticker:stop()
