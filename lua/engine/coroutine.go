@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+
 	lua "github.com/yuin/gopher-lua"
 )
 
@@ -17,7 +19,7 @@ func openCoroutine(L *lua.LState) *lua.LTable {
 		return f.GFunction
 	}
 	resume := resumer(of("resume"))
-	create := creator(of("create"))
+	create := creator(of("create"), armed(L))
 	return L.SetFuncs(L.CreateTable(0, 7), map[string]lua.LGFunction{
 		"create":  create,
 		"resume":  resume,
@@ -29,12 +31,44 @@ func openCoroutine(L *lua.LState) *lua.LTable {
 	})
 }
 
+// armed returns a Lua function that makes of a function one which calls arm first, and does otherwise the same.
+func armed(L *lua.LState) *lua.LFunction {
+	f, err := L.LoadString("local arm = ... return function(f) return function(...) arm() return f(...) end end")
+	if err != nil {
+		panic(err) // it is Lua
+	}
+	L.Push(f)
+	L.Push(L.NewFunction(arm))
+	L.Call(1, 1)
+	made, _ := L.Get(-1).(*lua.LFunction)
+	L.Pop(1)
+	return made
+}
+
+// arm makes errors of the coroutine that runs name what they are about. When they reach the coroutine that has resumed
+// it its stack is gone.
+func arm(L *lua.LState) int {
+	L.Panic = func(L *lua.LState) {
+		v := L.Get(-1)
+		if text, ok := v.(lua.LString); ok {
+			v = lua.LString(FromState(L).explain(L, 0, string(text)))
+		}
+		panic(&lua.ApiError{Type: lua.ApiErrorRun, Object: v})
+	}
+	return 0
+}
+
 // creator makes coroutine.create.
-func creator(create lua.LGFunction) lua.LGFunction {
+func creator(create lua.LGFunction, armed *lua.LFunction) lua.LGFunction {
 	return func(L *lua.LState) int {
-		if f := L.CheckFunction(1); f.IsG {
+		f := L.CheckFunction(1)
+		if f.IsG {
 			L.ArgError(1, "Lua function expected")
 		}
+		L.SetTop(0)
+		L.Push(armed)
+		L.Push(f)
+		L.Call(1, 1)
 		withoutContext(L, func() { create(L) })
 		L.CheckThread(-1).SetContext(L.Context())
 		return 1
@@ -51,8 +85,27 @@ func withoutContext(L *lua.LState, f func()) {
 // active reports whether th runs, or waits for a coroutine that it has resumed, or is blocked.
 func active(L, th *lua.LState) bool { return th == L || th.Parent != nil }
 
+// maxNested is how many coroutines may run in each other: each takes a part of the stack of the program. Lua has the
+// same limit.
+const maxNested = 200
+
+// nested is how many coroutines wait for L, and L itself, and how many calls there are in them.
+func nested(L *lua.LState) (coroutines, calls int) {
+	for ; L != nil; L = L.Parent {
+		coroutines++
+		calls += depth(L)
+	}
+	return coroutines, calls
+}
+
 func resumer(resume lua.LGFunction) lua.LGFunction {
 	return func(L *lua.LState) int {
+		if coroutines, calls := nested(L); coroutines > maxNested || calls > callDepth {
+			L.Push(lua.LFalse)
+			const limits = "at most %d, with %d calls"
+			L.Push(lua.LString(fmt.Sprintf("too many coroutines in each other: "+limits, maxNested, callDepth)))
+			return 2
+		}
 		if active(L, L.CheckThread(1)) {
 			L.Push(lua.LFalse)
 			L.Push(lua.LString("cannot resume non-suspended coroutine"))
@@ -159,7 +212,7 @@ func (p *Process) runCoroutine(th *lua.LState, args int) {
 	if p.Err() != nil {
 		return
 	}
-	if err := th.PCall(args, 0, nil); err != nil && p.Err() == nil {
+	if err := p.protected(th, args, 0, p.fatalHandler); err != nil && p.Err() == nil {
 		p.failure = p.scriptError(th, err)
 		p.terminate(p.failure)
 	}

@@ -172,3 +172,39 @@ func TestStackOverflow(t *testing.T) {
 	require.Equal(t, int64(3000), w.value(`local function f(n) if n == 0 then return 0 end return 1 + f(n - 1) end return f(3000)`))
 	require.Equal(t, int64(50000), w.value(`local t = {} for i = 1, 50000 do t[i] = i end return select("#", unpack(t))`))
 }
+
+func TestCoroutinesInEachOtherAreLimited(t *testing.T) {
+	w := newWorld(t)
+	// The main function, and 200 coroutines.
+	require.Equal(t, []any{int64(201), "too many coroutines in each other: at most 200, with 4096 calls"}, w.value(`
+		local deepest, why = 0
+		local function deeper(n)
+			deepest = math.max(deepest, n)
+			local ok, err = coroutine.resume(coroutine.create(deeper), n + 1)
+			if not ok then why = why or err end
+		end
+		deeper(1)
+		return {deepest, why}`))
+	require.ErrorContains(t, w.run(`local function deeper() coroutine.wrap(deeper)() end deeper()`).Err, "too many coroutines in each other")
+	require.Equal(t, int64(1000), w.value(`
+		local n = 0
+		for i = 1, 1000 do coroutine.wrap(function() n = n + 1 end)() end -- one after the other
+		return n`))
+}
+
+func TestCallsInNestedCoroutinesAreLimited(t *testing.T) {
+	w := newWorld(t)
+	require.Equal(t, []any{int64(3), "too many coroutines in each other: at most 200, with 4096 calls"}, w.value(`
+		local n, why, deeper = 0
+		local function into(calls)
+			if calls > 0 then return (pcall(into, calls - 1)) end
+			local ok, err = coroutine.resume(coroutine.create(deeper))
+			if not ok then why = why or err end
+		end
+		function deeper()
+			n = n + 1
+			into(1000)
+		end
+		deeper()
+		return {n, why}`))
+}

@@ -57,6 +57,7 @@ func ErrorOf(v lua.LValue) (error, bool) {
 
 // Fail pushes nil and err, the result of a call that has failed, and returns their number.
 func Fail(L *lua.LState, err error) int {
+	FromState(L).noteFailure(L, err)
 	L.Push(lua.LNil)
 	L.Push(ErrorValue(L, err))
 	return 2

@@ -134,7 +134,6 @@ func TestMethodThatReturnsEndsItsCoroutines(t *testing.T) {
 			w := newWorld(t, p)
 			w.script("test", `function main()
 				coroutine.spawn(function() `+body+` end)
-				probe.wait = channel.new()
 				return "done"
 			end`)
 			pid := w.spawn("test")

@@ -18,10 +18,10 @@ func (w *world) runImporting(body string, imports map[string]string) process.Exi
 
 func TestWaitersForALibraryAllGetIt(t *testing.T) {
 	w := newWorld(t)
-	w.library("slow", `loads = (loads or 0) + 1 gate:receive() return {}`, nil)
+	w.library("gate", `return channel.new()`, nil)
+	w.library("slow", `loads = (loads or 0) + 1 require("gate"):receive() return {loads = loads}`, map[string]string{"gate": "gate"})
 	exit := w.runImporting(`
-		gate = channel.new()
-		local started, got = channel.new(3), channel.new(3)
+		local gate, started, got = require("gate"), channel.new(3), channel.new(3)
 		for i = 1, 3 do
 			coroutine.spawn(function()
 				started:send(i) -- does not block, so that i has reached require when main goes on
@@ -31,17 +31,18 @@ func TestWaitersForALibraryAllGetIt(t *testing.T) {
 		for i = 1, 3 do started:receive() end
 		gate:send(1)
 		local a, b, c = got:receive(), got:receive(), got:receive()
-		return a == b and b == c and loads == 1`, map[string]string{"slow": "slow"})
+		return a == b and b == c and a.loads == 1`, map[string]string{"slow": "slow", "gate": "gate"})
 	require.NoError(t, exit.Err)
 	require.Equal(t, true, exit.Value)
 }
 
 func TestAWaiterTriesAgainWhenALibraryHasFailed(t *testing.T) {
 	w := newWorld(t)
-	w.library("moody", `loads = (loads or 0) + 1 gate:receive() if loads == 1 then error("first") end return loads`, nil)
+	w.library("gate", `return channel.new()`, nil)
+	w.library("moody", `loads = (loads or 0) + 1 require("gate"):receive() if loads == 1 then error("first") end return loads`,
+		map[string]string{"gate": "gate"})
 	exit := w.runImporting(`
-		gate = channel.new()
-		local started, got = channel.new(2), channel.new(2)
+		local gate, started, got = require("gate"), channel.new(2), channel.new(2)
 		for i = 1, 2 do
 			coroutine.spawn(function()
 				started:send(i)
@@ -53,7 +54,7 @@ func TestAWaiterTriesAgainWhenALibraryHasFailed(t *testing.T) {
 		gate:send(1)
 		local first = got:receive()
 		gate:send(1)
-		return {first, (got:receive())}`, map[string]string{"moody": "moody"})
+		return {first, (got:receive())}`, map[string]string{"moody": "moody", "gate": "gate"})
 	require.NoError(t, exit.Err)
 	require.Equal(t, []any{"app:moody:1: first", int64(2)}, exit.Value)
 }
@@ -86,8 +87,8 @@ func TestLibrariesThatRequireEachOther(t *testing.T) {
 
 func TestOneLibraryUnderTwoNames(t *testing.T) {
 	w := newWorld(t)
-	w.library("lib", `loads = (loads or 0) + 1 return {}`, nil)
-	exit := w.runImporting(`return require("x") == require("y") and loads == 1`, map[string]string{"x": "lib", "y": "lib"})
+	w.library("lib", `loads = (loads or 0) + 1 return {loads = loads}`, nil)
+	exit := w.runImporting(`return require("x") == require("y") and require("x").loads == 1`, map[string]string{"x": "lib", "y": "lib"})
 	require.Equal(t, true, exit.Value)
 }
 

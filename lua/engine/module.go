@@ -7,7 +7,8 @@ type Module interface {
 	// Name is what scripts pass to require.
 	Name() string
 	// Open makes the module's table. It is called once per process, when a script first requires the module, with
-	// the lock of the process held; FromState(L) is the process.
+	// the lock of the process held; FromState(L) is the process. The table is read-only for scripts, and so are the
+	// tables without a metatable in it.
 	Open(L *lua.LState) *lua.LTable
 }
 
@@ -23,7 +24,7 @@ func (p *Process) open(L *lua.LState, m Module) *lua.LTable {
 	if tb := p.modules[m.Name()]; tb != nil {
 		return tb
 	}
-	tb := m.Open(L)
+	tb := protect(m.Open(L))
 	p.modules[m.Name()] = tb
 	return tb
 }

@@ -45,6 +45,12 @@ type Process struct {
 	modules    map[string]*lua.LTable
 	libraries  map[registry.ID]*library
 
+	environments                map[*unit]*lua.LTable   // the globals of each script
+	protectors                  map[*lua.LFunction]bool // the built-in functions that catch errors
+	caughtHandler, fatalHandler *lua.LFunction
+	traceback                   string // of the error that the fatal handler got last
+	failed                      failed // the error that a built-in function has returned last
+
 	errorType, channelType, caseType *lua.LTable
 	inbox, events                    lua.LValue
 	listeners                        map[string]lua.LValue

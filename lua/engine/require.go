@@ -17,12 +17,10 @@ type library struct {
 	loader *lua.LState   // the thread that runs it
 }
 
-// require is the function that scripts call: name is a built-in module or a key of imports of the entry that the calling
-// code belongs to.
-func require(L *lua.LState) int {
+// require is the function that the script of u calls: argument 1 is the name of a built-in module or a key of imports of
+// its entry.
+func (p *Process) require(L *lua.LState, u *unit) int {
 	name := L.CheckString(1)
-	p := FromState(L)
-	u := p.calling(L)
 	if id, ok := u.code.Imports[name]; ok {
 		L.Push(p.load(L, name, id))
 		return 1
@@ -58,25 +56,6 @@ func (e *Engine) missing(name string, u *unit) string {
 		return fmt.Sprintf("there is no module %q; did you mean %q?", name, near)
 	}
 	return e.unknown(name)
-}
-
-// calling returns the script that the code calling a Go function belongs to.
-func (p *Process) calling(L *lua.LState) *unit {
-	for level := 1; ; level++ {
-		f, ok := caller(L, level)
-		if !ok {
-			return p.unit
-		}
-		if f.IsG {
-			continue
-		}
-		for _, lib := range p.libraries {
-			if lib.unit.functions[f.Proto] {
-				return lib.unit
-			}
-		}
-		return p.unit
-	}
 }
 
 // load returns the value of a library, whose script runs once per process.
@@ -132,7 +111,7 @@ func (p *Process) runLibrary(L *lua.LState, name string, id registry.ID) lua.LVa
 			delete(p.libraries, id)
 		}
 	}()
-	L.Push(L.NewFunctionFromProto(u.proto))
+	L.Push(p.function(L, u))
 	L.Call(0, 1)
 	value := L.Get(-1)
 	L.Pop(1)

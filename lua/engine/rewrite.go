@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/yuin/gopher-lua/ast"
 )
@@ -69,29 +70,16 @@ func rewriteExprs(exprs ...ast.Expr) {
 		switch e := expr.(type) {
 		case *ast.FunctionExpr:
 			rewriteBlock(e.Stmts)
-		case *ast.AttrGetExpr:
-			rewriteExprs(e.Object, e.Key)
 		case *ast.TableExpr:
 			for _, field := range e.Fields {
 				rewriteExprs(field.Key, field.Value)
+				field.Key = keepConstantsSmall(field.Key)
 			}
-		case *ast.FuncCallExpr:
-			rewriteExprs(e.Func, e.Receiver)
-			rewriteExprs(e.Args...)
-		case *ast.LogicalOpExpr:
-			rewriteExprs(e.Lhs, e.Rhs)
-		case *ast.RelationalOpExpr:
-			rewriteExprs(e.Lhs, e.Rhs)
-		case *ast.StringConcatOpExpr:
-			rewriteExprs(e.Lhs, e.Rhs)
-		case *ast.ArithmeticOpExpr:
-			rewriteExprs(e.Lhs, e.Rhs)
-		case *ast.UnaryMinusOpExpr:
-			rewriteExprs(e.Expr)
-		case *ast.UnaryNotOpExpr:
-			rewriteExprs(e.Expr)
-		case *ast.UnaryLenOpExpr:
-			rewriteExprs(e.Expr)
+		case *ast.AttrGetExpr:
+			rewriteExprs(e.Object, e.Key)
+			e.Key = keepConstantsSmall(e.Key)
+		default:
+			rewriteExprs(parts(expr)...)
 		}
 	}
 }
@@ -135,4 +123,32 @@ func at[T ast.PositionHolder](original ast.PositionHolder, node T) T {
 	node.SetLine(original.Line())
 	node.SetLastLine(original.LastLine())
 	return node
+}
+
+// keepConstantsSmall makes an instruction that has key as its key find it in a register, unless it is a small number or
+// no constant: the functions of the instructions do not see the constants of a script, and have to look at great indexes.
+func keepConstantsSmall(key ast.Expr) ast.Expr {
+	if !isNumber(key) {
+		return key
+	}
+	if n, ok := key.(*ast.NumberExpr); ok {
+		if i, err := strconv.Atoi(n.Value); err == nil && i < nearby {
+			return key
+		}
+	}
+	return at(key, &ast.LogicalOpExpr{Operator: "or", Lhs: key, Rhs: at(key, &ast.FalseExpr{})})
+}
+
+// isNumber reports whether the compiler may make a constant number of an expression.
+func isNumber(expr ast.Expr) bool {
+	switch e := expr.(type) {
+	case *ast.NumberExpr:
+		return true
+	case *ast.ArithmeticOpExpr:
+		return isNumber(e.Lhs) && isNumber(e.Rhs)
+	case *ast.UnaryMinusOpExpr:
+		return isNumber(e.Expr)
+	default:
+		return false
+	}
 }

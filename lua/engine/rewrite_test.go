@@ -21,8 +21,8 @@ func TestMultipleAssignment(t *testing.T) {
 		`local i, t = 1, {} t[i], i = 20, 2 return {i, t[1], t[2] == nil}`:                                                                                                   []any{int64(2), int64(20), true},
 		`local t = {x = {}} t, t.x = 1, 2 return t`:                                                                                                                          int64(1),
 		`local t = {} local old = t t, t.x = {y = 1}, 2 return {old.x, t.y}`:                                                                                                 []any{int64(2), int64(1)},
-		`seen = nil string.mine, seen = 3, 4 return {string.mine, seen}`:                                                                                                     []any{int64(3), int64(4)},
-		`seen, string.mine, channel.mine = 1, 2, 3 return {seen, string.mine, channel.mine}`:                                                                                 []any{int64(1), int64(2), int64(3)},
+		`seen = nil _G.mine, seen = 3, 4 return {_G.mine, seen}`:                                                                                                             []any{int64(3), int64(4)},
+		`seen, _G.mine, _G.other = 1, 2, 3 return {seen, mine, other}`:                                                                                                       []any{int64(1), int64(2), int64(3)},
 		`local a, b = 1, 2 a, b = 7 return {a, b == nil}`:                                                                                                                    []any{int64(7), true},
 		`local a, b = 1, 2 a, b = 7, 8, 9 return {a, b}`:                                                                                                                     []any{int64(7), int64(8)},
 		`local function f() return 1, 2, 3 end local a, b, c a, b, c = f() return {a, b, c}`:                                                                                 []any{int64(1), int64(2), int64(3)},
@@ -54,8 +54,8 @@ func TestMultipleAssignment(t *testing.T) {
 
 func TestMultipleAssignmentKeepsItsLine(t *testing.T) {
 	w := newWorld(t)
-	require.ErrorContains(t, w.run("local a, t\n\na, t.x = 1, 2").Err, "app:test:4: attempt to index a non-table object(nil) with key 'x'")
-	require.ErrorContains(t, w.run("local a, b\n\na, b = 1, a.x").Err, "app:test:4: attempt to index a non-table object(nil) with key 'x'")
+	require.ErrorContains(t, w.run("local a, t\n\na, t.x = 1, 2").Err, "app:test:4: attempt to index local 't' (a nil value)")
+	require.ErrorContains(t, w.run("local a, b\n\na, b = 1, a.x").Err, "app:test:4: attempt to index local 'a' (a nil value)")
 }
 
 // TestMultipleAssignmentIsSimultaneous compares random assignments to variables and fields with a model.

@@ -23,16 +23,17 @@ const (
 func newProcess(ctx context.Context, e *Engine, host *Host, u *unit, parent process.PID) *Process {
 	p := &Process{
 		engine: e, host: host, unit: u, parent: parent, log: e.log,
-		done:      make(chan struct{}),
-		modules:   map[string]*lua.LTable{},
-		libraries: map[registry.ID]*library{},
-		listeners: map[string]lua.LValue{},
+		done:         make(chan struct{}),
+		modules:      map[string]*lua.LTable{},
+		environments: map[*unit]*lua.LTable{},
+		libraries:    map[registry.ID]*library{},
+		listeners:    map[string]lua.LValue{},
 	}
 	p.ctx, p.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	p.halt = newHalt(p)
 	p.mail.init()
 	p.state = lua.NewState(lua.Options{
-		CallStackSize:       callDepth,
+		CallStackSize:       callDepth + reserve,
 		MinimizeStackMemory: true,
 		RegistrySize:        registrySize,
 		RegistryMaxSize:     registryMaxSize,
@@ -96,8 +97,8 @@ func (p *Process) runMain(args []lua.LValue) (any, error) {
 		return nil, p.ending(L, err)
 	}
 	top := L.GetTop()
-	L.Push(L.NewFunctionFromProto(p.unit.proto))
-	if err := L.PCall(0, 1, nil); err != nil {
+	L.Push(p.function(L, p.unit))
+	if err := p.protected(L, 0, 1, p.fatalHandler); err != nil {
 		return nil, p.ending(L, err)
 	}
 	method, err := p.method(L, L.Get(top+1))
@@ -109,7 +110,7 @@ func (p *Process) runMain(args []lua.LValue) (any, error) {
 	for _, arg := range args {
 		L.Push(arg)
 	}
-	if err := L.PCall(len(args), 2, nil); err != nil {
+	if err := p.protected(L, len(args), 2, p.fatalHandler); err != nil {
 		return nil, p.ending(L, err)
 	}
 	return p.result(L.Get(top+1), L.Get(top+2))
@@ -123,8 +124,8 @@ func (p *Process) method(L *lua.LState, returned lua.LValue) (lua.LValue, error)
 			return f, nil
 		}
 	}
-	if globals, ok := L.G.Global.RawGetString(name).(*lua.LFunction); ok {
-		return globals, nil
+	if f, ok := p.environment(L, p.unit).RawGetString(name).(*lua.LFunction); ok {
+		return f, nil
 	}
 	return nil, errs.New(errs.Invalid, "lua: process %q: %s has no function %q: return {%s = function() ... end}, or name another method",
 		p.ID(), p.unit.chunk, name, name)

@@ -9,14 +9,12 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-// openLibraries gives a new state its globals: the parts of Lua's libraries that reach nothing outside the process, and
-// the global modules. The lock is held.
+// openLibraries gives a new state the globals that each script gets a copy of: the parts of Lua's libraries that reach
+// nothing outside the process, and the global modules. The lock is held.
 func openLibraries(L *lua.LState) int {
 	for name, open := range map[string]lua.LGFunction{
-		lua.BaseLibName:   lua.OpenBase,
-		lua.TabLibName:    lua.OpenTable,
-		lua.StringLibName: lua.OpenString,
-		lua.MathLibName:   lua.OpenMath,
+		lua.BaseLibName: lua.OpenBase,
+		lua.MathLibName: lua.OpenMath,
 	} {
 		L.Push(L.NewFunction(open))
 		L.Push(lua.LString(name))
@@ -32,17 +30,24 @@ func openLibraries(L *lua.LState) int {
 		"print":          printLine,
 		"assert":         assert,
 		"error":          raise,
-		"require":        require,
+		"rawget":         rawGetFunction,
+		"rawset":         rawSetFunction,
+		"unpack":         unpackFunction,
 		"setmetatable":   setmetatable(L),
 		"collectgarbage": collectgarbage,
 	})
-	text, _ := globals.RawGetString(lua.StringLibName).(*lua.LTable)
-	text.RawSetString("dump", lua.LNil)
-	text.RawSetString("rep", L.NewFunction(repeat(text)))
+	p := FromState(L)
+	p.openProtectedCalls(L, globals)
 	numbers, _ := globals.RawGetString(lua.MathLibName).(*lua.LTable)
 	openRandom(L, numbers)
-	globals.RawSetString(lua.CoroutineLibName, openCoroutine(L))
-	p := FromState(L)
+	for name, library := range map[string]*lua.LTable{
+		lua.MathLibName:      numbers,
+		lua.StringLibName:    openString(L),
+		lua.TabLibName:       openTable(L),
+		lua.CoroutineLibName: openCoroutine(L),
+	} {
+		globals.RawSetString(name, protect(library))
+	}
 	for _, m := range p.engine.globals {
 		globals.RawSetString(m.Name(), p.open(L, m))
 	}
@@ -107,20 +112,6 @@ func setmetatable(L *lua.LState) lua.LGFunction {
 	original, _ := L.G.Global.RawGetString("setmetatable").(*lua.LFunction)
 	return func(L *lua.LState) int {
 		L.CheckTable(1)
-		return original.GFunction(L)
-	}
-}
-
-// maxRepeat bounds what string.rep makes: the program would not survive a string that does not fit into memory.
-const maxRepeat = 1 << 28
-
-// repeat is string.rep.
-func repeat(text *lua.LTable) lua.LGFunction {
-	original, _ := text.RawGetString("rep").(*lua.LFunction)
-	return func(L *lua.LState) int {
-		if s, n := L.CheckString(1), L.CheckNumber(2); float64(len(s))*float64(n) > maxRepeat {
-			L.RaiseError("resulting string too large")
-		}
 		return original.GFunction(L)
 	}
 }

@@ -26,8 +26,7 @@ type unit struct {
 	source string
 	chunk  string // what positions in error messages begin with
 	proto  *lua.FunctionProto
-	// functions holds every function of the script: it tells whose code is calling.
-	functions map[*lua.FunctionProto]bool
+	text   *source // of proto
 }
 
 // newUnit reads and compiles the script of an entry. old is its predecessor or nil; an unchanged script is not
@@ -40,7 +39,7 @@ func newUnit(appDir string, entry *registry.Entry, code process.Code, method str
 		}
 	}
 	if old != nil && old.source == u.source && old.chunk == u.chunk {
-		u.proto, u.functions = old.proto, old.functions
+		u.proto, u.text = old.proto, old.text
 		return u, nil
 	}
 	if err := u.compile(); err != nil {
@@ -85,20 +84,23 @@ func (u *unit) compile() error {
 		return syntaxError(u.chunk, u.source, err)
 	}
 	rewriteBlock(block)
+	origin := numberNodes(block)
 	proto, err := lua.Compile(block, u.chunk)
+	if e, ok := errors.AsType[*lua.CompileError](err); ok {
+		e.Line = origin.line(e.Line)
+	}
 	if err != nil {
 		return syntaxError(u.chunk, u.source, err)
 	}
-	u.proto, u.functions = proto, map[*lua.FunctionProto]bool{}
-	u.addFunctions(proto)
+	origin.restore(proto)
+	u.proto, u.text = proto, origin
 	return nil
 }
 
-func (u *unit) addFunctions(proto *lua.FunctionProto) {
-	u.functions[proto] = true
-	for _, inner := range proto.FunctionPrototypes {
-		u.addFunctions(inner)
-	}
+// owns reports whether a function is one of the script's.
+func (u *unit) owns(f *lua.LFunction) bool {
+	_, ok := u.text.sites[f.Proto]
+	return ok
 }
 
 // syntaxError rewrites the compiler's errors in the form file:line: text.

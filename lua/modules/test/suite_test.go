@@ -42,7 +42,7 @@ func TestFailingCaseDoesNotStopOthers(t *testing.T) {
 ok   second
 FAIL third: app:test:6: gone (NOT_FOUND)
 FAIL fourth: app:test:7: raised {code = 7}
-FAIL fifth: app:test:8: attempt to index a non-table object(nil) with key 'y'
+FAIL fifth: app:test:8: attempt to index local 'x' (a nil value)
 FAIL sixth: app:test:9: raised nil
 1 passed, 5 failed
 `, printed)

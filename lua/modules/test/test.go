@@ -148,7 +148,7 @@ func (s *suite) run(L *lua.LState) int {
 	s.running = name
 	l := s.newLimit(L, baseOf(L), name, timeout)
 	L.Push(f)
-	failure := L.PCall(0, 0, nil)
+	failure := engine.ProtectedCall(L, 0, 0)
 	inTime := l.stop()
 	s.running = ""
 	if err := engine.FromState(L).Err(); err != nil || !inTime {
