@@ -32,6 +32,8 @@ entries:
     max_transaction_bytes: 2GiB
     pool: {max_lifetime: 30m}
     options: {cache_size: "-8000"}
+    allow: [files, schema]
+    max_result_bytes: 1MiB
   - name: cdc
     kind: db.cdc.sqlite
     db_resource: sqlite
@@ -98,6 +100,7 @@ entries:
 			CaptureMemory: unit.MiB, MaxTransactionBytes: 2 * unit.GiB,
 			Pool:    sql.SQLitePoolConfig{MaxLifetime: unit.Duration(30 * time.Minute)},
 			Options: map[string]string{"cache_size": "-8000"},
+			Allow:   []string{"files", "schema"}, MaxResultBytes: unit.MiB,
 		},
 		"cdc": &cdc.SQLiteConfig{
 			DBResource: id("sqlite"), Tables: []string{"main.users"}, Snapshot: true, StatusInterval: second,

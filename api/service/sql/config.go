@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,6 +30,10 @@ type SQLiteConfig struct {
 	MaxTransactionBytes unit.Size `yaml:"max_transaction_bytes"`
 	// Pool configures the one writer connection.
 	Pool SQLitePoolConfig `yaml:"pool"`
+	// Allow lists what statements may do beside working with rows and tables: see the words of Allowances.
+	Allow []string `yaml:"allow"`
+	// MaxResultBytes bounds the rows that one query of a script returns, as they are in memory. Default 256MiB.
+	MaxResultBytes unit.Size `yaml:"max_result_bytes"`
 	// Options are further pragmas that are set on the connection when it opens, for instance cache_size: "-8000".
 	Options map[string]string `yaml:"options"`
 }
@@ -40,6 +45,22 @@ type SQLitePoolConfig struct {
 	MaxLifetime unit.Duration `yaml:"max_lifetime"`
 }
 
+// The words of SQLiteConfig.Allow. What is not allowed is refused with an error that names the word.
+const (
+	// AllowFiles is to reach other files: ATTACH, VACUUM INTO.
+	AllowFiles = "files"
+	// AllowSettings is to set pragmas that concern the whole connection or program: journal_mode, locking_mode, query_only
+	// and the limits of the heap.
+	AllowSettings = "settings"
+	// AllowSchema is to set writable_schema and schema_version, by which a database can be made unreadable.
+	AllowSchema = "schema"
+	// AllowCheckpoint is to change the table wippy_cdc_offsets, in which sources remember where they are.
+	AllowCheckpoint = "checkpoint"
+)
+
+// Allowances returns the words of SQLiteConfig.Allow.
+func Allowances() []string { return []string{AllowFiles, AllowSettings, AllowSchema, AllowCheckpoint} }
+
 // InMemory is the File of a database that lives in memory.
 const InMemory = ":memory:"
 
@@ -50,6 +71,19 @@ func (c *SQLiteConfig) SetDefaults() {
 	c.CaptureMemory = 64 * unit.MiB
 	c.MaxTransactionBytes = 8 * unit.GiB
 	c.Pool.MaxLifetime = unit.Duration(time.Hour)
+	c.MaxResultBytes = defaultResultBytes
+}
+
+const (
+	defaultResultBytes = 256 * unit.MiB
+	leastResultBytes   = 64 * unit.KiB
+)
+
+// checkResultBytes checks the field max_result_bytes.
+func checkResultBytes(p *registry.Problems, size unit.Size) {
+	if size < leastResultBytes {
+		p.Addf("max_result_bytes", "is %s, must be at least %s", size, leastResultBytes)
+	}
 }
 
 // Validate implements registry.Config.
@@ -75,6 +109,12 @@ func (c *SQLiteConfig) Validate() error {
 	if c.Pool.MaxLifetime < 0 {
 		p.Addf("pool.max_lifetime", "must not be negative; 0 keeps the connection for ever")
 	}
+	for i, word := range c.Allow {
+		if !slices.Contains(Allowances(), word) {
+			p.Addf(fmt.Sprintf("allow[%d]", i), "%q is not known: use %s", word, strings.Join(Allowances(), ", "))
+		}
+	}
+	checkResultBytes(&p, c.MaxResultBytes)
 	for name := range c.Options {
 		if !isPragmaName(name) {
 			p.Addf("options."+name, "is not the name of a pragma")
@@ -87,7 +127,7 @@ func (c *SQLiteConfig) Validate() error {
 // does not write to it. Two entries that write must not name the same one: neither would know what the other commits.
 func (c *SQLiteConfig) OwnFile(appDir string) (field, path string) {
 	switch {
-	case c.File == "" || c.File == InMemory || c.queryOnly():
+	case c.File == "" || c.File == InMemory || c.QueryOnly():
 		return "file", ""
 	case filepath.IsAbs(c.File):
 		return "file", filepath.Clean(c.File)
@@ -99,8 +139,8 @@ func (c *SQLiteConfig) OwnFile(appDir string) (field, path string) {
 	return "file", path
 }
 
-// queryOnly reports whether the options forbid to write, see https://www.sqlite.org/pragma.html#pragma_query_only.
-func (c *SQLiteConfig) queryOnly() bool {
+// QueryOnly reports whether the options forbid to write, see https://www.sqlite.org/pragma.html#pragma_query_only.
+func (c *SQLiteConfig) QueryOnly() bool {
 	for name, value := range c.Options {
 		if strings.EqualFold(name, "query_only") {
 			return slices.Contains([]string{"1", "true", "on", "yes"}, strings.ToLower(value))

@@ -40,6 +40,7 @@ func newWorld(tb testing.TB, configure func(c *api.SQLiteConfig)) *world {
 	w := &world{tb: tb, directory: resource.New(), catalog: service.NewCatalog()}
 	cfg := new(apisql.SQLiteConfig)
 	cfg.SetDefaults()
+	cfg.Allow = []string{apisql.AllowCheckpoint}
 	cfg.File = filepath.Join(tb.TempDir(), "app.db")
 	db, err := sqlite.Open(tb.Context(), scripttest.ID("db"), cfg, "")
 	require.NoError(tb, err)

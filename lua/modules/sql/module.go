@@ -23,7 +23,14 @@
 //
 // A row is a table keyed by column name; two columns of one name are an error, so that none hides the other. Integers
 // beyond ±2^53 are decimal strings, texts and blobs strings of exactly the bytes stored, NULL is absent. Values of
-// Postgres' other types are strings in their text form, times with a zone in UTC; booleans are booleans.
+// Postgres' other types are strings in their text form, times with a zone in UTC; booleans are booleans. A result that
+// takes more memory than the field max_result_bytes of the database allows is an INVALID error; what the statement has
+// written before, as INSERT … RETURNING does, stays.
+//
+// # What is refused
+//
+// Statements on a SQLite database that reach other files, set pragmas of the whole connection or program, or change the
+// table of checkpoints are PERMISSION_DENIED errors, unless the field allow of the database lists what the error names.
 //
 // # Transactions
 //

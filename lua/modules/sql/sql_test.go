@@ -96,7 +96,7 @@ func TestErrorsOfSQLiteHaveKinds(t *testing.T) {
 		`INSERT INTO f VALUES (9)`:         {"INVALID", `FOREIGN KEY constraint failed`},
 		`INSERT INTO p (id) VALUES ('a')`:  {"INVALID", `datatype mismatch`},
 		`INSERT INTO p (u) VALUES (?)`:     {"", `not enough args to execute query: want 1 got 0`},
-		`ATTACH '/nonexistent/x.db' AS y;`: {"INVALID", `unable to open database`},
+		`ATTACH '/nonexistent/x.db' AS y;`: {"PERMISSION_DENIED", `add "files" to the field allow of the entry "app:db"`},
 	} {
 		got := w.listOnDB(`return err(db:execute(...))`, statement)
 		if want[0] != "" {

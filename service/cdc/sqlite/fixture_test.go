@@ -47,6 +47,7 @@ func newHouse(tb testing.TB, configure ...func(*apisql.SQLiteConfig)) *house {
 		config: new(apisql.SQLiteConfig),
 	}
 	h.config.SetDefaults()
+	h.config.Allow = []string{apisql.AllowCheckpoint}
 	h.config.File = "app.db"
 	h.config.CaptureMemory, h.config.MaxTransactionBytes = unit.MiB, maxTransaction
 	for _, f := range configure {

@@ -8,6 +8,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
 // conn is the driver's connection, followed statement by statement. database/sql uses it from one goroutine at a
@@ -19,6 +20,8 @@ type conn struct {
 	follow *follower
 	// tx is the transaction begun by BeginTx, nil if there is none.
 	tx *tx
+	// authorizer refuses what the entry does not allow.
+	authorizer *capture.Authorizer
 	// broken means that the connection cannot be given back to the pool.
 	broken bool
 }
@@ -56,6 +59,7 @@ func runAs[T any](c *conn, what class, engaged bool, f func() (T, error)) (T, er
 		c.follow.before(what)
 	}
 	result, err := f()
+	err = c.explain(err)
 	if engaged {
 		c.follow.after(what)
 	}
@@ -105,7 +109,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 func (c *conn) prepare(ctx context.Context, query string) (*sqlite3.SQLiteStmt, error) {
 	prepared, err := c.inner.PrepareContext(ctx, query)
 	if err != nil {
-		return nil, err
+		return nil, c.explain(err)
 	}
 	inner, ok := prepared.(*sqlite3.SQLiteStmt)
 	if !ok {
@@ -150,6 +154,10 @@ func (c *conn) IsValid() bool { return !c.broken }
 func (c *conn) Close() error {
 	if c.follow != nil {
 		c.follow.close()
+	}
+	if c.authorizer != nil {
+		c.authorizer.Close()
+		c.authorizer = nil
 	}
 	return c.inner.Close()
 }

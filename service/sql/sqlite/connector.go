@@ -45,7 +45,11 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 			return nil, errors.Join(fmt.Errorf("%s: %w", c.file, err), inner.Close())
 		}
 	}
-	if err := c.configure(ctx, conn); err != nil {
+	err = c.configure(ctx, conn)
+	if err == nil {
+		err = c.authorize(conn)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", c.file, err), conn.Close())
 	}
 	c.same.note(c.file)

@@ -23,6 +23,7 @@ func open(tb testing.TB, configure ...func(*sqlapi.SQLiteConfig)) *sqlite.DB {
 	tb.Helper()
 	cfg := &sqlapi.SQLiteConfig{File: filepath.Join(tb.TempDir(), "test.db")}
 	cfg.SetDefaults()
+	cfg.Allow = sqlapi.Allowances()
 	for _, f := range configure {
 		f(cfg)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"io"
 	"slices"
 
 	"github.com/mattn/go-sqlite3"
@@ -109,6 +110,15 @@ func (r *rows) hideTypes(s *stmt) {
 
 // ColumnTypeDatabaseTypeName implements driver.RowsColumnTypeDatabaseTypeName.
 func (r *rows) ColumnTypeDatabaseTypeName(i int) string { return r.types[i] }
+
+// Next implements driver.Rows. What was refused only when it ran is explained, as VACUUM INTO is.
+func (r *rows) Next(dest []driver.Value) error {
+	err := r.SQLiteRows.Next(dest)
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	return r.conn.explain(err)
+}
 
 // Close implements driver.Rows.
 func (r *rows) Close() error {

@@ -304,6 +304,7 @@ func openConfig(t tb, cfg *sqlapi.SQLiteConfig) *sqlite.DB {
 	file := cfg.File
 	cfg.SetDefaults()
 	cfg.ForeignKeys, cfg.File = keys, file
+	cfg.Allow = []string{sqlapi.AllowSchema} // the driver alone refuses nothing
 	db, err := sqlite.Open(t.Context(), idOf("db"), cfg, ".")
 	require.NoError(t, err)
 	return db

@@ -39,8 +39,8 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	return t, nil
 }
 
-func (t *tx) queryOnly(ctx context.Context, value string) error {
-	_, err := t.conn.inner.ExecContext(ctx, "PRAGMA query_only = "+value, nil)
+func (t *tx) queryOnly(ctx context.Context, value string) (err error) {
+	t.conn.authorizer.Suspend(func() { _, err = t.conn.inner.ExecContext(ctx, "PRAGMA query_only = "+value, nil) })
 	return err
 }
 
@@ -69,7 +69,7 @@ func (t *tx) Rollback() error { return t.end(t.inner.Rollback, nil) }
 func (t *tx) end(f func() error, afterEnd error) error {
 	ended := t.ended
 	t.conn.tx = nil
-	if t.readOnly && t.queryOnly(context.Background(), "OFF") != nil {
+	if t.readOnly && !t.conn.db.connector.cfg.QueryOnly() && t.queryOnly(context.Background(), "OFF") != nil {
 		t.conn.broken = true
 	}
 	if ended != nil {

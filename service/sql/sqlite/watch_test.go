@@ -30,6 +30,7 @@ func watch(t *testing.T) *watched {
 	w := &watched{t: t, file: filepath.Join(dir, "data.db")}
 	cfg := &sqlapi.SQLiteConfig{File: w.file}
 	cfg.SetDefaults()
+	cfg.Allow = []string{sqlapi.AllowFiles}
 	w.db, err = sqlite.Open(t.Context(), registry.ID{Namespace: "app", Name: "db"}, cfg, dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.db.Close()) })
