@@ -17,6 +17,8 @@ type PostgresConfig struct {
 	PostgresAddress `yaml:",inline"`
 	// Pool bounds the connections.
 	Pool PostgresPoolConfig `yaml:"pool"`
+	// MaxResultBytes bounds the rows that one query of a script returns, as they are in memory. Default 256MiB.
+	MaxResultBytes unit.Size `yaml:"max_result_bytes"`
 }
 
 // PostgresPoolConfig bounds the connections to a Postgres database.
@@ -53,6 +55,7 @@ type PostgresAddress struct {
 // SetDefaults implements registry.Config.
 func (c *PostgresConfig) SetDefaults() {
 	c.Pool = PostgresPoolConfig{MaxOpen: 10, MaxIdle: 2, MaxLifetime: unit.Duration(time.Hour)}
+	c.MaxResultBytes = defaultResultBytes
 }
 
 // Validate implements registry.Config.
@@ -65,6 +68,7 @@ func (c *PostgresConfig) Validate() error {
 		p.Addf("database", "is required: name the database")
 	}
 	c.PostgresAddress.Validate(&p)
+	checkResultBytes(&p, c.MaxResultBytes)
 	if c.Pool.MaxOpen < 1 {
 		p.Addf("pool.max_open", "must be at least 1")
 	}

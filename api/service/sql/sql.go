@@ -29,6 +29,13 @@ type DB interface {
 	Pool() *sql.DB
 }
 
+// Bounded is a DB that bounds what one query of a script returns.
+type Bounded interface {
+	DB
+	// MaxResultBytes is how much memory the rows of a result may take.
+	MaxResultBytes() int64
+}
+
 // Classifier is a DB that tells the kinds of its engine's errors.
 type Classifier interface {
 	DB

@@ -28,12 +28,13 @@ type world struct {
 	db        *sqlite.DB
 	withdraw  func()
 	file      string
+	configure []func(*api.SQLiteConfig)
 }
 
-func newWorld(tb testing.TB) *world {
+func newWorld(tb testing.TB, configure ...func(*api.SQLiteConfig)) *world {
 	tb.Helper()
 	directory := resource.New()
-	w := &world{tb: tb, directory: directory, file: filepath.Join(tb.TempDir(), "app.db")}
+	w := &world{tb: tb, directory: directory, file: filepath.Join(tb.TempDir(), "app.db"), configure: configure}
 	withdraw := directory.Declare(scripttest.ID("db"))
 	tb.Cleanup(withdraw)
 	w.open()
@@ -48,6 +49,9 @@ func (w *world) open() {
 	cfg := new(api.SQLiteConfig)
 	cfg.SetDefaults()
 	cfg.File, cfg.ForeignKeys = w.file, true
+	for _, f := range w.configure {
+		f(cfg)
+	}
 	db, err := sqlite.Open(w.tb.Context(), scripttest.ID("db"), cfg, "")
 	require.NoError(w.tb, err)
 	w.db, w.withdraw = db, w.directory.Publish(scripttest.ID("db"), db)

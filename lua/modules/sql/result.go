@@ -2,12 +2,16 @@ package sql
 
 import (
 	"database/sql"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/lua/engine"
 )
 
@@ -17,18 +21,66 @@ type result struct {
 	// types are the names of the columns' types on the server, where the driver's values do not say enough.
 	types []string
 	rows  [][]any
+	// size is about what the rows take in memory, here and in the script.
+	size  int64
+	bound bound
+}
+
+// bound is how large a result may be.
+type bound struct {
+	bytes int64
+	// returning says that the statement has written before it returns rows.
+	returning bool
+}
+
+// What a row and a value take in memory besides the bytes of texts and blobs, here and in the script.
+const (
+	rowOverhead   = 800
+	valueOverhead = 128
+)
+
+// boundOf returns how large a result of a statement on db may be.
+func boundOf(db api.DB, statement string) bound {
+	b := bound{bytes: math.MaxInt64, returning: strings.Contains(strings.ToUpper(statement), "RETURNING")}
+	if bounded, ok := db.(api.Bounded); ok {
+		b.bytes = bounded.MaxResultBytes()
+	}
+	return b
+}
+
+// add adds a row, unless the result becomes too large.
+func (r *result) add(row []any) error {
+	r.size += rowOverhead + int64(len(row))*valueOverhead
+	for _, v := range row {
+		switch v := v.(type) {
+		case string:
+			r.size += 2 * int64(len(v))
+		case []byte:
+			r.size += 2 * int64(len(v))
+		}
+	}
+	if r.size > r.bound.bytes {
+		written := ""
+		if r.bound.returning {
+			written = "; what the statement has written stays"
+		}
+		return errs.New(errs.Invalid, "the result takes more memory than the field max_result_bytes (%s) of the database allows, after %d rows: "+
+			"select less at a time, or raise it%s", unit.Size(r.bound.bytes), len(r.rows), written)
+	}
+	r.rows = append(r.rows, row)
+	return nil
 }
 
 // collect reads and closes rows.
-func collect(rows *sql.Rows) (*result, error) {
-	r, err := read(rows)
+func collect(rows *sql.Rows, most bound) (*result, error) {
+	r, err := read(rows, most)
 	if closed := rows.Close(); err == nil {
 		err = closed // a statement that was read once may fail when it ends
 	}
 	return r, err
 }
 
-func read(rows *sql.Rows) (*result, error) {
+func read(rows *sql.Rows, most bound) (*result, error) {
 	columns, err := rows.Columns()
 	if err != nil {
 		return nil, err
@@ -36,7 +88,7 @@ func read(rows *sql.Rows) (*result, error) {
 	if twice := duplicate(columns); twice != "" {
 		return nil, errs.New(errs.Invalid, "two columns are named %q, and a row has one field of a name: rename one with AS", twice)
 	}
-	r := &result{columns: columns, types: make([]string, len(columns))}
+	r := &result{columns: columns, types: make([]string, len(columns)), bound: most}
 	types, err := rows.ColumnTypes()
 	if err != nil {
 		return nil, err
@@ -53,7 +105,9 @@ func read(rows *sql.Rows) (*result, error) {
 		if err := rows.Scan(targets...); err != nil {
 			return nil, err
 		}
-		r.rows = append(r.rows, row)
+		if err := r.add(row); err != nil {
+			return nil, err
+		}
 	}
 	return r, rows.Err()
 }

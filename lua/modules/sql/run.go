@@ -72,7 +72,7 @@ func (s *session) query(L *lua.LState, db api.DB, r runner, params lua.LValue) i
 		if err != nil {
 			return nil, err
 		}
-		return collect(rows)
+		return collect(rows, boundOf(db, r.text))
 	})
 	if err != nil {
 		return engine.Fail(L, s.failure(db, "query", marked(db, r.text, err)))

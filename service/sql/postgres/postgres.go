@@ -24,11 +24,14 @@ type DB struct {
 	id       registry.ID
 	settings sqlapi.PostgresSettings
 	pool     *sql.DB
+	// mostResult bounds the rows of one result.
+	mostResult int64
 }
 
 var (
 	_ sqlapi.PostgresDB = (*DB)(nil)
 	_ sqlapi.Classifier = (*DB)(nil)
+	_ sqlapi.Bounded    = (*DB)(nil)
 )
 
 // Open opens the database of a db.sql.postgres entry and checks that it can be used. lookup reads the environment.
@@ -44,7 +47,7 @@ func Open(
 	if err != nil {
 		return nil, openError(id, err)
 	}
-	db := &DB{id: id, settings: settings, pool: stdlib.OpenDB(*config)}
+	db := &DB{id: id, settings: settings, pool: stdlib.OpenDB(*config), mostResult: int64(cfg.MaxResultBytes)}
 	db.pool.SetMaxOpenConns(cfg.Pool.MaxOpen)
 	db.pool.SetMaxIdleConns(cfg.Pool.MaxIdle)
 	db.pool.SetConnMaxLifetime(cfg.Pool.MaxLifetime.Std())
@@ -100,6 +103,9 @@ func (db *DB) Type() string { return "postgres" }
 
 // Pool implements sql.DB.
 func (db *DB) Pool() *sql.DB { return db.pool }
+
+// MaxResultBytes implements sql.Bounded.
+func (db *DB) MaxResultBytes() int64 { return db.mostResult }
 
 // Settings implements sql.PostgresDB.
 func (db *DB) Settings() sqlapi.PostgresSettings { return db.settings }

@@ -90,6 +90,9 @@ func (db *DB) ID() registry.ID { return db.id }
 // Type implements sql.DB.
 func (db *DB) Type() string { return "sqlite" }
 
+// MaxResultBytes implements sql.Bounded.
+func (db *DB) MaxResultBytes() int64 { return int64(db.connector.cfg.MaxResultBytes) }
+
 // Pool implements sql.DB.
 func (db *DB) Pool() *sql.DB { return db.pool }
 
