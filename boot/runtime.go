@@ -22,6 +22,7 @@ import (
 	"github.com/wippy-cdc/runtime/lua/modules/test"
 	"github.com/wippy-cdc/runtime/lua/modules/time"
 	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/resource"
 	"github.com/wippy-cdc/runtime/service/sql"
@@ -35,7 +36,7 @@ type runtime struct {
 	lookupEnv  func(name string) (string, bool)
 	supervisor supervisorapi.Supervisor
 	directory  *resource.Directory
-	sqlite     *cdc.Catalog
+	sqlite     *source.Catalog
 	postgres   *cdc.Catalog
 	sources    *cdcapi.Composite // over both
 	slots      *slots
@@ -49,7 +50,7 @@ type runtime struct {
 func newRuntime(s Settings, supervisor supervisorapi.Supervisor) *runtime {
 	r := &runtime{
 		dir: s.Dir, log: s.Logger, lookupEnv: s.LookupEnv, supervisor: supervisor,
-		directory: resource.New(), sqlite: cdc.NewCatalog(), postgres: cdc.NewCatalog(),
+		directory: resource.New(), sqlite: source.NewCatalog(), postgres: cdc.NewCatalog(),
 		terminal: engine.NewTerminal(s.Stdin, s.Stdout, s.Stderr, s.Args),
 	}
 	if r.lookupEnv == nil {
@@ -116,24 +117,24 @@ func (r *runtime) sqliteDatabases() api.Listener {
 }
 
 func (r *runtime) sqliteSources() api.Listener {
+	engineOf := func(entry *api.Entry) (*cdcsqlite.Engine, bool) {
+		config, ok := entry.Config.(*cdcapi.SQLiteConfig)
+		return cdcsqlite.New(entry.ID, config, r.directory), ok
+	}
 	build := typed(func(e entryOf[*cdcapi.SQLiteConfig]) (supervisorapi.Service, error) {
-		return cdcsqlite.NewSource(e.ID, e.config, cdcsqlite.Settings{
-			Directory: r.directory, Catalog: r.sqlite, Logger: r.log,
-		}), nil
+		return source.New(cdcsqlite.New(e.ID, e.config, r.directory), r.sqlite, r.log), nil
 	})
 	return newServiceListener(r.supervisor, r.log, build, func(entry *api.Entry) func() {
-		if config, ok := entry.Config.(*cdcapi.SQLiteConfig); ok {
-			r.sqlite.Declare(cdcsqlite.Declaration(entry.ID, config))
+		if engine, ok := engineOf(entry); ok {
+			r.sqlite.Declare(engine)
 		}
 		return func() { r.sqlite.Remove(entry.ID) }
 	}).keeping(func(entry *api.Entry) kept {
-		config, ok := entry.Config.(*cdcapi.SQLiteConfig)
+		engine, ok := engineOf(entry)
 		if !ok {
 			return kept{}
 		}
-		return kept{where: config.DBResource, forget: func(ctx context.Context) error {
-			return cdcsqlite.Forget(ctx, entry.ID, config, r.directory)
-		}}
+		return kept{where: engine.Info().DBResource, forget: engine.Release}
 	})
 }
 

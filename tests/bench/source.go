@@ -7,7 +7,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/registry"
 	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
-	"github.com/wippy-cdc/runtime/service/cdc"
+	cdcsource "github.com/wippy-cdc/runtime/service/cdc/source"
 	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/resource"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
@@ -16,7 +16,7 @@ import (
 // source is a database of ours with a running source.
 type source struct {
 	db      *sqlite.DB
-	catalog *cdc.Catalog
+	catalog *cdcsource.Catalog
 	id      registry.ID
 	stop    context.CancelFunc
 	served  chan error
@@ -30,15 +30,14 @@ func openSource(ctx context.Context, file string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{db: db, catalog: cdc.NewCatalog(), id: registry.ID{Namespace: "bench", Name: "cdc"}, served: make(chan error, 1)}
+	s := &source{db: db, catalog: cdcsource.NewCatalog(), id: registry.ID{Namespace: "bench", Name: "cdc"}, served: make(chan error, 1)}
 	directory := resource.New()
 	directory.Publish(id, db)
 	config := &cdcapi.SQLiteConfig{DBResource: id}
 	config.SetDefaults()
-	s.catalog.Declare(cdcsqlite.Declaration(s.id, config))
-	serving := cdcsqlite.NewSource(s.id, config, cdcsqlite.Settings{
-		Directory: directory, Catalog: s.catalog, Logger: slog.New(slog.DiscardHandler),
-	})
+	engine := cdcsqlite.New(s.id, config, directory)
+	s.catalog.Declare(engine)
+	serving := cdcsource.New(engine, s.catalog, slog.New(slog.DiscardHandler))
 	serveCtx, stop := context.WithCancel(ctx)
 	s.stop = stop
 	ready := make(chan struct{})

@@ -45,9 +45,28 @@ type Change struct {
 	Unchanged []int
 	// OldRowID and NewRowID are the SQLite rowids before and after. On OpSnapshot it is 0 if Table.RowID is "".
 	OldRowID, NewRowID int64
-	// Reshape says what happened to the table on OpSchema, nil otherwise.
-	Reshape *sql.Reshape
+	// Schema says what happened to the table on OpSchema, nil otherwise.
+	Schema *SchemaChange
 }
+
+// SchemaChange is a change of a table's schema. The Table of the change is its shape afterwards, or before it was dropped.
+type SchemaChange struct {
+	Action Action
+	// SQL is the CREATE statement of the table as it is now, "" if it was dropped.
+	SQL string
+	// From is the name that the table had before it was renamed, "" if it was not.
+	From string
+}
+
+// Action is what happened to a table.
+type Action string
+
+// The actions on tables.
+const (
+	Create Action = "create"
+	Alter  Action = "alter"
+	Drop   Action = "drop"
+)
 
 // Transaction describes a committed transaction. It is shared by all its changes.
 type Transaction struct {

@@ -72,7 +72,7 @@ func TestChangesOfAWholeTableHaveNoKey(t *testing.T) {
 	for _, table := range []*sql.Table{{HasRowID: true, RowID: "rowid"}, {Columns: []sql.Column{{Name: "a"}}, Key: []int{0}}} {
 		for _, c := range []cdc.Change{
 			{Op: cdc.OpTruncate, Table: table},
-			{Op: cdc.OpSchema, Table: table, Reshape: &sql.Reshape{Action: sql.Drop}},
+			{Op: cdc.OpSchema, Table: table, Schema: &cdc.SchemaChange{Action: cdc.Drop}},
 		} {
 			names, values := c.Key()
 			require.Empty(t, names)

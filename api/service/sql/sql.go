@@ -1,10 +1,9 @@
 // Package sql defines databases as resources: the kinds db.sql.*, their configuration, the handle that other
-// services get, and the contract by which a database tells what its writer has committed.
+// services get, and what tables and values are.
 package sql
 
 import (
 	"database/sql"
-	"errors"
 
 	"github.com/wippy-cdc/runtime/api/registry"
 )
@@ -14,9 +13,6 @@ const (
 	KindSQLite   registry.Kind = "db.sql.sqlite"
 	KindPostgres registry.Kind = "db.sql.postgres"
 )
-
-// ErrInMemory says that something needs a file and the database has none.
-var ErrInMemory = errors.New("the database is in memory")
 
 // DB is a running database. It is what resource.Directory holds under the entry's ID.
 type DB interface {

@@ -81,8 +81,8 @@ func (c *converter) fill(L *lua.LState, f form, change *api.Change) {
 	if len(change.Unchanged) > 0 {
 		t.RawSetString("unchanged", shape.listOf(L, change.Unchanged))
 	}
-	if change.Reshape != nil {
-		reshape(t, change.Reshape)
+	if change.Schema != nil {
+		reshape(t, change.Schema)
 	}
 	t.RawSetString("transaction", c.id)
 	t.RawSetString("last", lua.LBool(change.Last))
@@ -121,7 +121,7 @@ func (c *converter) op(op api.Op) lua.LValue {
 }
 
 // reshape adds what op schema tells. What is empty is absent.
-func reshape(t *lua.LTable, r *sql.Reshape) {
+func reshape(t *lua.LTable, r *api.SchemaChange) {
 	t.RawSetString("action", lua.LString(r.Action))
 	if r.SQL != "" {
 		t.RawSetString("sql", lua.LString(r.SQL))

@@ -15,7 +15,7 @@ import (
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
 	"github.com/wippy-cdc/runtime/lua/modules/sql"
-	service "github.com/wippy-cdc/runtime/service/cdc"
+	service "github.com/wippy-cdc/runtime/service/cdc/source"
 	sqlitecdc "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/resource"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
@@ -66,15 +66,13 @@ func (w *world) source(name string, configure func(c *api.SQLiteConfig)) (stop f
 	if configure != nil {
 		configure(cfg)
 	}
-	w.catalog.Declare(sqlitecdc.Declaration(scripttest.ID(name), cfg))
+	w.catalog.Declare(sqlitecdc.New(scripttest.ID(name), cfg, w.directory))
 	return w.serve(name, cfg)
 }
 
 func (w *world) serve(name string, cfg *api.SQLiteConfig) (stop func()) {
 	w.tb.Helper()
-	source := sqlitecdc.NewSource(scripttest.ID(name), cfg, sqlitecdc.Settings{
-		Directory: w.directory, Catalog: w.catalog, Logger: slog.New(slog.DiscardHandler),
-	})
+	source := service.New(sqlitecdc.New(scripttest.ID(name), cfg, w.directory), w.catalog, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.tb.Context()))
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- source.Serve(ctx, func() { close(ready) }) }()
@@ -92,6 +90,14 @@ func (w *world) serve(name string, cfg *api.SQLiteConfig) (stop func()) {
 			require.NoError(w.tb, <-ended)
 		}
 	}
+}
+
+// engine returns that of the source app:cdc, with its defaults.
+func (w *world) engine(name string) *sqlitecdc.Engine {
+	cfg := new(api.SQLiteConfig)
+	cfg.SetDefaults()
+	cfg.DBResource = scripttest.ID("db")
+	return sqlitecdc.New(scripttest.ID(name), cfg, w.directory)
 }
 
 // schema runs statements outside any script.

@@ -1,12 +1,14 @@
 package cdc_test
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
+	service "github.com/wippy-cdc/runtime/service/cdc/source"
 )
 
 func TestSourceInfo(t *testing.T) {
@@ -59,15 +61,14 @@ func TestListSources(t *testing.T) {
 func TestAFaultedSourceTellsWhy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	run, err := w.catalog.Begin(scripttest.ID("cdc"))
-	if err == nil {
-		t.Fatal("a source cannot run twice", run)
-	}
 	w.stop()
-	run, err = w.catalog.Begin(scripttest.ID("cdc"))
-	require.NoError(t, err)
-	run.End(errFault)
+	require.ErrorIs(t, service.New(faulty{w.engine("cdc")}, w.catalog, slog.New(slog.DiscardHandler)).Serve(t.Context(), nil), errFault)
 	require.Equal(t, []any{"faulted", true, "disk on fire"}, w.Value(prelude+`
 		local info = cdc.source("app:cdc")
 		return {info.state, info.faulted, info.error:message()}`))
 }
+
+// faulty is an engine that cannot open a session.
+type faulty struct{ service.Engine }
+
+func (faulty) Open(context.Context, *service.Run) (service.Session, error) { return nil, errFault }

@@ -28,8 +28,8 @@ type Limits struct {
 // called once, in this order.
 type Session interface {
 	stream.Engine
-	// Saved is the checkpoint that the run goes on from.
-	Saved() Checkpoint
+	// Saved is the checkpoint that the run goes on from, or why it is not known: then the source begins anew.
+	Saved() (Checkpoint, error)
 	// Capture calls ready when it captures, and appends what commits to the log of streams until ctx is done or something
 	// fails. Nothing is appended after it has returned.
 	Capture(ctx context.Context, streams *stream.Streams, ready func()) error

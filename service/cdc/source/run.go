@@ -109,9 +109,16 @@ func (r *Run) save(ctx context.Context, timeout time.Duration, stopped bool) {
 	defer cancel()
 	now := Checkpoint{Bootstrapped: r.bootstrapped.Load(), Stopped: stopped}
 	err := r.session.Save(saving, now)
+	if err == nil {
+		r.saved = &now
+	}
+	r.note(ctx, err)
+}
+
+// note makes known whether the checkpoint could be kept.
+func (r *Run) note(ctx context.Context, err error) {
 	switch failed := r.unsaved.Load() != nil; {
 	case err == nil:
-		r.saved = &now
 		if r.unsaved.Store(nil); failed {
 			r.logger.InfoContext(ctx, "checkpoint is written again")
 		}

@@ -26,7 +26,11 @@ var _ supervisor.Service = (*Source)(nil)
 // New returns the source of an entry, which must be declared in catalog before it is served.
 func New(engine Engine, catalog *Catalog, logger *slog.Logger) *Source {
 	info := engine.Info()
-	return &Source{id: info.ID, engine: engine, catalog: catalog, logger: logger.With("source", info.ID.String())}
+	logger = logger.With("source", info.ID.String())
+	if !info.DBResource.IsZero() {
+		logger = logger.With("database", info.DBResource.String())
+	}
+	return &Source{id: info.ID, engine: engine, catalog: catalog, logger: logger}
 }
 
 // String implements supervisor.Service.
@@ -57,8 +61,11 @@ func (s *Source) run(ctx context.Context, run *Run, ready func()) error {
 		defer cancel()
 		session.Close(closing)
 	}()
-	s.prepare(run, session)
-	run.save(ctx, saveTimeout, false)
+	if err := s.prepare(run, session); err != nil {
+		run.note(ctx, err)
+	} else {
+		run.save(ctx, saveTimeout, false)
+	}
 	err = s.capture(ctx, run, ready)
 	if ctx.Err() != nil {
 		err = nil
@@ -74,15 +81,17 @@ func (s *Source) run(ctx context.Context, run *Run, ready func()) error {
 	return err
 }
 
-// prepare makes the streams of a run.
-func (s *Source) prepare(run *Run, session Session) {
-	info, limits, saved := s.engine.Info(), s.engine.Limits(), session.Saved()
+// prepare makes the streams of a run. An error says why its checkpoint is not known.
+func (s *Source) prepare(run *Run, session Session) error {
+	info, limits := s.engine.Info(), s.engine.Limits()
+	saved, err := session.Saved()
 	run.session = session
 	run.streams = stream.New(stream.Settings{
 		Source: s.id, Tables: info.Tables, Limits: limits.Limits, Counters: run.Counters(), Logger: run.logger, Engine: session,
 	})
 	run.bootstraps = info.Snapshot
 	run.bootstrapped.Store(saved.Bootstrapped)
+	return err
 }
 
 // capture runs the session's Capture beside what has to be done from time to time.

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/resource"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
 // checkpoint is the row of a source in the table wippy_cdc_offsets of its database. It is used by one goroutine.
@@ -21,17 +21,15 @@ import (
 // been delivered, and those numbers must not be used again, since consumers drop what they have seen.
 type checkpoint struct {
 	id registry.ID
-	db apisql.Capturer
+	db *sqlite.DB
 	// last is what this run has written last, nil if nothing.
 	last *position
 }
 
 // position is what a checkpoint remembers.
 type position struct {
-	sequence     uint64
-	bootstrapped bool
-	// stopped is whether the source was stopped then.
-	stopped bool
+	source.Checkpoint
+	sequence uint64
 }
 
 const (
@@ -62,7 +60,7 @@ func (c *checkpoint) load(ctx context.Context) (position, error) {
 	}
 	var p position
 	var written string
-	err := c.db.Pool().QueryRowContext(ctx, selectOffsets, c.id.String()).Scan(&p.sequence, &p.bootstrapped, &written)
+	err := c.db.Pool().QueryRowContext(ctx, selectOffsets, c.id.String()).Scan(&p.sequence, &p.Bootstrapped, &written)
 	if errors.Is(err, sql.ErrNoRows) {
 		return position{}, nil
 	}
@@ -73,7 +71,7 @@ func (c *checkpoint) load(ctx context.Context) (position, error) {
 	if err != nil {
 		return position{}, c.about("read", fmt.Errorf("updated_at: %w", err))
 	}
-	if p.stopped = !strings.Contains(written, "."); !p.stopped {
+	if p.Stopped = !strings.Contains(written, "."); !p.Stopped {
 		p.sequence += uint64(max(time.Second, time.Since(at)).Seconds() * sequencesPerSecond)
 	}
 	return p, nil
@@ -85,7 +83,7 @@ func (c *checkpoint) save(ctx context.Context, p position) error {
 		return nil
 	}
 	layout := whileRunning
-	if p.stopped {
+	if p.Stopped {
 		layout = whenStopped
 	}
 	err := c.db.Aside(ctx, func(ctx context.Context, connection *sql.DB) error {
@@ -93,10 +91,10 @@ func (c *checkpoint) save(ctx context.Context, p position) error {
 			return err
 		}
 		at := time.Now().UTC().Format(layout)
-		_, err := connection.ExecContext(ctx, writeOffsets, c.id.String(), int64(p.sequence), p.bootstrapped, at) //nolint:gosec // it fits
+		_, err := connection.ExecContext(ctx, writeOffsets, c.id.String(), int64(p.sequence), p.Bootstrapped, at) //nolint:gosec // it fits
 		return err
 	})
-	if err == nil || errors.Is(err, apisql.ErrInMemory) {
+	if err == nil || errors.Is(err, sqlite.ErrInMemory) {
 		c.last = &p
 		return nil
 	}
@@ -110,23 +108,23 @@ func (c *checkpoint) about(step string, err error) error {
 	return fmt.Errorf("cdc: source %q: %s %s: %w", c.id, step, api.OffsetsTable, err)
 }
 
-// Forget deletes the checkpoint of a source whose entry was deleted, so that one of the same ID begins anew. The source
+// Release deletes the checkpoint of a source whose entry was deleted, so that one of the same ID begins anew. The source
 // must have ended, and the database must run.
-func Forget(ctx context.Context, id registry.ID, config *api.SQLiteConfig, directory resource.Directory) error {
-	db, err := resource.Get[apisql.Capturer](directory, config.DBResource)
+func (e *Engine) Release(ctx context.Context) error {
+	db, err := e.database()
 	if err != nil {
-		return fmt.Errorf("cdc: source %q: forget: db_resource: %w", id, err)
+		return fmt.Errorf("cdc: source %q: release: %w", e.id, err)
 	}
-	c := &checkpoint{id: id, db: db}
+	c := &checkpoint{id: e.id, db: db}
 	err = db.Aside(ctx, func(ctx context.Context, connection *sql.DB) error {
 		var tables int
 		if err := connection.QueryRowContext(ctx, findOffsets).Scan(&tables); err != nil || tables == 0 {
 			return err
 		}
-		_, err := connection.ExecContext(ctx, deleteOffsets, id.String())
+		_, err := connection.ExecContext(ctx, deleteOffsets, e.id.String())
 		return err
 	})
-	if errors.Is(err, apisql.ErrInMemory) {
+	if errors.Is(err, sqlite.ErrInMemory) {
 		return nil
 	}
 	return c.about("delete from", err)

@@ -16,7 +16,7 @@ import (
 
 	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
 	apisql "github.com/wippy-cdc/runtime/api/service/sql"
-	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/resource"
 )
 
@@ -29,7 +29,7 @@ func TestCrashing(t *testing.T) {
 	if dir == "" {
 		t.Skip("only for TestPromisesHoldAfterCrashes")
 	}
-	h := &house{t: t, directory: resource.New(), catalog: cdc.NewCatalog(), dir: dir, log: slog.DiscardHandler, config: new(apisql.SQLiteConfig)}
+	h := &house{t: t, directory: resource.New(), catalog: source.NewCatalog(), dir: dir, log: slog.DiscardHandler, config: new(apisql.SQLiteConfig)}
 	h.config.SetDefaults()
 	h.config.File = "app.db"
 	h.openDB()

@@ -13,7 +13,7 @@ import (
 	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
 	apisql "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
-	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/resource"
 	sqldb "github.com/wippy-cdc/runtime/service/sql/sqlite"
@@ -31,7 +31,7 @@ var (
 type house struct {
 	t         testing.TB
 	directory *resource.Directory
-	catalog   *cdc.Catalog
+	catalog   *source.Catalog
 	db        *sqldb.DB
 	config    *apisql.SQLiteConfig
 	dir       string
@@ -43,7 +43,7 @@ type house struct {
 func newHouse(tb testing.TB, configure ...func(*apisql.SQLiteConfig)) *house {
 	tb.Helper()
 	h := &house{
-		t: tb, directory: resource.New(), catalog: cdc.NewCatalog(), dir: tb.TempDir(), log: slog.DiscardHandler,
+		t: tb, directory: resource.New(), catalog: source.NewCatalog(), dir: tb.TempDir(), log: slog.DiscardHandler,
 		config: new(apisql.SQLiteConfig),
 	}
 	h.config.SetDefaults()
@@ -97,11 +97,10 @@ func config(tables ...string) *apicdc.SQLiteConfig {
 }
 
 // source declares a source and returns it.
-func (h *house) source(id registry.ID, config *apicdc.SQLiteConfig) *sqlite.Source {
-	h.catalog.Declare(sqlite.Declaration(id, config))
-	return sqlite.NewSource(id, config, sqlite.Settings{
-		Directory: h.directory, Catalog: h.catalog, Logger: slog.New(h.log),
-	})
+func (h *house) source(id registry.ID, config *apicdc.SQLiteConfig) *source.Source {
+	engine := sqlite.New(id, config, h.directory)
+	h.catalog.Declare(engine)
+	return source.New(engine, h.catalog, slog.New(h.log))
 }
 
 // served is a source that is being served.
@@ -117,7 +116,7 @@ func (s *served) stop() error {
 }
 
 // serve serves a source until the test ends, and waits until it is ready.
-func (h *house) serve(source *sqlite.Source) *served {
+func (h *house) serve(source *source.Source) *served {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
 	s := &served{cancel: cancel, ended: make(chan error, 1)}

@@ -12,7 +12,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
 	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/resource"
 )
 
@@ -35,7 +35,7 @@ func (h *house) refusal(config *apicdc.SQLiteConfig) error {
 }
 
 func TestSourceSaysWhyItCannotRun(t *testing.T) {
-	h := &house{t: t, directory: resource.New(), catalog: cdc.NewCatalog(), log: slog.DiscardHandler}
+	h := &house{t: t, directory: resource.New(), catalog: source.NewCatalog(), log: slog.DiscardHandler}
 
 	err := h.refusal(config())
 	require.ErrorContains(t, err, `cdc: source "app:cdc": db_resource: `)

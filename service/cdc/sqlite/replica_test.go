@@ -68,7 +68,7 @@ func (c content) apply(change *apicdc.Change) error {
 // reshape follows ADD COLUMN without a default, and RENAME.
 func (c content) reshape(change *apicdc.Change) {
 	table := change.Table.Name
-	if from := change.Reshape.From; from != "" {
+	if from := change.Schema.From; from != "" {
 		c[table] = c[from]
 		delete(c, from)
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 func TestSchemaChangesReachTheStreamsThatAskForThem(t *testing.T) {
@@ -36,14 +35,14 @@ func TestSchemaChangesReachTheStreamsThatAskForThem(t *testing.T) {
 		"3.0 schema users -> !",
 		"4.0 truncate people ->", "4.1 schema people -> !",
 	}, lines(changes))
-	require.Equal(t, []apisql.Reshape{
-		{Action: apisql.Create, SQL: "CREATE TABLE copy(id INT,name TEXT)"},
-		{Action: apisql.Alter, SQL: "CREATE TABLE copy(id INT,name TEXT, age)"},
-		{Action: apisql.Alter, SQL: `CREATE TABLE "people"(id INT,name TEXT, age)`, From: "copy"},
-		{Action: apisql.Drop},
-	}, []apisql.Reshape{*changes[1].Reshape, *changes[3].Reshape, *changes[4].Reshape, *changes[7].Reshape})
+	require.Equal(t, []apicdc.SchemaChange{
+		{Action: apicdc.Create, SQL: "CREATE TABLE copy(id INT,name TEXT)"},
+		{Action: apicdc.Alter, SQL: "CREATE TABLE copy(id INT,name TEXT, age)"},
+		{Action: apicdc.Alter, SQL: `CREATE TABLE "people"(id INT,name TEXT, age)`, From: "copy"},
+		{Action: apicdc.Drop},
+	}, []apicdc.SchemaChange{*changes[1].Schema, *changes[3].Schema, *changes[4].Schema, *changes[7].Schema})
 	require.Len(t, changes[3].Table.Columns, 3)
-	require.Nil(t, changes[6].Reshape)
+	require.Nil(t, changes[6].Schema)
 	for _, c := range []*apicdc.Change{changes[1], changes[6]} {
 		require.Nil(t, c.Before)
 		require.Nil(t, c.After)

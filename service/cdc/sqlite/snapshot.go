@@ -8,80 +8,55 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
-	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/stream"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
 // A subscription waits this long for a transaction that is open on the writer: the script that subscribes may be the
 // one that has opened it.
 const pinTimeout = 30 * time.Second
 
-// Subscribe implements cdc.Source.
-func (r *run) Subscribe(ctx context.Context, opts api.StreamOptions) (api.Stream, error) {
-	prelude := cdc.Prelude{Begin: r.begin, Backlog: func(s *cdc.Selection) cdc.Backlog { return newBacklog(&r.origin, s) }}
-	switch {
-	case opts.Snapshot == api.SnapshotAlways:
-		return r.SubscribeSnapshot(ctx, opts, prelude)
-	case opts.Snapshot == api.SnapshotDefault && r.bootstraps && !r.bootstrapped.Load():
-		prelude.Delivered = r.bootstrap
-		return r.SubscribeSnapshot(ctx, opts, prelude)
-	default:
-		return r.Log.Subscribe(opts)
-	}
-}
-
-// bootstrap notes that a bootstrap was delivered in full.
-func (r *run) bootstrap() {
-	r.bootstrapped.Store(true)
-	select {
-	case r.changed <- struct{}{}:
-	default:
-	}
-}
-
-// begin begins a snapshot. While the writer is held the sequence stands still, and it is that of what the snapshot shows.
-func (r *run) begin(ctx context.Context, selection *cdc.Selection, join func() error) (cdc.Snapshot, error) {
-	s := &snapshot{origin: &r.origin}
+// Snapshot implements stream.Engine. While the writer is held the sequence stands still, and it is that of what the snapshot shows.
+func (s *session) Snapshot(ctx context.Context, selection *stream.Selection) (stream.Snapshot, api.Position, error) {
+	snap := &snapshot{}
 	pinned, cancel := context.WithTimeout(ctx, pinTimeout)
 	defer cancel()
-	opened, err := r.db.Snapshot(pinned, func() error {
-		sequence := r.sequence.Load()
-		s.header = api.Transaction{
-			Source: r.origin.source, Generation: r.origin.generation, Sequence: sequence, LSN: lsn(sequence), CommittedAt: time.Now(),
+	opened, err := s.db.Snapshot(pinned, func() {
+		sequence := s.sequence.Load()
+		snap.header = api.Transaction{
+			Source: s.origin.source, Generation: s.origin.generation, Sequence: sequence, LSN: lsn(sequence), CommittedAt: time.Now(),
 		}
-		return join()
 	})
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			err = errs.New(errs.Unavailable, "the database is busy with a transaction that has been open for %s: end it", pinTimeout)
 		}
-		return nil, err
+		return nil, api.Position{}, err
 	}
 	tables, err := opened.Tables()
 	if err != nil {
-		return nil, errors.Join(err, opened.Close())
+		return nil, api.Position{}, errors.Join(err, opened.Close())
 	}
 	for _, table := range tables {
-		if selection.Accepts(table, api.OpSnapshot) {
-			s.tables = append(s.tables, table)
+		if selection.Accepts(table.Table(), api.OpSnapshot) {
+			snap.tables = append(snap.tables, table)
 		}
 	}
-	s.source = opened
-	return s, nil
+	snap.source = opened
+	return snap, api.Behind(snap.header.Sequence), nil
 }
 
-// snapshot reads the tables that one stream has selected, one after the other. It implements cdc.Snapshot.
+// snapshot reads the tables that one stream has selected, one after the other. It implements stream.Snapshot.
 type snapshot struct {
-	origin *origin
-	source sql.Snapshot
+	source *sqlite.Snapshot
 	header api.Transaction
 	// tables are those that have yet to be read; the first is being read if rows is not nil.
-	tables []*sql.Table
-	rows   sql.SnapshotRows
+	tables []*sqlite.Shape
+	rows   *sqlite.SnapshotRows
 	index  int
 }
 
-// Next implements cdc.Snapshot.
+// Next implements stream.Snapshot.
 func (s *snapshot) Next(_ context.Context, change *api.Change) error {
 	for {
 		if s.rows == nil {
@@ -94,10 +69,9 @@ func (s *snapshot) Next(_ context.Context, change *api.Change) error {
 			}
 			s.rows = rows
 		}
-		values, rowid, err := s.rows.Next(change.After)
+		err := s.rows.Next(change)
 		if err == nil {
-			change.Op, change.Table, change.Transaction, change.Index = api.OpSnapshot, s.tables[0], &s.header, s.index
-			change.Before, change.After, change.NewRowID = nil, values, rowid
+			change.Op, change.Table, change.Transaction, change.Index = api.OpSnapshot, s.tables[0].Table(), &s.header, s.index
 			s.index++
 			return nil
 		}
@@ -112,7 +86,7 @@ func (s *snapshot) Next(_ context.Context, change *api.Change) error {
 	}
 }
 
-// Close implements cdc.Snapshot.
+// Close implements stream.Snapshot.
 func (s *snapshot) Close() {
 	if s.rows != nil {
 		_ = s.rows.Close() // it was only read

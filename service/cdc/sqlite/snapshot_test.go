@@ -336,8 +336,8 @@ func TestLaggardDuringASnapshotDoesNotHoldUpTheWriter(t *testing.T) {
 	for i := range 100 {
 		h.exec("INSERT INTO orders VALUES (?, zeroblob(4096))", i)
 	}
-	for range s.Ready() {
-		// until it is closed
+	for s.Err() == nil {
+		<-s.Ready()
 	}
 	require.ErrorContains(t, s.Err(), "stream fell behind: ")
 	require.Equal(t, uint64(1), h.catalog.Stats()[0].Ended[apicdc.EndLag])

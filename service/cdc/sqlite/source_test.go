@@ -199,8 +199,8 @@ func TestLaggardDoesNotHoldUpTheWriterOrOthers(t *testing.T) {
 		h.exec("INSERT INTO orders VALUES (?, zeroblob(4096))", i)
 		require.Equal(t, int64(i), take(t, reading, 1)[0].After[0].Int64())
 	}
-	for range stuck.Ready() {
-		// until it is closed
+	for stuck.Err() == nil {
+		<-stuck.Ready()
 	}
 	require.ErrorContains(t, stuck.Err(), "stream fell behind: ")
 	require.ErrorContains(t, stuck.Err(), " unread, limit 64 KiB; read faster, raise max_bytes, or resubscribe with snapshot = true")

@@ -41,6 +41,7 @@ type scan struct {
 	finished bool
 	done     chan struct{}
 
+	released        bool
 	slabs           slabs
 	logger          *slog.Logger
 	began, reportAt time.Time
@@ -90,8 +91,7 @@ func (sc *scan) run() {
 	defer close(sc.done)
 	defer sc.cancel()
 	err := sc.read()
-	sc.snapshot.Close()
-	sc.stream.streams.admission.scanned(&sc.stream.place)
+	sc.release()
 	if sc.finished = err == nil; !sc.finished && sc.ctx.Err() == nil {
 		sc.stream.reader.End(api.EndLost, sc.stream.about("read the snapshot", err))
 	}
@@ -111,8 +111,11 @@ func (sc *scan) read() error {
 			sc.counted(c)
 		}
 		end := errors.Is(err, io.EOF)
-		if end && len(batch) > 0 {
-			batch[len(batch)-1].Last = true
+		if end {
+			sc.release()
+			if len(batch) > 0 {
+				batch[len(batch)-1].Last = true
+			}
 		}
 		if len(batch) == size || end && len(batch) > 0 {
 			if !sc.hand(batch) {
@@ -128,6 +131,15 @@ func (sc *scan) read() error {
 			return err
 		}
 		batch = append(batch, c)
+	}
+}
+
+// release lets go of the snapshot. It is idempotent.
+func (sc *scan) release() {
+	if !sc.released {
+		sc.released = true
+		sc.snapshot.Close()
+		sc.stream.streams.admission.scanned(&sc.stream.place)
 	}
 }
 

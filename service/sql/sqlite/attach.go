@@ -7,13 +7,12 @@ import (
 	"strings"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
 // attachment is a sink on a database.
 type attachment struct {
-	sink   sqlapi.Sink
+	sink   Sink
 	tables []string
 	// enforced is closed when the writer captures for this sink; live is set at the same moment.
 	enforced chan struct{}
@@ -29,8 +28,11 @@ type filter struct {
 // CanCapture reports whether the program was built with change capture.
 func CanCapture() bool { return capture.Available() }
 
-// Attach implements sql.Capturer.
-func (db *DB) Attach(ctx context.Context, sink sqlapi.Sink) (detach func(), err error) {
+// Attach hands every transaction to sink that begins after Attach has returned, until the function returned
+// is called. It waits for a transaction that is open now, until ctx is done. The error is of kind Invalid if
+// the program was built without capture. Several sinks may be attached; each gets the changes of all tables
+// that any of them asked for.
+func (db *DB) Attach(ctx context.Context, sink Sink) (detach func(), err error) {
 	if !CanCapture() {
 		return nil, errs.New(errs.Invalid, "sqlite: attach to %q: this program was built without change capture: "+
 			"build it with the tag sqlite_preupdate_hook, or by make build-wippy-local", db.id)
@@ -123,12 +125,12 @@ func (db *DB) enforcedLocked() {
 	}
 }
 
-func (db *DB) commit(tx *transaction) {
+func (db *DB) commit(c *Commit) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	for _, a := range db.sinks {
 		if a.live {
-			a.sink.Committed(tx)
+			a.sink.Committed(c)
 		}
 	}
 }

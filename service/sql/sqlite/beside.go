@@ -21,12 +21,17 @@ import (
 // A connection beside the writer waits this long for a lock of another process.
 const besideTimeout = 250 * time.Millisecond
 
-// Aside implements sql.Beside of the API. The connection is opened for the occasion: it is seldom used. Holding the
+// ErrInMemory says that something needs a file and the database has none.
+var ErrInMemory = errors.New("the database is in memory")
+
+// Aside calls f with a connection whose commits are not captured, while no transaction of the writer is open, so
+// that neither is in the other's way. It waits for the writer, and f for other processes, until ctx is done. A
+// database in memory has no such connection: the error is ErrInMemory. The connection is opened for the occasion: it is seldom used. Holding the
 // writer's is not for its sake alone: if the file changed under a transaction that has read but not yet written, SQLite
 // would refuse to let it write, see https://www.sqlite.org/isolation.html.
 func (db *DB) Aside(ctx context.Context, f func(ctx context.Context, connection *sql.DB) error) error {
 	if db.connector.file == sqlapi.InMemory {
-		return fmt.Errorf("sqlite: write beside %q: %w", db.id, sqlapi.ErrInMemory)
+		return fmt.Errorf("sqlite: write beside %q: %w", db.id, ErrInMemory)
 	}
 	beside := sql.OpenDB(&besideConnector{connector: db.connector})
 	beside.SetMaxOpenConns(1)
@@ -70,7 +75,7 @@ func prefix(err error, format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, err)...)
 }
 
-// WALBytes implements sql.Beside of the API. SQLite names the file after the database's, links resolved.
+// WALBytes returns the size of the write-ahead log, false if there is none. SQLite names the file after the database's, links resolved.
 func (db *DB) WALBytes() (size int64, ok bool) {
 	if db.connector.file == sqlapi.InMemory {
 		return 0, false

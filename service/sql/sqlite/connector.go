@@ -65,7 +65,7 @@ func (c *connector) follow(inner *sqlite3.SQLiteConn) (*follower, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &follower{db: c.db, inner: inner, recorder: recorder}, nil
+	return &follower{db: c.db, inner: inner, recorder: recorder, buffer: make([]byte, bufferSize)}, nil
 }
 
 // dsn sets what must be set while the driver opens the file; the rest are pragmas.

@@ -16,7 +16,7 @@ func told(t *testing.T, r *recording) []string {
 	var lines []string
 	for _, tx := range r.take(t) {
 		for _, c := range changes(t, tx) {
-			words := []string{c.Op.String(), c.Table.Name}
+			words := []string{string(c.Op), c.Table.Name}
 			for _, v := range c.After {
 				words = append(words, strconv.FormatInt(v.Int64(), 10))
 			}

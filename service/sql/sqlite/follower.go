@@ -3,7 +3,6 @@ package sqlite
 import (
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/mattn/go-sqlite3"
 
@@ -46,19 +45,17 @@ type follower struct {
 	catalog catalog
 	// vacuumed is the rowids before the VACUUM that runs, by table.
 	vacuumed map[string]rowIDRange
-	// slab is where small transactions are moved to, one behind the other.
-	slab []byte
+	// buffer is where small transactions are moved to, commit what is handed to the sinks.
+	buffer []byte
+	commit Commit
 }
 
 // insideTransaction are the bits that tell an open transaction that has written already, and whose savepoints are
 // followed: nothing commits in it but a statement that controls it, and nobody else can commit meanwhile.
 const insideTransaction = capture.Autocommit | capture.Joined | capture.Writing
 
-const (
-	slabSize = 64 << 10
-	// smallSize bounds the transactions that go to the slab.
-	smallSize = 16 << 10
-)
+// bufferSize bounds the transactions that are moved to the buffer.
+const bufferSize = 16 << 10
 
 // engaged reports whether statements must be followed. A new filter comes into force here, between transactions.
 func (f *follower) engaged() bool {
@@ -155,11 +152,9 @@ func (f *follower) after(what class) {
 		f.recordReshape(what)
 	}
 	var n int
-	buffer := f.buffer()
-	f.state, n = f.recorder.After(f.shapes.known(), buffer)
+	f.state, n = f.recorder.After(f.shapes.known(), f.buffer)
 	if f.state&capture.Copied != 0 {
-		f.slab = f.slab[n:]
-		f.db.commit(&transaction{memory: buffer[:n:n], shapes: f.shapes.bySlot, at: time.Now()})
+		f.hand(f.recorder.Copied(), nil, f.buffer[:n], false)
 	}
 	if what >= creates || f.reshaped || f.unwrapped || f.external || f.state&(capture.External|capture.NewTables) != 0 {
 		f.afterReshape(what)
@@ -175,13 +170,6 @@ func (f *follower) after(what class) {
 // readable reports whether reading the schema does not begin anything: a transaction that has not read yet would see the
 // database as of now, and could not wait for a lock when it writes.
 func (f *follower) readable() bool { return f.state.Idle() || f.state&capture.Pinned != 0 }
-
-func (f *follower) buffer() []byte {
-	if len(f.slab) < smallSize {
-		f.slab = make([]byte, slabSize)
-	}
-	return f.slab[:smallSize]
-}
 
 // afterReshape keeps the shapes of tables in step with the schema.
 func (f *follower) afterReshape(what class) {
@@ -229,10 +217,11 @@ func (f *follower) forget() {
 func (f *follower) take() {
 	for _, c := range f.recorder.Take() {
 		if c.Lost != nil {
+			c.Spilled.Release()
 			f.db.lose(c.Lost)
 			continue
 		}
-		f.db.commit(&transaction{memory: c.Memory, file: c.File, shapes: f.shapes.bySlot, at: time.Now()})
+		f.hand(c.Summary, c.Spilled, c.Memory, true)
 	}
 }
 

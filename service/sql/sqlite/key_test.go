@@ -17,27 +17,15 @@ func rowIDs() []string { return []string{"rowid", "_rowid_", "oid"} }
 
 func isRowID(name string) bool { return slices.Contains(rowIDs(), name) }
 
-// changeOf is a row change as streams deliver it.
-func changeOf(c sqlapi.RowChange) *cdc.Change {
-	change := &cdc.Change{Op: cdc.Op(c.Op.String()), Table: c.Table, OldRowID: c.OldRowID, NewRowID: c.NewRowID}
-	if len(c.Before) > 0 {
-		change.Before = c.Before
-	}
-	if len(c.After) > 0 {
-		change.After = c.After
-	}
-	return change
-}
-
 // keysOf returns what identifies the row before the change and after it as a reader would know it: by the key, and by
 // the new key where there is one. A row that cannot be told apart has nil.
-func keysOf(tb testing.TB, c sqlapi.RowChange) (old, now any) {
+func keysOf(tb testing.TB, c cdc.Change) (old, now any) {
 	tb.Helper()
-	change := changeOf(c)
+	change := &c
 	names, values := change.Key()
 	old = keyText(tb, c.Table, names, values)
 	if names, values = change.NewKey(); len(names) > 0 {
-		require.Equal(tb, sqlapi.Update, c.Op)
+		require.Equal(tb, cdc.OpUpdate, c.Op)
 		return old, keyText(tb, c.Table, names, values)
 	}
 	return old, old
@@ -125,7 +113,7 @@ func keys(tb testing.TB, statements ...string) []string {
 	var all []string
 	for _, tx := range r.take(tb) {
 		for _, c := range changes(tb, tx) {
-			change := changeOf(c)
+			change := &c
 			text := keyString(change.Key())
 			if names, values := change.NewKey(); len(names) > 0 {
 				text += " → " + keyString(names, values)
@@ -213,13 +201,13 @@ func TestSnapshotsHaveTheKeysOfLiveChanges(t *testing.T) {
 	} {
 		db := open(t)
 		mustExec(t, db.Pool(), "CREATE TABLE t "+table, "INSERT INTO t VALUES "+rows)
-		s, err := db.Snapshot(t.Context(), func() error { return nil })
+		s, err := db.Snapshot(t.Context(), func() {})
 		require.NoError(t, err)
 		tables, err := s.Tables()
 		require.NoError(t, err)
 		var first []string
 		for _, row := range readTable(t, s, tables[0]) {
-			change := changeOf(sqlapi.RowChange{Op: sqlapi.Insert, Table: tables[0], After: row.values, NewRowID: row.rowid})
+			change := cdc.Change{Op: cdc.OpInsert, Table: tables[0].Table(), After: row.values, NewRowID: row.rowid}
 			first = append(first, keyString(change.Key()))
 		}
 		require.NoError(t, s.Close())
@@ -227,7 +215,7 @@ func TestSnapshotsHaveTheKeysOfLiveChanges(t *testing.T) {
 		mustExec(t, db.Pool(), "DELETE FROM t")
 		var later []string
 		for _, c := range changes(t, r.take(t)[0]) {
-			later = append(later, keyString(changeOf(c).Key()))
+			later = append(later, keyString(c.Key()))
 		}
 		require.ElementsMatch(t, later, first, table)
 	}

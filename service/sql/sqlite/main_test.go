@@ -3,7 +3,9 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -11,8 +13,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,14 +45,19 @@ type recording struct {
 	tables []string
 
 	mu           sync.Mutex
-	transactions []sqlapi.Transaction
+	transactions []*transaction
 	lost         []error
 	closed       int
 }
 
 func (r *recording) Tables() []string { return r.tables }
 
-func (r *recording) Committed(tx sqlapi.Transaction) {
+func (r *recording) Committed(c *sqlite.Commit) {
+	tx := &transaction{counts: c.Counts, touched: slices.Clone(c.Touched), records: make([]byte, c.Spilled.Size()), spilled: c.Spilled.Size()}
+	if tx.spilled > 0 {
+		_, tx.err = c.Spilled.ReadAt(tx.records, 0)
+	}
+	tx.records = append(tx.records, c.Records...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.transactions = append(r.transactions, tx)
@@ -67,7 +76,7 @@ func (r *recording) Closed() {
 }
 
 // take returns the transactions committed since the last call; losses fail the test.
-func (r *recording) take(tb testing.TB) []sqlapi.Transaction {
+func (r *recording) take(tb testing.TB) []*transaction {
 	tb.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,20 +96,43 @@ func record(tb testing.TB, db *sqlite.DB, tables ...string) *recording {
 	return r
 }
 
-// changes reads all changes of a transaction.
-func changes(tb testing.TB, tx sqlapi.Transaction) []sqlapi.RowChange {
+// transaction is what a recording has kept of a commit.
+type transaction struct {
+	touched []sqlite.TouchedTable
+	counts  [capture.Schema + 1]uint32
+	records []byte
+	spilled int64
+	err     error
+}
+
+// changes decodes all changes of a transaction, and compares them with its summary.
+func changes(tb testing.TB, tx *transaction) []cdc.Change {
 	tb.Helper()
-	rows := tx.Rows(nil)
-	defer rows.Close()
-	var all []sqlapi.RowChange
-	for {
-		var row sqlapi.RowChange
-		if err := rows.Next(&row); err != nil {
-			require.EqualError(tb, err, "EOF")
-			return all
+	require.NoError(tb, tx.err)
+	var all []cdc.Change
+	var counts [capture.Schema + 1]uint32
+	skipped := 0
+	for rest := tx.records; len(rest) > 0; {
+		record := rest[:binary.LittleEndian.Uint32(rest)]
+		rest = rest[len(record):]
+		op, slot := capture.Op(record[4]), binary.LittleEndian.Uint32(record[8:])
+		counts[op]++
+		i := slices.IndexFunc(tx.touched, func(t sqlite.TouchedTable) bool { return t.Slot == slot })
+		if i < 0 { // the first record of a shadow table, before it was known as one
+			skipped++
+			continue
 		}
-		all = append(all, row)
+		require.NotZero(tb, tx.touched[i].Ops>>op&1, "the summary lacks an operation")
+		c := cdc.Change{Op: opOf(op), Table: tx.touched[i].Shape.Table(), Index: len(all) + skipped}
+		require.NoError(tb, tx.touched[i].Shape.Decode(record, &c))
+		all = append(all, c)
 	}
+	require.Equal(tb, counts, tx.counts, "the summary counts what there is")
+	return all
+}
+
+func opOf(op capture.Op) cdc.Op {
+	return [...]cdc.Op{"", cdc.OpInsert, cdc.OpUpdate, cdc.OpDelete, cdc.OpTruncate, cdc.OpSchema}[op]
 }
 
 // mustExec executes statements one by one.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
@@ -50,16 +51,16 @@ func valuesOf(prefix string, has bool, columns []string) string {
 }
 
 // heard is what was captured of a transaction, and what its witnesses say, by table.
-func heard(all []sqlapi.RowChange) (captured, told map[string][]string) {
+func heard(all []cdc.Change) (captured, told map[string][]string) {
 	captured, told = map[string][]string{}, map[string][]string{}
 	for _, c := range all {
 		name := c.Table.Name
-		if name == witnesses && c.Op == sqlapi.Insert {
+		if name == witnesses && c.Op == cdc.OpInsert {
 			table := c.After[0].Bytes()
 			told[table] = append(told[table], fmt.Sprint(c.After[1].Bytes(), images(c.After[2:6]), images(c.After[6:10])))
 		}
-		if columns := len(witnessed()[name]); columns > 0 && c.Op <= sqlapi.Delete {
-			captured[name] = append(captured[name], fmt.Sprint(c.Op.String(), images(first(c.Before, columns)), images(first(c.After, columns))))
+		if columns := len(witnessed()[name]); columns > 0 && c.Op != cdc.OpTruncate && c.Op != cdc.OpSchema {
+			captured[name] = append(captured[name], fmt.Sprint(string(c.Op), images(first(c.Before, columns)), images(first(c.After, columns))))
 		}
 	}
 	return captured, told
@@ -81,7 +82,7 @@ func images(row []sqlapi.Value) string {
 }
 
 // bearWitness compares the two accounts of a transaction.
-func bearWitness(t tb, all []sqlapi.RowChange, when string) {
+func bearWitness(t tb, all []cdc.Change, when string) {
 	captured, told := heard(all)
 	require.Equal(t, told, captured, "%s: what triggers saw differs from what was captured", when)
 }

@@ -11,6 +11,7 @@ import (
 	_ "github.com/mattn/go-sqlite3" // the replica uses the bare driver
 	"github.com/stretchr/testify/require"
 
+	"github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
@@ -36,16 +37,16 @@ func newReplica(tb testing.TB) *replica {
 }
 
 // apply replays a transaction.
-func (r *replica) apply(tx sqlapi.Transaction) {
+func (r *replica) apply(tx *transaction) {
 	r.tb.Helper()
 	for _, change := range changes(r.tb, tx) {
 		switch change.Op {
-		case sqlapi.Schema:
+		case cdc.OpSchema:
 			r.reshape(change)
-		case sqlapi.Truncate:
+		case cdc.OpTruncate:
 			r.ensure(change.Table)
 			r.exec("DELETE FROM " + quote(change.Table.Name))
-		case sqlapi.Insert, sqlapi.Update, sqlapi.Delete:
+		case cdc.OpInsert, cdc.OpUpdate, cdc.OpDelete:
 			r.ensure(change.Table)
 			old, now := keysOf(r.tb, change)
 			if len(change.Before) > 0 {
@@ -105,20 +106,20 @@ func names(table *sqlapi.Table) []string {
 	return columns
 }
 
-func (r *replica) reshape(change sqlapi.RowChange) {
+func (r *replica) reshape(change cdc.Change) {
 	r.tb.Helper()
 	name := change.Table.Name
-	switch change.Reshape.Action {
-	case sqlapi.Create:
-		require.Contains(r.tb, strings.ToUpper(change.Reshape.SQL), "CREATE TABLE")
+	switch change.Schema.Action {
+	case cdc.Create:
+		require.Contains(r.tb, strings.ToUpper(change.Schema.SQL), "CREATE TABLE")
 		require.Nil(r.tb, r.shapes[name])
 		r.create(change.Table)
-	case sqlapi.Drop:
+	case cdc.Drop:
 		r.ensure(change.Table)
 		r.exec("DROP TABLE " + quote(name))
 		delete(r.shapes, name)
-	case sqlapi.Alter:
-		from := change.Reshape.From
+	case cdc.Alter:
+		from := change.Schema.From
 		if from == "" {
 			from = name
 		}
@@ -138,7 +139,7 @@ func (r *replica) reshape(change sqlapi.RowChange) {
 
 // carry tells where the columns of an altered table come from: the old column of that name or, when just a name has
 // changed, of that place; else the default.
-func (r *replica) carry(old *sqlapi.Table, change sqlapi.RowChange) []string {
+func (r *replica) carry(old *sqlapi.Table, change cdc.Change) []string {
 	r.tb.Helper()
 	var from []string
 	for i, c := range change.Table.Columns {
@@ -156,13 +157,13 @@ func (r *replica) carry(old *sqlapi.Table, change sqlapi.RowChange) []string {
 }
 
 // defaultOf returns the default of a new column as a literal of the type that the column gives it.
-func (r *replica) defaultOf(change sqlapi.RowChange, c sqlapi.Column) string {
+func (r *replica) defaultOf(change cdc.Change, c sqlapi.Column) string {
 	r.tb.Helper()
 	scratch, err := sql.Open("sqlite3", ":memory:")
 	require.NoError(r.tb, err)
 	defer func() { require.NoError(r.tb, scratch.Close()) }()
 	scratch.SetMaxOpenConns(1)
-	mustExec(r.tb, scratch, change.Reshape.SQL)
+	mustExec(r.tb, scratch, change.Schema.SQL)
 	var value sql.NullString
 	require.NoError(r.tb, scratch.QueryRowContext(r.tb.Context(),
 		"SELECT dflt_value FROM pragma_table_xinfo(?) WHERE name = ?", change.Table.Name, c.Name).Scan(&value))
@@ -180,7 +181,7 @@ func (r *replica) defaultOf(change sqlapi.RowChange, c sqlapi.Column) string {
 }
 
 // remove deletes the row that the change says was there: by its key or, if it has none, by its rowid.
-func (r *replica) remove(change sqlapi.RowChange, key any) {
+func (r *replica) remove(change cdc.Change, key any) {
 	r.tb.Helper()
 	where, args := []string{ownKey + " IS ?"}, []any{key}
 	if key == nil {
@@ -194,7 +195,7 @@ func (r *replica) remove(change sqlapi.RowChange, key any) {
 	require.EqualValues(r.tb, 1, n, "%s of %s: the replica has no row %v %v", change.Op, change.Table.Name, key, change.Before)
 }
 
-func (r *replica) insert(change sqlapi.RowChange, key any) {
+func (r *replica) insert(change cdc.Change, key any) {
 	r.tb.Helper()
 	args := []any{change.NewRowID, key}
 	for _, v := range change.After {

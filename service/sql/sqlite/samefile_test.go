@@ -43,7 +43,7 @@ func TestOtherFileIsNotTakenForTheDatabase(t *testing.T) {
 			err = db.Aside(t.Context(), beside)
 			require.Equal(t, errs.Unavailable, errs.KindOf(err))
 			require.ErrorContains(t, err, "was moved, deleted or replaced while it was open")
-			_, err = db.Snapshot(t.Context(), func() error { return nil })
+			_, err = db.Snapshot(t.Context(), func() {})
 			require.Equal(t, errs.Unavailable, errs.KindOf(err))
 			require.Eventually(t, func() bool { // the writer's connection is replaced when it is old enough
 				_, err = db.Pool().ExecContext(t.Context(), "INSERT INTO t VALUES (1)")

@@ -50,12 +50,12 @@ func rowsTold(t *testing.T, r *recording) []string {
 // tablesOf returns the names of the tables of a snapshot.
 func tablesOf(t *testing.T, db *sqlite.DB) (names []string) {
 	t.Helper()
-	s, err := db.Snapshot(t.Context(), func() error { return nil })
+	s, err := db.Snapshot(t.Context(), func() {})
 	require.NoError(t, err)
 	tables, err := s.Tables()
 	require.NoError(t, errors.Join(err, s.Close()))
 	for _, table := range tables {
-		names = append(names, table.Name)
+		names = append(names, table.Table().Name)
 	}
 	return names
 }

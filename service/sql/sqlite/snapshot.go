@@ -12,14 +12,18 @@ import (
 	"github.com/mattn/go-sqlite3"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
-// Snapshot implements sql.Beside of the API: a read transaction on a connection of its own, which begins while the
-// writer's connection is held, so that it sees exactly what the sinks have been told about. Changes made through
-// Unwrap are told about when the connection is taken from the pool.
-func (db *DB) Snapshot(ctx context.Context, pinned func() error) (sqlapi.Snapshot, error) {
+// Snapshot begins to read the database as of one moment. It takes the writer's connection, which may have to be
+// waited for until ctx is done, and calls pinned while it has it: what has committed before is in the snapshot and was
+// handed to the sinks, changes made through Unwrap included, and nothing commits until pinned has returned. The writer is
+// held up for that moment only, but a database in memory, which has no other connection, is copied meanwhile.
+//
+// The error is of kind Invalid if the database is not in WAL mode, where reading would hold up the writer.
+func (db *DB) Snapshot(ctx context.Context, pinned func()) (*Snapshot, error) {
 	s, err := db.snapshot(ctx, pinned)
 	if err != nil {
 		return nil, errs.Wrap(errs.KindOf(db.Classify(err)), fmt.Errorf("sqlite: snapshot of %q: %w", db.id, err))
@@ -27,7 +31,7 @@ func (db *DB) Snapshot(ctx context.Context, pinned func() error) (sqlapi.Snapsho
 	return s, nil
 }
 
-func (db *DB) snapshot(ctx context.Context, pinned func() error) (*snapshot, error) {
+func (db *DB) snapshot(ctx context.Context, pinned func()) (*Snapshot, error) {
 	if db.connector.file == sqlapi.InMemory {
 		return db.copyOfMemory(ctx, pinned)
 	}
@@ -35,7 +39,7 @@ func (db *DB) snapshot(ctx context.Context, pinned func() error) (*snapshot, err
 	if err != nil {
 		return nil, db.whyLocked(ctx, err)
 	}
-	s := &snapshot{conn: reader}
+	s := &Snapshot{conn: reader}
 	if err := s.requireWAL(); err != nil {
 		return nil, errors.Join(db.whyLocked(ctx, err), s.Close())
 	}
@@ -43,7 +47,8 @@ func (db *DB) snapshot(ctx context.Context, pinned func() error) (*snapshot, err
 		if err := s.begin(ctx); err != nil {
 			return err
 		}
-		return pinned()
+		pinned()
+		return nil
 	})
 	if err != nil {
 		return nil, errors.Join(db.whyLocked(ctx, err), s.Close())
@@ -53,17 +58,18 @@ func (db *DB) snapshot(ctx context.Context, pinned func() error) (*snapshot, err
 
 // copyOfMemory returns a snapshot that is a copy. The writer waits meanwhile, and the copy needs as much memory as the
 // database.
-func (db *DB) copyOfMemory(ctx context.Context, pinned func() error) (*snapshot, error) {
+func (db *DB) copyOfMemory(ctx context.Context, pinned func()) (*Snapshot, error) {
 	reader, err := openPlain(sqlapi.InMemory)
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{conn: reader}
+	s := &Snapshot{conn: reader}
 	err = db.holdWriter(ctx, func(writer *conn) error {
 		if err := copyDatabase(reader, writer.inner); err != nil {
 			return err
 		}
-		return pinned()
+		pinned()
+		return nil
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -84,10 +90,11 @@ func copyDatabase(to, from *sqlite3.SQLiteConn) error {
 	return errors.Join(err, backup.Finish())
 }
 
-// snapshot is a connection with a read transaction. It implements sql.Snapshot of the API.
-type snapshot struct{ conn *sqlite3.SQLiteConn }
+// Snapshot is the content of a database as of one moment: a read transaction on a connection of its own. It is used by one
+// goroutine at a time. While it is open SQLite keeps all that is written later in the write-ahead log.
+type Snapshot struct{ conn *sqlite3.SQLiteConn }
 
-func (s *snapshot) requireWAL() error {
+func (s *Snapshot) requireWAL() error {
 	mode := ""
 	err := eachRow(s.conn, "PRAGMA main.journal_mode", func(row []driver.Value) { mode, _ = row[0].(string) })
 	if err == nil && mode != "wal" {
@@ -98,21 +105,22 @@ func (s *snapshot) requireWAL() error {
 }
 
 // begin begins the read transaction. SQLite takes the read lock with the first read.
-func (s *snapshot) begin(ctx context.Context) error {
+func (s *Snapshot) begin(ctx context.Context) error {
 	if _, err := s.conn.ExecContext(ctx, "BEGIN", nil); err != nil {
 		return err
 	}
 	return eachRow(s.conn, "SELECT 1 FROM main.sqlite_schema LIMIT 1", func([]driver.Value) {})
 }
 
-// Tables implements sql.Snapshot of the API.
-func (s *snapshot) Tables() ([]*sqlapi.Table, error) {
+// Tables returns the tables whose changes can be captured, ordered by name: ordinary ones, without SQLite's own
+// and the shadow tables of virtual tables.
+func (s *Snapshot) Tables() ([]*Shape, error) {
 	var schema catalog
 	if schema.read(s.conn); !schema.known {
 		return nil, errs.New(errs.Unavailable, "sqlite: list tables: the schema cannot be read now")
 	}
 	var known shapes
-	var tables []*sqlapi.Table
+	var tables []*Shape
 	for _, name := range slices.Sorted(maps.Keys(schema.tables)) {
 		if strings.HasPrefix(lower(name), "sqlite_") {
 			continue
@@ -122,35 +130,34 @@ func (s *snapshot) Tables() ([]*sqlapi.Table, error) {
 			return nil, fmt.Errorf("sqlite: table %q: %w", name, err)
 		}
 		if found != nil {
-			tables = append(tables, found.table)
+			tables = append(tables, found)
 		}
 	}
 	return tables, nil
 }
 
-// Rows implements sql.Snapshot of the API.
-func (s *snapshot) Rows(table *sqlapi.Table) (sqlapi.SnapshotRows, error) {
+// Rows returns a reader of all rows of one of Tables, in the order in which they are stored. One at a time may be open.
+func (s *Snapshot) Rows(of *Shape) (*SnapshotRows, error) {
 	handle, err := handleOf(s.conn)
 	if err != nil {
 		return nil, err
 	}
-	scan, err := capture.OpenScan(handle, selectRows(table))
+	scan, err := capture.OpenScan(handle, selectRows(of.table))
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: table %q: %w", table.Name, err)
+		return nil, fmt.Errorf("sqlite: table %q: %w", of.table.Name, err)
 	}
-	return &snapshotRows{scan: scan, of: &shape{table: table}, row: sqlapi.RowChange{Op: sqlapi.Insert, Table: table}}, nil
+	return &SnapshotRows{scan: scan, of: of}, nil
 }
 
-// Close implements sql.Snapshot of the API.
-func (s *snapshot) Close() error { return s.conn.Close() }
+// Close releases the snapshot.
+func (s *Snapshot) Close() error { return s.conn.Close() }
 
-// snapshotRows implements sql.SnapshotRows of the API.
-type snapshotRows struct {
+// SnapshotRows reads the rows of a table, without holding more than a few at a time.
+type SnapshotRows struct {
 	scan *capture.Scan
 	// batch is records that were read and not returned yet.
 	batch []byte
-	row   sqlapi.RowChange
-	of    *shape
+	of    *Shape
 }
 
 // batchSize is about how many bytes of rows are read at a time, some ten microseconds: from a call into C that takes longer
@@ -158,24 +165,22 @@ type snapshotRows struct {
 // expense of whoever commits.
 const batchSize = 2 << 10
 
-// Next implements sql.SnapshotRows of the API.
-func (r *snapshotRows) Next(values []sqlapi.Value) (row []sqlapi.Value, rowid int64, err error) {
+// Next reads the next row into change, as Decode reads one that is inserted. It returns io.EOF after the last row.
+func (r *SnapshotRows) Next(change *cdc.Change) (err error) {
 	if len(r.batch) == 0 {
 		if r.batch, err = r.scan.Next(batchSize); err != nil {
-			return values, 0, fmt.Errorf("sqlite: table %q: %w", r.row.Table.Name, err)
+			return fmt.Errorf("sqlite: table %q: %w", r.of.table.Name, err)
 		}
 	}
 	record, err := cutRecord(&r.batch)
 	if err != nil {
-		return values, 0, err
+		return err
 	}
-	r.row.After = values
-	err = decode(record, &r.row, r.of)
-	return r.row.After, r.row.NewRowID, err
+	return r.of.Decode(record, change)
 }
 
-// Close implements sql.SnapshotRows of the API.
-func (r *snapshotRows) Close() error {
+// Close ends the reading.
+func (r *SnapshotRows) Close() error {
 	r.scan.Close()
 	return nil
 }

@@ -11,13 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
 // snapshotOf begins a snapshot that ends with the test.
-func snapshotOf(tb testing.TB, db sqlapi.Beside) sqlapi.Snapshot {
+func snapshotOf(tb testing.TB, db *sqlite.DB) *sqlite.Snapshot {
 	tb.Helper()
-	s, err := db.Snapshot(tb.Context(), func() error { return nil })
+	s, err := db.Snapshot(tb.Context(), func() {})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, s.Close()) })
 	return s
@@ -30,31 +32,32 @@ type stored struct {
 }
 
 // content reads a snapshot whole, by table name.
-func content(tb testing.TB, s sqlapi.Snapshot) (names []string, rows map[string][]stored) {
+func content(tb testing.TB, s *sqlite.Snapshot) (names []string, rows map[string][]stored) {
 	tb.Helper()
 	tables, err := s.Tables()
 	require.NoError(tb, err)
 	rows = map[string][]stored{}
 	for _, table := range tables {
-		names = append(names, table.Name)
-		rows[table.Name] = readTable(tb, s, table)
+		names = append(names, table.Table().Name)
+		rows[table.Table().Name] = readTable(tb, s, table)
 	}
 	return names, rows
 }
 
-func readTable(tb testing.TB, s sqlapi.Snapshot, table *sqlapi.Table) (all []stored) {
+func readTable(tb testing.TB, s *sqlite.Snapshot, shape *sqlite.Shape) (all []stored) {
 	tb.Helper()
-	r, err := s.Rows(table)
+	r, err := s.Rows(shape)
 	require.NoError(tb, err)
 	defer func() { require.NoError(tb, r.Close()) }()
 	for {
-		values, rowid, err := r.Next(nil)
+		var c cdc.Change
+		err := r.Next(&c)
 		if errors.Is(err, io.EOF) {
 			return all
 		}
 		require.NoError(tb, err)
-		require.Len(tb, values, len(table.Columns))
-		all = append(all, stored{rowid, values})
+		require.Len(tb, c.After, len(shape.Table().Columns))
+		all = append(all, stored{c.NewRowID, c.After})
 	}
 }
 
@@ -125,22 +128,18 @@ func TestSnapshotIsPinnedWhileTheWriterIsHeld(t *testing.T) {
 	t.Parallel()
 	db := open(t)
 	mustExec(t, db.Pool(), `CREATE TABLE a (x)`)
-	s, err := db.Snapshot(t.Context(), func() error {
+	s, err := db.Snapshot(t.Context(), func() {
 		require.Zero(t, db.Pool().Stats().Idle, "nobody else has the writer")
-		return nil
 	})
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
-	refusal := errors.New("not now")
-	_, err = db.Snapshot(t.Context(), func() error { return refusal })
-	require.ErrorIs(t, err, refusal)
 	mustExec(t, db.Pool(), `INSERT INTO a VALUES (1)`)
 
 	tx, err := db.Pool().BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = db.Snapshot(ctx, func() error { return nil })
+	_, err = db.Snapshot(ctx, func() {})
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, `sqlite: snapshot of "app:db": `)
 	require.NoError(t, tx.Rollback())
@@ -163,20 +162,20 @@ func TestSnapshotOfMemoryIsACopy(t *testing.T) {
 	require.NoError(t, err)
 	_, err = prepared.ExecContext(t.Context())
 	require.NoError(t, err)
-	_, err = db.Snapshot(t.Context(), func() error { return nil })
+	_, err = db.Snapshot(t.Context(), func() {})
 	require.True(t, errs.Retryable(err), err)
 	require.NoError(t, prepared.Close())
 	_, rows = content(t, snapshotOf(t, db))
 	require.Len(t, rows["a"], 2)
 	_, ok := db.WALBytes()
 	require.False(t, ok)
-	require.ErrorIs(t, db.Aside(t.Context(), nil), sqlapi.ErrInMemory)
+	require.ErrorIs(t, db.Aside(t.Context(), nil), sqlite.ErrInMemory)
 }
 
 func TestSnapshotNeedsWAL(t *testing.T) {
 	t.Parallel()
 	db := open(t, func(c *sqlapi.SQLiteConfig) { c.Options = map[string]string{"journal_mode": "delete"} })
-	_, err := db.Snapshot(t.Context(), func() error { return nil })
+	_, err := db.Snapshot(t.Context(), func() {})
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
 	require.ErrorContains(t, err, "the journal mode is delete")
 }
@@ -235,7 +234,9 @@ func TestAsideRespectsQueryOnly(t *testing.T) {
 func TestRowsOfATableThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	s := snapshotOf(t, open(t))
-	_, err := s.Rows(&sqlapi.Table{Schema: "main", Name: "gone", Columns: []sqlapi.Column{{Name: "a"}}, HasRowID: true, RowID: "rowid"})
+	_, err := s.Rows(sqlite.NewShape(&sqlapi.Table{
+		Schema: "main", Name: "gone", Columns: []sqlapi.Column{{Name: "a"}}, HasRowID: true, RowID: "rowid",
+	}))
 	require.EqualError(t, err, `sqlite: table "gone": no such table: main.gone`)
 }
 
@@ -260,10 +261,10 @@ func TestDamagedTable(t *testing.T) {
 	rows, err := s.Rows(tables[0])
 	require.NoError(t, err)
 	for err == nil {
-		_, _, err = rows.Next(nil)
+		err = rows.Next(new(cdc.Change))
 	}
 	require.EqualError(t, err, `sqlite: table "a": database disk image is malformed`)
-	_, _, again := rows.Next(nil)
+	again := rows.Next(new(cdc.Change))
 	require.Equal(t, err, again)
 	require.NoError(t, rows.Close())
 }

@@ -17,7 +17,7 @@ import (
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
-// DB is an open SQLite database. It implements sql.Capturer and sql.Classifier of the API.
+// DB is an open SQLite database. It implements sql.Classifier of the API.
 type DB struct {
 	id        registry.ID
 	pool      *sql.DB

@@ -135,11 +135,11 @@ func TestAnInterruptThatLasts(t *testing.T) {
 	}
 }
 
-func ops(t *testing.T, txs []sqlapi.Transaction) (all []string) {
+func ops(t *testing.T, txs []*transaction) (all []string) {
 	t.Helper()
 	for _, tx := range txs {
 		for _, c := range changes(t, tx) {
-			all = append(all, c.Op.String()+" "+c.Table.Name)
+			all = append(all, string(c.Op)+" "+c.Table.Name)
 		}
 	}
 	return all

@@ -64,6 +64,7 @@ static void destroy(void *arg) {
   free(c->marks);
   free(c->commits);
   free(c->columns);
+  free(c->touched);
   free(c);
 }
 
@@ -71,6 +72,7 @@ wippy_capture *wippy_capture_open(sqlite3 *db, uint64_t memory, uint64_t limit, 
   wippy_capture *c = calloc(1, sizeof *c);
   if (!c) return NULL;
   c->db = db;
+  c->epoch = 1;
   c->arena.fd = -1;
   c->arena.memory = memory;
   c->arena.limit = limit;
@@ -105,7 +107,10 @@ void wippy_capture_lose(wippy_capture *c, int why) {
 void wippy_seal(wippy_capture *c) {
   uint64_t end = wippy_arena_length(&c->arena);
   c->committing = 0;
-  if (end == c->begin && !c->lost) return;
+  if (end == c->begin && !c->lost) {
+    wippy_summary_undo(c);
+    return;
+  }
   if (c->ncommits == c->commits_size) {
     int size = c->commits_size ? 2 * c->commits_size : 8;
     wippy_commit *commits = realloc(c->commits, (size_t)size * sizeof *commits);
@@ -116,7 +121,8 @@ void wippy_seal(wippy_capture *c) {
     c->commits = commits;
     c->commits_size = size;
   }
-  c->commits[c->ncommits++] = (wippy_commit){.end = end, .lost = c->lost};
+  c->commits[c->ncommits] = (wippy_commit){.end = end, .lost = c->lost};
+  wippy_summary_seal(c, &c->commits[c->ncommits++].summary);
   c->begin = end;
   c->lost = 0;
 }
@@ -125,6 +131,7 @@ void wippy_capture_taken(wippy_capture *c) {
   wippy_arena_reset(&c->arena);
   c->ncommits = 0;
   c->begin = 0;
+  wippy_summary_reset(c);
   for (int i = 0; i < c->nmarks; i++) c->marks[i].offset = 0;
 }
 
@@ -144,6 +151,8 @@ static uint64_t take_small(wippy_capture *c, void *buffer, uint32_t size) {
   wippy_commit only = c->commits[0];
   if (c->ncommits != 1 || only.lost || c->arena.spilled || only.end > size) return 0;
   memcpy(buffer, c->arena.bytes, only.end);
+  c->signals.copied = only.summary;
+  c->signals.copied.tables = c->touched;
   wippy_capture_taken(c);
   return WIPPY_COPIED | only.end << 32;
 }
@@ -186,7 +195,12 @@ uint64_t wippy_capture_after(wippy_capture *c, uint32_t known, void *buffer, uin
 
 int wippy_capture_commits(wippy_capture *c) { return c->ncommits; }
 
-wippy_commit wippy_capture_commit(wippy_capture *c, int i) { return c->commits[i]; }
+wippy_commit wippy_capture_commit(wippy_capture *c, int i) {
+  wippy_commit commit = c->commits[i];
+  commit.summary.tables = c->touched;
+  for (int before = 0; before < i; before++) commit.summary.tables += c->commits[before].summary.touched;
+  return commit;
+}
 
 uint64_t wippy_capture_length(wippy_capture *c) { return wippy_arena_length(&c->arena); }
 

@@ -18,6 +18,8 @@ import (
 	"os"
 	"strings"
 	"unsafe"
+
+	"github.com/wippy-cdc/runtime/internal/tempfile"
 )
 
 // State is what a Recorder sees after a statement.
@@ -146,27 +148,59 @@ func (r *Recorder) After(known int, buffer []byte) (state State, n int) {
 
 // Commit is one committed transaction in the arena.
 type Commit struct {
-	// File and Memory are its records, File first; File is nil if nothing has spilled.
-	File   *File
-	Memory []byte
+	// Spilled and Memory are its records, Spilled first, which must be released; it is nil if nothing has spilled.
+	Spilled *tempfile.Part
+	Memory  []byte
+	// Summary is good until the next statement.
+	Summary Summary
 	// Lost is why the transaction is incomplete, nil if it is whole.
 	Lost error
 }
 
-// File is a part of a spill file.
-type File struct {
-	*os.File
-	// From and To bound the part.
-	From, To int64
+// Op is an operation as records carry it.
+type Op uint8
+
+// The operations.
+const (
+	Insert Op = iota + 1
+	Update
+	Delete
+	Truncate
+	Schema
+	numOps
+)
+
+// Summary is what a transaction has done.
+type Summary struct {
+	// Counts says by Op how many records there are.
+	Counts [numOps]uint32
+	// Touched are the tables that there may be records of. It is memory of C.
+	Touched []Touched
+}
+
+// Touched is a table of a summary: its slot, and the bit 1<<op for each operation.
+type Touched struct{ Slot, Ops uint32 }
+
+// Copied returns the summary of the transaction that After has moved to the buffer. It is good until the next statement.
+func (r *Recorder) Copied() Summary { return summaryOf(&r.signals.copied) }
+
+func summaryOf(s *C.wippy_summary) Summary {
+	return Summary{
+		Counts:  *(*[numOps]uint32)(unsafe.Pointer(&s.counts)),
+		Touched: unsafe.Slice((*Touched)(unsafe.Pointer(s.tables)), s.touched),
+	}
 }
 
 // Take removes the committed transactions from the arena.
 func (r *Recorder) Take() []Commit {
 	n := int(C.wippy_capture_commits(r.c))
 	spilled := int64(C.wippy_capture_spilled(r.c))
-	var file *os.File
+	var whole *tempfile.Part
 	if spilled > 0 {
-		file = os.NewFile(uintptr(C.wippy_capture_take_spill(r.c)), "wippy-capture")
+		whole = tempfile.NewPart(os.NewFile(uintptr(C.wippy_capture_take_spill(r.c)), "wippy-capture"), 0, spilled)
+	}
+	if spilled > 0 {
+		defer whole.Release()
 	}
 	commits := make([]Commit, n)
 	var from int64
@@ -174,12 +208,13 @@ func (r *Recorder) Take() []Commit {
 		commit := C.wippy_capture_commit(r.c, C.int(i))
 		end := int64(commit.end)
 		if from < spilled {
-			commits[i].File = &File{File: file, From: from, To: min(end, spilled)}
+			commits[i].Spilled = whole.Slice(from, min(end, spilled)-from)
 		}
 		if tail := max(from, spilled); end > tail {
 			commits[i].Memory = make([]byte, end-tail)
 			C.wippy_capture_copy(r.c, C.uint64_t(tail), unsafe.Pointer(unsafe.SliceData(commits[i].Memory)), C.uint64_t(end-tail))
 		}
+		commits[i].Summary = summaryOf(&commit.summary)
 		commits[i].Lost = lostError(commit.lost)
 		from = end
 	}

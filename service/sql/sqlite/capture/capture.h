@@ -40,17 +40,35 @@ enum {
   WIPPY_STRAGGLERS = 512 /* a statement that a rollback has aborted was not reset yet */
 };
 
+/* A table of which a transaction may have changed rows; ops has the bit 1<<op for each operation. What a savepoint has
+** undone stays. */
+typedef struct wippy_touched {
+  uint32_t slot;
+  uint32_t ops;
+} wippy_touched;
+
+enum { WIPPY_OPS = 6 };  /* operations are numbered from 1 */
+
+/* What a transaction has done: how many records of each operation there are, and to which tables. */
+typedef struct wippy_summary {
+  uint32_t counts[WIPPY_OPS];
+  uint32_t touched;      /* how many */
+  const wippy_touched *tables;
+} wippy_summary;
+
 /* What can be looked at without a call while no statement runs. */
 typedef struct wippy_signals {
   uint32_t tables;       /* number of slots */
   uint32_t rolled_back;  /* something was undone since the last wippy_capture_after */
   uint32_t unguarded;    /* the guard may be gone */
+  wippy_summary copied;  /* of what wippy_capture_after has moved to the buffer, until the next statement */
 } wippy_signals;
 
 /* One committed transaction in the arena. */
 typedef struct wippy_commit {
   uint64_t end;          /* offset behind its last record */
   int lost;
+  wippy_summary summary; /* tables points to what wippy_capture_commit returns it for */
 } wippy_commit;
 
 /* A table met by the preupdate hook; its index is the slot that records carry. */
@@ -58,6 +76,8 @@ typedef struct wippy_table {
   char *name;
   uint32_t hash;
   int wanted;
+  uint32_t epoch;        /* the transaction that has touched it last, and where it is noted */
+  uint32_t noted;
 } wippy_table;
 
 int wippy_capture_available(void);

@@ -17,11 +17,15 @@ int64_t wippy_capture_slot_of(wippy_capture *c, const char *table) {
 }
 
 void wippy_capture_truncate(wippy_capture *c, uint32_t slot) {
-  if (wippy_may_record(c)) c->lost = wippy_record_truncate(c, slot);
+  if (!wippy_may_record(c)) return;
+  c->lost = wippy_record_truncate(c, slot);
+  if (!c->lost) c->lost = wippy_note(c, slot, RECORD_TRUNCATE);
 }
 
 void wippy_capture_schema(wippy_capture *c, uint32_t slot, int action, const char *text, const char *from) {
-  if (wippy_may_record(c)) c->lost = wippy_record_schema(c, slot, action, text, from);
+  if (!wippy_may_record(c)) return;
+  c->lost = wippy_record_schema(c, slot, action, text, from);
+  if (!c->lost) c->lost = wippy_note(c, slot, RECORD_SCHEMA);
 }
 
 /* Records all rows of a table as inserted, see wippy_rows. */
@@ -30,7 +34,9 @@ int wippy_capture_rows(wippy_capture *c, uint32_t slot, const char *select, cons
   int rc = wippy_rows_open(&rows, c->db, select, rowids);
   while (rc == SQLITE_OK && (rc = wippy_rows_step(&rows)) == SQLITE_ROW) {
     rc = SQLITE_OK;
-    if (wippy_may_record(c)) c->lost = wippy_record_insert(c, slot, &rows);
+    if (!wippy_may_record(c)) continue;
+    c->lost = wippy_record_insert(c, slot, &rows);
+    if (!c->lost) c->lost = wippy_note(c, slot, RECORD_INSERT);
   }
   wippy_rows_close(&rows);
   return rc == SQLITE_DONE ? SQLITE_OK : rc;

@@ -24,6 +24,7 @@ typedef struct arena {
 typedef struct mark {
   uint64_t offset;
   int lost;
+  uint32_t counts[WIPPY_OPS];
 } mark;
 
 struct wippy_capture {
@@ -32,6 +33,11 @@ struct wippy_capture {
   arena arena;
   int lost;                  /* why the open transaction is incomplete */
   uint64_t begin;            /* offset at which the open transaction begins */
+
+  uint32_t counts[WIPPY_OPS]; /* records of the open transaction by operation */
+  wippy_touched *touched;    /* of transactions that wait, and from touched_begin on of the open one */
+  uint32_t ntouched, touched_size, touched_begin;
+  uint32_t epoch;            /* names the open transaction */
 
   mark *marks;
   int nmarks, marks_size;
@@ -96,6 +102,12 @@ void wippy_autocheckpoint(wippy_capture*);
 void wippy_wal_note(wippy_capture*);
 int wippy_wal_has_committed(wippy_capture*);
 void wippy_wal_settle(wippy_capture*);
+
+/* summary.c */
+int wippy_note(wippy_capture*, uint32_t slot, int op);
+void wippy_summary_seal(wippy_capture*, wippy_summary*);
+void wippy_summary_undo(wippy_capture*);
+void wippy_summary_reset(wippy_capture*);
 
 /* tables.c */
 wippy_table *wippy_table_of(wippy_capture*, const char *name, uint32_t *slot);

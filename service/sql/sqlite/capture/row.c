@@ -277,5 +277,7 @@ void wippy_preupdate(void *arg, sqlite3 *db, int op, const char *schema, const c
     c->lost = WIPPY_LOST_UNGUARDED;
     return;
   }
-  if (wippy_may_record(c)) c->lost = put_record(c, op, slot, old, new);
+  if (!wippy_may_record(c)) return;
+  c->lost = put_record(c, op, slot, old, new);
+  if (!c->lost) c->lost = wippy_note(c, slot, op == SQLITE_INSERT ? RECORD_INSERT : op == SQLITE_UPDATE ? RECORD_UPDATE : RECORD_DELETE);
 }

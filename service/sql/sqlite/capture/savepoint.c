@@ -43,7 +43,12 @@ void wippy_mark(wippy_capture *c, int n) {
   }
   /* Savepoints older than the guard's part in the transaction began with it: had more than one statement written
      before, the guard would have joined earlier. */
-  mark now = {c->joining ? c->begin : wippy_arena_length(&c->arena), c->joining ? 0 : c->lost};
+  mark now = {.offset = c->begin};
+  if (!c->joining) {
+    now.offset = wippy_arena_length(&c->arena);
+    now.lost = c->lost;
+    memcpy(now.counts, c->counts, sizeof now.counts);
+  }
   while (c->nmarks <= n) c->marks[c->nmarks++] = now;
 }
 
@@ -53,6 +58,7 @@ void wippy_cut_to_mark(wippy_capture *c, int n) {
     wippy_arena_cut(&c->arena, c->begin);
     c->lost = 0;
     c->nmarks = 0;
+    wippy_summary_undo(c);
     return;
   }
   if (n >= c->nmarks) {
@@ -61,6 +67,7 @@ void wippy_cut_to_mark(wippy_capture *c, int n) {
   }
   wippy_arena_cut(&c->arena, c->marks[n].offset);
   c->lost = c->marks[n].lost;
+  memcpy(c->counts, c->marks[n].counts, sizeof c->counts);
   c->nmarks = n + 1;
 }
 

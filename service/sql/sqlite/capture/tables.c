@@ -87,6 +87,7 @@ void wippy_capture_forget_tables(wippy_capture *c) {
   if (c->index_size) memset(c->index, 0, c->index_size * sizeof *c->index);
   c->first_live = c->signals.tables;
   if (wippy_arena_length(&c->arena) > 0) return;
+  if (!c->ncommits) wippy_summary_reset(c); /* it names slots that are used again */
   for (uint32_t i = 0; i < c->signals.tables; i++) free(c->tables[i].name);
   c->signals.tables = c->first_live = c->last = 0;
 }

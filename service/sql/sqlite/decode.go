@@ -2,10 +2,13 @@ package sqlite
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"unsafe"
 
+	"github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
@@ -29,119 +32,79 @@ const (
 	tagDefault
 )
 
-// verdict remembers for one table which operations the filter was asked about and which it accepts, a bit each.
-type verdict struct{ asked, accepted uint8 }
+// errCorrupt means that the records are not what the recorder writes.
+var errCorrupt = errors.New("sqlite: captured records are corrupt")
 
-// reader decodes the records of a transaction. It implements sql.RowReader.
-type reader struct {
-	records  records
-	shapes   []*shape
-	filter   sqlapi.RowFilter
-	verdicts []verdict
-	index    int
-	passed   sqlapi.Tally
-}
-
-// Next implements sql.RowReader.
-func (r *reader) Next(row *sqlapi.RowChange) error {
-	for {
-		record, err := r.records.next()
-		if err != nil {
-			return err
-		}
-		index := r.index
-		r.index++
-		op, slot, ok := headOf(record, len(r.shapes))
-		if !ok {
-			return errCorrupt
-		}
-		r.passed[op]++
-		if !r.accepts(slot, op) {
-			continue
-		}
-		row.Op, row.Table, row.Index = op, r.shapes[slot].table, index
-		return decode(record, row, r.shapes[slot])
+// cutRecord takes the first record off b. It returns io.EOF if b is empty and errCorrupt if the record is not whole.
+func cutRecord(b *[]byte) ([]byte, error) {
+	if len(*b) == 0 {
+		return nil, io.EOF
 	}
-}
-
-// headOf returns the operation and the table of a record. It is false if there is no such operation or table.
-func headOf(record []byte, tables int) (op sqlapi.Op, slot uint32, ok bool) {
-	op, slot = sqlapi.Op(record[4]), binary.LittleEndian.Uint32(record[8:])
-	return op, slot, op >= sqlapi.Insert && op <= sqlapi.Schema && int64(slot) < int64(tables)
-}
-
-// Passed implements sql.RowReader.
-func (r *reader) Passed() sqlapi.Tally { return r.passed }
-
-// Close implements sql.RowReader.
-func (r *reader) Close() { r.records = records{} }
-
-func (r *reader) accepts(slot uint32, op sqlapi.Op) bool {
-	s := r.shapes[slot]
-	if s == nil || r.filter == nil {
-		return s != nil
+	if len(*b) < headerSize {
+		return nil, errCorrupt
 	}
-	v := &r.verdicts[slot]
-	bit := uint8(1) << op
-	if v.asked&bit == 0 {
-		v.asked |= bit
-		if r.filter(s.table, op) {
-			v.accepted |= bit
-		}
+	n := uint64(binary.LittleEndian.Uint32(*b))
+	if n < headerSize || n > uint64(len(*b)) {
+		return nil, errCorrupt
 	}
-	return v.accepted&bit != 0
+	record := (*b)[:n:n]
+	*b = (*b)[n:]
+	return record, nil
 }
 
-// decode reads the body of a record whose operation and table are known.
-func decode(record []byte, row *sqlapi.RowChange, of *shape) error {
+// Decode reads a record of the table into change: what it says of the row, or of the table. Values are appended to Before and
+// After, which are empty, and share memory with the record; a side that the operation does not have is set to nil.
+func (s *shape) Decode(record []byte, change *cdc.Change) error {
+	op := capture.Op(record[4])
+	if op < capture.Insert || op > capture.Schema {
+		return errCorrupt
+	}
 	columns := int(binary.LittleEndian.Uint16(record[6:]))
-	d := decoder{rest: record[headerSize:], shape: of}
-	row.OldRowID, row.NewRowID, row.Reshape = 0, 0, nil
-	row.Before, row.After = row.Before[:0], row.After[:0]
-	if row.Op > sqlapi.Delete {
-		return d.reshape(record[5], row)
+	d := decoder{rest: record[headerSize:], shape: s}
+	before, after := change.Before, change.After
+	change.Before, change.After = nil, nil
+	if op > capture.Delete {
+		return d.schema(record[5], op, change)
 	}
-	if row.Op != sqlapi.Insert {
-		row.OldRowID = d.int64()
+	if op != capture.Insert {
+		change.OldRowID = d.int64()
 	}
-	if row.Op != sqlapi.Delete {
-		row.NewRowID = d.int64()
+	if op != capture.Delete {
+		change.NewRowID = d.int64()
 	}
-	if row.Op != sqlapi.Insert {
-		row.Before = d.values(row.Before, columns, nil)
+	if op != capture.Insert {
+		change.Before = d.values(before, columns, nil)
 	}
-	if row.Op != sqlapi.Delete {
-		row.After = d.values(row.After, columns, row.Before)
+	if op != capture.Delete {
+		change.After = d.values(after, columns, change.Before)
 	}
 	if d.failed != nil {
-		return fmt.Errorf("sqlite: table %q: captured row: default: %w", row.Table.Name, d.failed)
+		return fmt.Errorf("sqlite: table %q: captured row: default: %w", s.table.Name, d.failed)
 	}
 	if d.bad || len(d.rest) > 0 {
 		return errCorrupt
 	}
-	for _, image := range [2][]sqlapi.Value{row.Before, row.After} {
-		if n := len(row.Table.Columns); len(image) != n && len(image) > 0 {
-			return fmt.Errorf("sqlite: table %q: a captured row has %d columns, the table %d", row.Table.Name, len(image), n)
+	for _, image := range [2][]sqlapi.Value{change.Before, change.After} {
+		if n := len(s.table.Columns); len(image) != n && len(image) > 0 {
+			return fmt.Errorf("sqlite: table %q: a captured row has %d columns, the table %d", s.table.Name, len(image), n)
 		}
 	}
-	if row.Op != sqlapi.Insert {
-		makeReal(row.Before, of.reals)
-	}
+	makeReal(change.Before, s.reals)
 	return nil
 }
 
-// reshape reads the body of a truncate or schema record.
-func (d *decoder) reshape(action byte, row *sqlapi.RowChange) error {
-	if row.Op == sqlapi.Schema {
+// schema reads the body of a truncate or schema record.
+func (d *decoder) schema(action byte, op capture.Op, change *cdc.Change) error {
+	if op == capture.Schema {
 		text, from := d.value(d.uint(1)), d.value(d.uint(1))
-		row.Reshape = &sqlapi.Reshape{SQL: text.Bytes(), From: from.Bytes()}
+		change.Schema = &cdc.SchemaChange{SQL: text.Bytes(), From: from.Bytes()}
 		switch capture.Action(action) {
 		case capture.Create:
-			row.Reshape.Action = sqlapi.Create
+			change.Schema.Action = cdc.Create
 		case capture.Alter:
-			row.Reshape.Action = sqlapi.Alter
+			change.Schema.Action = cdc.Alter
 		case capture.Drop:
-			row.Reshape.Action = sqlapi.Drop
+			change.Schema.Action = cdc.Drop
 		default:
 			d.bad = true
 		}
@@ -155,6 +118,9 @@ func (d *decoder) reshape(action byte, row *sqlapi.RowChange) error {
 // makeReal mends what SQLite gets wrong in old rows: a REAL column that was added by ALTER TABLE with an integer as its
 // default shows the integer in rows that are older than the column.
 func makeReal(row []sqlapi.Value, reals []int) {
+	if len(row) == 0 {
+		return
+	}
 	for _, i := range reals {
 		if row[i].Type() == sqlapi.Integer {
 			row[i] = sqlapi.RealValue(float64(row[i].Int64()))

@@ -1,0 +1,72 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/resource"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
+	"github.com/wippy-cdc/runtime/service/cdc/stream"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
+)
+
+// Engine is a db.cdc.sqlite entry. Several may capture one database.
+type Engine struct {
+	id        registry.ID
+	config    *api.SQLiteConfig
+	directory resource.Directory
+}
+
+var _ source.Engine = (*Engine)(nil)
+
+// New returns the engine of an entry, whose configuration must be valid; directory holds its database.
+func New(id registry.ID, config *api.SQLiteConfig, directory resource.Directory) *Engine {
+	return &Engine{id: id, config: config, directory: directory}
+}
+
+// Info implements source.Engine.
+func (e *Engine) Info() api.SourceInfo {
+	return api.SourceInfo{
+		ID:           e.id,
+		Kind:         api.KindSQLite,
+		Engine:       "sqlite",
+		DBResource:   e.config.DBResource,
+		Tables:       e.config.Tables,
+		Snapshot:     e.config.Snapshot,
+		Capabilities: api.Capabilities{Snapshot: true, BeforeImages: true},
+	}
+}
+
+// Limits implements source.Engine.
+func (e *Engine) Limits() source.Limits {
+	return source.Limits{
+		Limits:         stream.Limits{LogBytes: e.config.LogBytes, Subscriptions: e.config.Subscriptions},
+		StatusInterval: e.config.StatusInterval.Std(),
+	}
+}
+
+// Open implements source.Engine.
+func (e *Engine) Open(ctx context.Context, run *source.Run) (source.Session, error) {
+	db, err := e.database()
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		origin: origin{source: e.id, generation: run.Generation()}, db: db, tables: e.config.Tables,
+		checkpoint: checkpoint{id: e.id, db: db}, closed: make(chan struct{}), logger: run.Logger(),
+	}
+	saved, err := s.checkpoint.load(ctx)
+	s.saved, s.unloaded = saved.Checkpoint, err
+	s.sequence.Store(saved.sequence)
+	return s, nil
+}
+
+func (e *Engine) database() (*sqlite.DB, error) {
+	db, err := resource.Get[*sqlite.DB](e.directory, e.config.DBResource)
+	if err != nil {
+		return nil, fmt.Errorf("db_resource: %w", err)
+	}
+	return db, nil
+}

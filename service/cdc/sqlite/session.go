@@ -1,0 +1,164 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/log"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
+	"github.com/wippy-cdc/runtime/service/cdc/stream"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
+)
+
+// origin is what all transactions of one run of a source have in common.
+type origin struct {
+	source     registry.ID
+	generation string
+}
+
+// session is one run of a source: the sink that the writer hands its transactions to.
+type session struct {
+	origin     origin
+	db         *sqlite.DB
+	tables     []string
+	checkpoint checkpoint
+	// saved is the checkpoint that was loaded, unloaded why it could not be.
+	saved    source.Checkpoint
+	unloaded error
+	logger   *slog.Logger
+	// streams is set before the writer hands anything over.
+	streams *stream.Streams
+	// sequence is that of the newest transaction, of earlier runs too, 0 if there is none yet.
+	sequence atomic.Uint64
+	// tx and touched belong to the writer: what it hands over next is put together in them.
+	tx      log.Transaction
+	touched []log.Touched
+	// closed is closed when the database has closed.
+	closed chan struct{}
+}
+
+var (
+	_ sqlite.Sink    = (*session)(nil)
+	_ source.Session = (*session)(nil)
+)
+
+// Saved implements source.Session.
+func (s *session) Saved() (source.Checkpoint, error) { return s.saved, s.unloaded }
+
+// Capture implements source.Session.
+func (s *session) Capture(ctx context.Context, streams *stream.Streams, ready func()) error {
+	s.streams = streams
+	streams.BeginAt(s.sequence.Load())
+	detach, err := s.db.Attach(ctx, s)
+	if err != nil {
+		return fmt.Errorf("attach to %q: %w", s.db.ID(), err)
+	}
+	defer detach()
+	ready()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.closed:
+		return errs.New(errs.Unavailable, "database %q was closed", s.db.ID())
+	}
+}
+
+// Check implements source.Session: a database that is gone says so itself.
+func (s *session) Check(context.Context) error { return nil }
+
+// Save implements source.Session.
+func (s *session) Save(ctx context.Context, c source.Checkpoint) error {
+	return s.checkpoint.save(ctx, position{Checkpoint: c, sequence: s.sequence.Load()})
+}
+
+// Resumes implements source.Session: what streams have not read when the source stops is nowhere else.
+func (s *session) Resumes() bool { return false }
+
+// Close implements source.Session.
+func (s *session) Close(context.Context) {}
+
+// Tables implements sqlite.Sink.
+func (s *session) Tables() []string {
+	if len(s.tables) == 0 {
+		return nil
+	}
+	return s.tables
+}
+
+// Committed implements sqlite.Sink.
+func (s *session) Committed(c *sqlite.Commit) {
+	sequence := s.sequence.Add(1)
+	s.touched = s.touched[:0]
+	for _, t := range c.Touched {
+		s.touched = append(s.touched, log.Touched{ID: t.Slot, Shape: t.Shape, Codes: log.Codes(t.Ops)})
+	}
+	s.tx = log.Transaction{
+		Sequence: sequence, At: c.At, Touched: s.touched, Counts: log.Counts(c.Counts),
+		Spilled: c.Spilled.Retain(), Entries: c.Records, Owned: c.Owned,
+	}
+	s.streams.Append(&s.tx)
+}
+
+// Lost implements sqlite.Sink.
+func (s *session) Lost(err error) {
+	s.streams.Lose(s.sequence.Add(1), errs.New(errs.Unavailable, "cdc: source %q: changes were lost: %w; resubscribe", s.origin.source, err))
+}
+
+// Closed implements sqlite.Sink.
+func (s *session) Closed() { close(s.closed) }
+
+// Describe implements source.Session.
+func (s *session) Describe(info *api.SourceInfo) {
+	if sequence := s.sequence.Load(); sequence > 0 {
+		info.LSN = lsn(sequence)
+	}
+}
+
+// Measure implements source.Session.
+func (s *session) Measure(stats *api.Stats) {
+	if size, ok := s.db.WALBytes(); ok {
+		stats.WALBytes = &size
+	}
+}
+
+// Changed implements stream.Engine.
+func (s *session) Changed() {}
+
+// Void implements stream.Engine: what was undone is not in a record.
+func (s *session) Void(_, _ []byte) bool { return false }
+
+// NewDecoder implements stream.Engine.
+func (s *session) NewDecoder() stream.Decoder { return &decoder{origin: &s.origin} }
+
+// decoder decodes transactions for one stream.
+type decoder struct {
+	origin *origin
+	header *api.Transaction
+}
+
+// Begin implements stream.Decoder.
+func (d *decoder) Begin(record *log.Record) {
+	d.header = &api.Transaction{
+		Source: d.origin.source, Generation: d.origin.generation,
+		Sequence: record.Sequence, LSN: lsn(record.Sequence), CommittedAt: record.At,
+	}
+}
+
+// Decode implements stream.Decoder.
+func (d *decoder) Decode(entry *log.Entry, change *api.Change) error {
+	shape, ok := entry.Shape.(*sqlite.Shape)
+	if !ok {
+		return errs.New(errs.Internal, "the shape of a table is a %T", entry.Shape)
+	}
+	change.Transaction = d.header
+	return shape.Decode(entry.Bytes, change)
+}
+
+// lsn writes a position the way users see it.
+func lsn(sequence uint64) string { return strconv.FormatUint(sequence, 10) }

@@ -1,0 +1,67 @@
+package sqlite
+
+import (
+	"time"
+
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/internal/tempfile"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
+)
+
+// Sink receives what the writer of a database commits. All methods are called one at a time, on the goroutine that runs the
+// writer's statement: they must return at once, take no lock that is held for long, and not use the database.
+type Sink interface {
+	// Tables names the tables to capture, bare or qualified with main, in any case; nil means all. It is called
+	// once, by Attach.
+	Tables() []string
+	// Committed is called after the commit of each transaction that changed rows, in commit order.
+	Committed(c *Commit)
+	// Lost is called when changes of a committed transaction could not be captured; err says why.
+	Lost(err error)
+	// Closed is called once, when the database closes; nothing is called after it, nor after detach.
+	Closed()
+}
+
+// Commit is a committed transaction. It is good during the call of Committed only, but for what is said of its fields.
+type Commit struct {
+	// At is when the commit was seen.
+	At time.Time
+	// Touched are the tables of which there may be records, and Counts says by capture.Op how many there are.
+	Touched []TouchedTable
+	Counts  [capture.Schema + 1]uint32
+	// Spilled are the first records if they are in a temporary file, nil otherwise. A sink that keeps it retains it.
+	Spilled *tempfile.Part
+	// Records are the others. They are good for ever, and never written to again, if Owned is set.
+	Records []byte
+	Owned   bool
+}
+
+// TouchedTable is a table that a transaction may have changed.
+type TouchedTable struct {
+	// Slot is what records call the table, Shape what it stands for in this transaction.
+	Slot  uint32
+	Shape *Shape
+	// Ops has the bit 1<<op for each capture.Op.
+	Ops uint32
+}
+
+// Shape is a table as it was when records of it were made. It is immutable; what was not changed in between has the same pointer.
+// Methods may be called from any goroutine.
+type Shape = shape
+
+// Table returns what users see of the table.
+func (s *shape) Table() *sqlapi.Table { return s.table }
+
+// hand hands a committed transaction to the sinks.
+func (f *follower) hand(summary capture.Summary, spilled *tempfile.Part, records []byte, owned bool) {
+	c := &f.commit
+	c.At, c.Counts, c.Spilled, c.Records, c.Owned = time.Now(), summary.Counts, spilled, records, owned
+	c.Touched = c.Touched[:0]
+	for _, t := range summary.Touched {
+		if int(t.Slot) < len(f.shapes.bySlot) && f.shapes.bySlot[t.Slot] != nil {
+			c.Touched = append(c.Touched, TouchedTable{t.Slot, f.shapes.bySlot[t.Slot], t.Ops})
+		}
+	}
+	f.db.commit(c)
+	spilled.Release()
+}
