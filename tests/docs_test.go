@@ -19,7 +19,7 @@ import (
 // pages returns the paths of the pages that users and contributors read.
 func pages(t *testing.T) []string {
 	t.Helper()
-	found := []string{"../CONTRIBUTING.md", "../CHANGELOG.md"}
+	found := []string{"../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md"}
 	docs, err := filepath.Glob("../docs/*.md")
 	require.NoError(t, err)
 	require.NotEmpty(t, docs)
@@ -113,8 +113,26 @@ func TestSnippetsOfTheDocumentation(t *testing.T) {
 	require.Greater(t, checked["lua"], 5)
 }
 
+// What a user copies from the README is the example that `make run` runs.
+func TestTheReadmeShowsTheQuickstart(t *testing.T) {
+	t.Parallel()
+	snippets, _ := page(t, "../README.md")
+	files, err := filepath.Glob("../examples/quickstart/src/*")
+	require.NoError(t, err)
+	require.Len(t, files, 3)
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		shown := slices.ContainsFunc(snippets, func(s snippet) bool { return s.text == string(content) })
+		require.True(t, shown, "README.md has no block that equals %s", file)
+	}
+}
+
 func TestTheDocumentationIsEasyToRead(t *testing.T) {
 	t.Parallel()
+	info, err := os.Stat("../README.md")
+	require.NoError(t, err)
+	require.LessOrEqual(t, info.Size(), int64(8192), "README.md is to be read in one go: move what is more to docs/")
 	for _, path := range pages(t) {
 		if strings.HasSuffix(path, "CHANGELOG.md") {
 			continue
