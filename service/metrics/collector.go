@@ -33,7 +33,7 @@ var _ prometheus.Collector = (*Collector)(nil)
 func NewCollector(meter cdc.Meter) *Collector {
 	return &Collector{
 		meter:   meter,
-		changes: describe("changes_total", "Row changes of transactions that a stream has read or passed over, whatever streams select.", "op"),
+		changes: describe("changes_total", "Row changes of the transactions appended to the log, whatever streams select.", "op"),
 		ended:   describe("streams_ended_total", "Streams that have ended.", "reason"),
 		metrics: []metric{
 			counter("transactions_total", "Transactions appended to the log.", func(s *cdc.Stats) uint64 { return s.Transactions }),

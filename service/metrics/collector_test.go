@@ -33,7 +33,7 @@ func full() *meter {
 }
 
 const expected = `
-# HELP wippy_cdc_changes_total Row changes of transactions that a stream has read or passed over, whatever streams select.
+# HELP wippy_cdc_changes_total Row changes of the transactions appended to the log, whatever streams select.
 # TYPE wippy_cdc_changes_total counter
 wippy_cdc_changes_total{op="insert",source="app:cdc"} 7
 wippy_cdc_changes_total{op="update",source="app:cdc"} 0

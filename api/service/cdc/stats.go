@@ -23,11 +23,9 @@ const (
 // program.
 type Stats struct {
 	Source registry.ID
-	// Transactions counts those that were appended to the log; what nobody watched is not counted.
+	// Transactions counts those that were appended to the log; those that committed without a stream are not.
 	Transactions uint64
-	// Changes counts the changes of those transactions, by operation, whatever the streams select. They are counted when
-	// a stream has read the transaction through, so that the writer need not count them: what no stream has come to read
-	// is missing.
+	// Changes counts the changes of those transactions, by operation, whatever the streams select.
 	Changes map[Op]uint64
 	// LogBytes is what the log holds now, Streams how many read it, LagBytes how much the slowest has not read.
 	LogBytes int64
@@ -35,7 +33,7 @@ type Stats struct {
 	LagBytes int64
 	// Ended counts streams that have ended.
 	Ended map[EndReason]uint64
-	// SpilledBytes counts bytes of transactions that went to a temporary file.
+	// SpilledBytes counts bytes that went to temporary files: of large transactions, and of the log when its memory is full.
 	SpilledBytes uint64
 	// SnapshotRows counts rows delivered by snapshots.
 	SnapshotRows uint64
