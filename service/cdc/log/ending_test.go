@@ -143,6 +143,7 @@ func TestClosingALogEndsReadersBehindWhatWasAppended(t *testing.T) {
 }
 
 func TestDroppingALogEndsReadersAtOnce(t *testing.T) {
+	lost := errors.New("lost")
 	for _, before := range []string{"nothing", "lose", "close"} {
 		t.Run(before, func(t *testing.T) {
 			l, w := newLog(t, unit.MiB)
@@ -156,7 +157,7 @@ func TestDroppingALogEndsReadersAtOnce(t *testing.T) {
 			require.NoError(t, err)
 			switch before {
 			case "lose":
-				l.Lose(3, errors.New("lost"))
+				l.Lose(3, lost)
 			case "close":
 				l.Close(errors.New("closed"))
 			}
@@ -166,11 +167,15 @@ func TestDroppingALogEndsReadersAtOnce(t *testing.T) {
 			if before == "close" {
 				return // it has been closed before, and stays readable
 			}
-			require.Equal(t, errOver, r.Err())
+			want := errOver
+			if before == "lose" {
+				want = lost // that stays true
+			}
+			require.Equal(t, want, r.Err())
 			_, err = record.Next()
-			require.Equal(t, errOver, err, "not even the rest of the transaction")
+			require.Equal(t, want, err, "not even the rest of the transaction")
 			_, err = r.Next()
-			require.Equal(t, errOver, err)
+			require.Equal(t, want, err)
 		})
 	}
 }
@@ -228,5 +233,30 @@ func TestATransactionBeyondTheLimitEndsNoReaderThatHasYetToBeginIt(t *testing.T)
 		lines, err := read(t, r)
 		require.NoError(t, err)
 		require.Len(t, lines, 5000)
+	})
+}
+
+func TestALaggardThatIsToEndAnywayKeepsNothingEither(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, w := newLog(t, 64*unit.KiB)
+		o, reasons := ending(options())
+		o.Limit = 1000
+		r := open(t, l, o)
+		w.commit(t, insert(users, 1))
+		w.sequence++
+		require.True(t, l.Lose(w.sequence, errOver))
+		late := open(t, l, options())
+		for range 100 {
+			w.commitLarge(t, 1000, insert(users, 1))
+			synctest.Wait()
+			_, err := read(t, late)
+			require.NoError(t, err)
+		}
+		require.LessOrEqual(t, l.Held(), int64(8<<10), "the newest segment may stay")
+		require.Equal(t, errOver, r.Err())
+		require.Equal(t, []api.EndReason{api.EndLost}, *reasons)
+		lines, err := read(t, r)
+		require.Equal(t, errOver, err)
+		require.Empty(t, lines)
 	})
 }

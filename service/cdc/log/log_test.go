@@ -122,6 +122,7 @@ func TestLogLetsGoOfWhatAClosedReaderHadYetToRead(t *testing.T) {
 		fast, slow := open(t, l, options()), open(t, l, options())
 		for range 1000 {
 			w.commitLarge(t, 1000, insert(users, 1))
+			synctest.Wait()
 			_, err := read(t, fast)
 			require.NoError(t, err)
 		}

@@ -334,7 +334,7 @@ func (r *Reader) setEnding(e *ending) (first bool) {
 	if !first && e.at.offset >= r.end.at.offset {
 		return false
 	}
-	if !first && e.reason == api.EndClosed { // why it was to end anyway stays true
+	if !first { // it ends earlier, but why it was to end stays true
 		e = &ending{at: e.at, reason: r.end.reason, err: r.end.err}
 	}
 	r.end = e

@@ -92,10 +92,15 @@ func (l *Log) patrol() bool {
 	if n := len(l.segments); n > 0 {
 		l.parked.prune(l.segments[n-1])
 	}
-	var behind []*Reader
+	var behind, ended []*Reader
 	for _, r := range l.active {
-		if e := l.laggard(r); e != nil && r.setEnding(e) {
-			behind = append(behind, r)
+		e := l.laggard(r)
+		if e == nil {
+			continue
+		}
+		behind = append(behind, r)
+		if r.setEnding(e) {
+			ended = append(ended, r)
 		}
 	}
 	for _, r := range behind {
@@ -103,7 +108,7 @@ func (l *Log) patrol() bool {
 	}
 	l.trim()
 	l.mu.Unlock()
-	tell(behind)
+	tell(ended)
 	return true
 }
 
