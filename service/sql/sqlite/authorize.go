@@ -34,7 +34,7 @@ func permissionOf(word string) capture.Permission {
 	case sqlapi.AllowSettings:
 		return capture.Settings
 	case sqlapi.AllowSchema:
-		return capture.Schema
+		return capture.WriteSchema
 	case sqlapi.AllowCheckpoint:
 		return capture.Checkpoint
 	default:
@@ -57,7 +57,7 @@ func (c *conn) explain(err error) error {
 	case capture.Settings:
 		return refused("PRAGMA %s is for all who use the database, so that statements may not set it, but the field options may"+allow,
 			pragma, sqlapi.AllowSettings, c.db.id, err)
-	case capture.Schema:
+	case capture.WriteSchema:
 		return refused("PRAGMA %s can make the database unreadable, and may not be set"+allow, pragma, sqlapi.AllowSchema, c.db.id, err)
 	case capture.Checkpoint:
 		return refused("the table wippy_cdc_offsets is kept by the sources of the database, and may be read only"+allow,

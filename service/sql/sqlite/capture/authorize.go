@@ -19,8 +19,8 @@ const (
 	Files Permission = C.WIPPY_FILES
 	// Settings is to set pragmas that concern the whole connection or program.
 	Settings Permission = C.WIPPY_SETTINGS
-	// Schema is to set the pragmas by which the schema can be written.
-	Schema Permission = C.WIPPY_SCHEMA
+	// WriteSchema is to set the pragmas by which the schema can be written.
+	WriteSchema Permission = C.WIPPY_SCHEMA
 	// Checkpoint is to change the table of checkpoints.
 	Checkpoint Permission = C.WIPPY_CHECKPOINT
 	// Extensions is to load code from a file.
