@@ -66,7 +66,7 @@ func summary(tx *transaction) string {
 	var words []string
 	for _, touched := range tx.touched {
 		words = append(words, touched.Shape.Table().Name)
-		for op := capture.Insert; op <= capture.Schema; op++ {
+		for op := capture.OpInsert; op <= capture.OpSchema; op++ {
 			if touched.Ops>>op&1 != 0 {
 				words = append(words, string(opOf(op)))
 			}

@@ -56,26 +56,26 @@ func cutRecord(b *[]byte) ([]byte, error) {
 // After, which are empty, and share memory with the record; a side that the operation does not have is set to nil.
 func (s *shape) Decode(record []byte, change *cdc.Change) error {
 	op := capture.Op(record[4])
-	if op < capture.Insert || op > capture.Schema {
+	if op < capture.OpInsert || op > capture.OpSchema {
 		return errCorrupt
 	}
 	columns := int(binary.LittleEndian.Uint16(record[6:]))
 	d := decoder{rest: record[headerSize:], shape: s}
 	before, after := change.Before, change.After
 	change.Before, change.After = nil, nil
-	if op > capture.Delete {
+	if op > capture.OpDelete {
 		return d.schema(record[5], op, change)
 	}
-	if op != capture.Insert {
+	if op != capture.OpInsert {
 		change.OldRowID = d.int64()
 	}
-	if op != capture.Delete {
+	if op != capture.OpDelete {
 		change.NewRowID = d.int64()
 	}
-	if op != capture.Insert {
+	if op != capture.OpInsert {
 		change.Before = d.values(before, columns, nil)
 	}
-	if op != capture.Delete {
+	if op != capture.OpDelete {
 		change.After = d.values(after, columns, change.Before)
 	}
 	if d.failed != nil {
@@ -95,7 +95,7 @@ func (s *shape) Decode(record []byte, change *cdc.Change) error {
 
 // schema reads the body of a truncate or schema record.
 func (d *decoder) schema(action byte, op capture.Op, change *cdc.Change) error {
-	if op == capture.Schema {
+	if op == capture.OpSchema {
 		text, from := d.value(d.uint(1)), d.value(d.uint(1))
 		change.Schema = &cdc.SchemaChange{SQL: text.Bytes(), From: from.Bytes()}
 		switch capture.Action(action) {

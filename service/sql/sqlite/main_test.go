@@ -99,7 +99,7 @@ func record(tb testing.TB, db *sqlite.DB, tables ...string) *recording {
 // transaction is what a recording has kept of a commit.
 type transaction struct {
 	touched []sqlite.TouchedTable
-	counts  [capture.Schema + 1]uint32
+	counts  [capture.OpSchema + 1]uint32
 	records []byte
 	spilled int64
 	err     error
@@ -110,7 +110,7 @@ func changes(tb testing.TB, tx *transaction) []cdc.Change {
 	tb.Helper()
 	require.NoError(tb, tx.err)
 	var all []cdc.Change
-	var counts [capture.Schema + 1]uint32
+	var counts [capture.OpSchema + 1]uint32
 	skipped := 0
 	for rest := tx.records; len(rest) > 0; {
 		record := rest[:binary.LittleEndian.Uint32(rest)]

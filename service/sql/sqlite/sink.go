@@ -28,7 +28,7 @@ type Commit struct {
 	At time.Time
 	// Touched are the tables of which there may be records, and Counts says by capture.Op how many there are.
 	Touched []TouchedTable
-	Counts  [capture.Schema + 1]uint32
+	Counts  [capture.OpSchema + 1]uint32
 	// Spilled are the first records if they are in a temporary file, nil otherwise. A sink that keeps it retains it.
 	Spilled *tempfile.Part
 	// Records are the others. They are good for ever, and never written to again, if Owned is set.

@@ -162,11 +162,11 @@ type Op uint8
 
 // The operations.
 const (
-	Insert Op = iota + 1
-	Update
-	Delete
-	Truncate
-	Schema
+	OpInsert Op = iota + 1
+	OpUpdate
+	OpDelete
+	OpTruncate
+	OpSchema
 	numOps
 )
 
