@@ -99,7 +99,7 @@ func (r *run) receive(ctx context.Context) error {
 func (r *run) start(ctx context.Context) error {
 	config := r.source.config
 	arguments := []string{"proto_version '1'", "publication_names " + literal(quote(publicationOf(config)))}
-	if config.Streaming {
+	if r.source.streaming() {
 		if r.server.version < 140000 {
 			return errs.New(errs.Invalid, "streaming: the server is version %d, and streams from version 14 on: remove the field streaming", r.server.version/10000)
 		}
@@ -280,7 +280,7 @@ func (rx *receiver) take(ctx context.Context, message pgproto3.BackendMessage) e
 	case *pgproto3.CopyData:
 		return rx.data(ctx, m.Data)
 	case *pgproto3.ErrorResponse:
-		return rx.refused(ctx, pgconn.ErrorResponseToPgError(m))
+		return rx.stopStreaming(ctx, pgconn.ErrorResponseToPgError(m))
 	case *pgproto3.NoticeResponse:
 		return rx.noticed(ctx, m)
 	case *pgproto3.CopyDone:

@@ -103,15 +103,17 @@ func (h *house) content(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	all := map[string]map[string]string{"users": {}, "orders": {}}
 	for table, column := range map[string]string{"users": "name", "orders": "item"} {
-		rows, err := h.Pool.QueryContext(t.Context(), "SELECT id::text, ' ' || id || ' ' || "+column+" FROM "+table)
-		require.NoError(t, err)
-		for rows.Next() {
-			var key, row string
-			require.NoError(t, rows.Scan(&key, &row))
-			all[table][key] = row
-		}
-		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
+		func() {
+			rows, err := h.Pool.QueryContext(t.Context(), "SELECT id::text, ' ' || id || ' ' || "+column+" FROM "+table)
+			require.NoError(t, err)
+			defer rows.Close() //nolint:errcheck // rows.Err tells
+			for rows.Next() {
+				var key, row string
+				require.NoError(t, rows.Scan(&key, &row))
+				all[table][key] = row
+			}
+			require.NoError(t, rows.Err())
+		}()
 	}
 	return all
 }

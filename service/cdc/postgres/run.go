@@ -84,7 +84,7 @@ func (r *run) wake() {
 // Describe implements cdc.Source.
 func (r *run) Describe(info *api.SourceInfo) {
 	r.Log.Describe(info)
-	info.Generation = r.origin.generation
+	info.Generation, info.Streaming = r.origin.generation, r.source.streaming()
 	if lsn := r.newest.Load(); lsn > 0 {
 		info.LSN = pglogrepl.LSN(lsn).String()
 	}

@@ -37,6 +37,8 @@ type Source struct {
 	shape *shape
 	// untold is what the next stream has to hear: what it goes on from misses something.
 	untold atomic.Pointer[error]
+	// unstreamed says that the server cannot stream what the slot has.
+	unstreamed atomic.Bool
 }
 
 var _ supervisor.Service = (*Source)(nil)
