@@ -109,10 +109,7 @@ func TestATableThatIsAlteredBeforeTheSnapshotComes(t *testing.T) {
 			s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Buffer: 1})
 			take(t, s, 1)
 			h.exec(statement)
-			var err error
-			for err == nil {
-				_, err = s.Next(t.Context())
-			}
+			_, err := until(t, s)
 			require.ErrorContains(t, err, "before the snapshot came to it")
 			require.Equal(t, errs.Unavailable, errs.KindOf(err))
 			require.True(t, errs.Retryable(err))
