@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"database/sql/driver"
+	"slices"
 
 	"github.com/mattn/go-sqlite3"
 )
@@ -11,21 +12,23 @@ type catalog struct {
 	// known is false if it was not read yet, could not be, or may be wrong.
 	known   bool
 	version int64
+	// unsure means that the version may be an older one, after statements of which only the tables that they create or drop
+	// were looked at.
+	unsure bool
 	// tables are the ordinary ones by name, and virtuals the virtual ones by name in small letters.
 	tables   map[string]definition
 	virtuals map[string]virtualTable
 	// folded are the names of ordinary tables that have capital letters, by what they are without.
 	folded map[string]string
-	// last is the largest rowid of the schema table.
-	last int64
-	// moves means that root pages may change when another table is dropped.
-	moves bool
+	// views are the names of views in small letters, also of some that are gone.
+	views map[string]bool
 }
 
 // definition is a row of https://www.sqlite.org/schematab.html.
 type definition struct {
-	rowid, root int64
-	sql         string
+	// root is the first page of the table, 0 if it was not read.
+	root int64
+	sql  string
 }
 
 func (c *catalog) forget() { c.known = false }
@@ -40,36 +43,33 @@ func (c *catalog) readIfChanged(conn *sqlite3.SQLiteConn, version int64) (change
 	if c.known && version == c.version {
 		return false
 	}
-	found := catalog{version: version, tables: map[string]definition{}, virtuals: map[string]virtualTable{}, folded: map[string]string{}}
-	err := eachRow(conn, "PRAGMA main.auto_vacuum", func(row []driver.Value) { found.moves = row[0] != int64(0) })
-	if err == nil {
-		err = eachRow(conn, "SELECT rowid, name, rootpage, sql FROM main.sqlite_schema WHERE type = 'table'", func(row []driver.Value) {
-			found.add(row[0], row[2], row[1], row[3])
-		})
+	found := catalog{
+		version: version, tables: map[string]definition{}, virtuals: map[string]virtualTable{},
+		folded: map[string]string{}, views: map[string]bool{},
 	}
-	if err == nil {
-		err = found.readLast(conn)
-	}
+	err := eachRow(conn, "SELECT type, name, rootpage, sql FROM main.sqlite_schema WHERE type IN ('table', 'view')", func(row []driver.Value) {
+		name, _ := row[1].(string)
+		root, _ := row[2].(int64)
+		text, _ := row[3].(string)
+		switch {
+		case row[0] == "view":
+			found.views[lower(name)] = true
+		case root == 0:
+			found.virtuals[lower(name)] = virtualTableOf(name, text)
+		default:
+			found.add(name, definition{root: root, sql: text})
+		}
+	})
 	found.known = version != unknownVersion && err == nil
 	*c = found
 	return true
 }
 
-func (c *catalog) add(rowid, root, name, text driver.Value) (table string) {
-	var d definition
-	d.rowid, _ = rowid.(int64)
-	d.root, _ = root.(int64)
-	d.sql, _ = text.(string)
-	table, _ = name.(string)
-	if d.root == 0 {
-		c.virtuals[lower(table)] = virtualTableOf(table, d.sql)
-		return ""
-	}
+func (c *catalog) add(table string, d definition) {
 	c.tables[table] = d
 	if folded := lower(table); folded != table {
 		c.folded[folded] = table
 	}
-	return table
 }
 
 func (c *catalog) remove(table string) {
@@ -77,55 +77,35 @@ func (c *catalog) remove(table string) {
 	delete(c.folded, lower(table))
 }
 
-func (c *catalog) readLast(conn *sqlite3.SQLiteConn) error {
-	c.last = 0
-	return eachRow(conn, "SELECT max(rowid) FROM main.sqlite_schema", func(row []driver.Value) { c.last, _ = row[0].(int64) })
+// sqlOf reads the definition of one table.
+func sqlOf(conn *sqlite3.SQLiteConn, table string) (text string, err error) {
+	err = eachRow(conn, "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = "+quoteText(table),
+		func(row []driver.Value) { text, _ = row[0].(string) })
+	return text, err
 }
 
-// readAdded adds what was added to the end of the schema, and returns the names of the ordinary tables.
-func (c *catalog) readAdded(conn *sqlite3.SQLiteConn) (tables []string, err error) {
-	err = eachRowOf(conn, "SELECT rowid, name, rootpage, sql, type FROM main.sqlite_schema WHERE rowid > ?", []driver.Value{c.last},
-		func(row []driver.Value) {
-			c.last, _ = row[0].(int64)
-			if row[4] != "table" {
-				return
-			}
-			if table := c.add(row[0], row[2], row[1], row[3]); table != "" {
-				tables = append(tables, table)
-			}
-		})
-	if err != nil {
-		c.forget()
+// find returns the name of an ordinary table as it is written in the schema, "" if there is none.
+func (c *catalog) find(name string) string {
+	if _, is := c.tables[name]; is {
+		return name
 	}
-	return tables, err
-}
-
-// has reports whether the schema still has a table.
-func (c *catalog) has(conn *sqlite3.SQLiteConn, table string) (has bool, err error) {
-	err = eachRowOf(conn, "SELECT 1 FROM main.sqlite_schema WHERE rowid = ? AND name = ?",
-		[]driver.Value{c.tables[table].rowid, table}, func([]driver.Value) { has = true })
-	return has, err
+	folded := lower(name)
+	if _, is := c.tables[folded]; is {
+		return folded
+	}
+	return c.folded[folded]
 }
 
 // mentioned returns the ordinary tables whose names stand anywhere in a statement, and whether that of a virtual one does.
 func (c *catalog) mentioned(text string) (tables []string, virtual bool) {
-	seen := map[string]bool{}
 	for t := range tokensOf(text) {
 		if !t.isName {
 			continue
 		}
-		name, folded := t.text, lower(t.text)
-		if _, is := c.virtuals[folded]; is {
+		if _, is := c.virtuals[lower(t.text)]; is {
 			virtual = true
 		}
-		if _, is := c.tables[name]; !is {
-			name = folded
-		}
-		if _, is := c.tables[name]; !is {
-			name = c.folded[folded]
-		}
-		if _, is := c.tables[name]; is && !seen[name] {
-			seen[name] = true
+		if name := c.find(t.text); name != "" && !slices.Contains(tables, name) {
 			tables = append(tables, name)
 		}
 	}

@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"database/sql/driver"
+	"errors"
 	"maps"
 	"slices"
 
@@ -22,7 +24,17 @@ import (
 // drops could not be resolved any more. Within a transaction no other connection can have done so, and records refer to
 // tables as they were.
 func (f *follower) beforeReshape(what class) {
-	if what != creates && f.readable() || !f.catalog.known {
+	switch {
+	case !f.catalog.known:
+		f.catalog.read(f.inner)
+	case what == creates || !f.readable():
+	case what == drops && f.catalog.unsure:
+		version := schemaVersion(f.inner) // which also looks whether another connection has committed
+		if f.recorder.Foreign() {
+			f.catalog.readIfChanged(f.inner, version)
+		}
+		f.catalog.version, f.catalog.unsure = version, version == unknownVersion
+	default:
 		f.catalog.read(f.inner)
 	}
 	if f.stepped = unknownVersion; f.state.Idle() {
@@ -56,7 +68,7 @@ func (f *follower) recordReshape(what class) {
 	switch {
 	case isExact && what == creates:
 		f.recordCreated()
-	case isExact && what == drops && !f.catalog.moves:
+	case isExact && what == drops:
 		f.recordDropped()
 	default:
 		f.recordDifference(what)
@@ -64,26 +76,48 @@ func (f *follower) recordReshape(what class) {
 	f.text = ""
 }
 
-// recordCreated records what was added. Nobody else has changed the schema.
+// recordCreated records the table that the statement has created, if it has. No other connection has changed the schema.
 func (f *follower) recordCreated() {
-	added, err := f.catalog.readAdded(f.inner)
+	c := creationOf(f.text)
+	folded := lower(c.name)
+	_, wasVirtual := f.catalog.virtuals[folded]
 	switch {
-	case !f.recorder.Holds():
+	case c.virtual || wasVirtual || f.catalog.views[folded]:
+		f.recordDifference(creates)
+		return
+	case c.name == "" || f.catalog.find(c.name) != "" || !f.recorder.Holds():
+		return
+	}
+	isQuery := c.sql == ""
+	if isQuery {
+		var err error
+		if c.sql, err = sqlOf(f.inner, c.name); err != nil {
+			f.recorder.Lose()
+			f.catalog.forget()
+		}
+	}
+	if c.sql == "" {
+		return
+	}
+	f.catalog.add(c.name, definition{sql: c.sql})
+	found, err := f.shapes.read(f.inner, c.name, &f.catalog)
+	switch {
+	case errors.Is(err, errGone): // the statement has failed
+		f.catalog.remove(c.name)
 		return
 	case err != nil:
 		f.recorder.Lose()
-		return
-	case len(added) == 0:
+		f.catalog.forget()
 		return
 	}
-	f.catalog.version++ // at least
+	f.catalog.unsure = true
 	f.forget()
-	for _, name := range added {
-		f.recordShape(name, capture.Create, f.catalog.tables[name].sql, "")
-	}
+	f.shapes.ready = found
+	f.recordShape(c.name, capture.Create, c.sql, "", isQuery)
+	f.shapes.ready = nil
 }
 
-// recordDropped records which of the tables that the statement mentions are gone. Nobody else has changed the schema.
+// recordDropped records which of the tables that the statement mentions are gone. No other connection has changed the schema.
 func (f *follower) recordDropped() {
 	tables, virtual := f.catalog.mentioned(f.text)
 	if virtual {
@@ -94,7 +128,8 @@ func (f *follower) recordDropped() {
 		return
 	}
 	for _, name := range tables {
-		stays, err := f.catalog.has(f.inner, name)
+		stays := false
+		err := eachRow(f.inner, "PRAGMA main.table_info("+quote(name)+")", func([]driver.Value) { stays = true })
 		if err != nil {
 			f.recorder.Lose()
 			f.catalog.forget()
@@ -103,12 +138,9 @@ func (f *follower) recordDropped() {
 		if !stays {
 			f.recordDrop(name)
 			f.catalog.remove(name)
-			f.catalog.version++
 		}
 	}
-	if err := f.catalog.readLast(f.inner); err != nil { // an index or a trigger may have been the last
-		f.catalog.forget()
-	}
+	f.catalog.unsure = true
 }
 
 // recordDifference compares the whole schema with what it was.
@@ -144,9 +176,9 @@ func (f *follower) recordDifference(what class) {
 		from := former[after[name].root]
 		switch {
 		case has(before, name) || from != "":
-			f.recordShape(name, capture.Alter, after[name].sql, from)
+			f.recordShape(name, capture.Alter, after[name].sql, from, false)
 		default:
-			f.recordShape(name, capture.Create, after[name].sql, "")
+			f.recordShape(name, capture.Create, after[name].sql, "", true)
 		}
 	}
 }
@@ -157,7 +189,7 @@ func (f *follower) recordMentioned(before map[string]definition) {
 	tables, _ := f.catalog.mentioned(f.text)
 	for _, name := range tables {
 		if !has(before, name) {
-			f.recordShape(name, capture.Create, f.catalog.tables[name].sql, "")
+			f.recordShape(name, capture.Create, f.catalog.tables[name].sql, "", true)
 		}
 	}
 }
@@ -197,30 +229,17 @@ func (f *follower) recordDrop(name string) {
 	f.recorder.Schema(slot, capture.Drop, "", "")
 }
 
-func (f *follower) recordShape(name string, action capture.Action, text, from string) {
+// recordShape records a table as it is now. One that is new to the streams may hold rows that no hook has told about.
+func (f *follower) recordShape(name string, action capture.Action, text, from string, holdsRows bool) {
 	slot, wanted := f.recorder.SlotOf(name)
 	if err := f.resolve(); err != nil || !wanted || f.shapes.bySlot[slot] == nil {
 		return // a shadow table, or one that cannot be read; a row of it would be reported as lost
 	}
 	f.recorder.Schema(slot, action, text, from)
 	table := f.shapes.bySlot[slot].table
-	if action == capture.Create && f.mayHoldRows() {
+	if holdsRows {
 		if err := f.recorder.Rows(slot, selectRows(table)); err != nil {
 			f.recorder.Lose()
 		}
 	}
-}
-
-// mayHoldRows reports whether a table that is new may hold rows that no hook has told about. One that is renamed may, and
-// that of CREATE TABLE … AS, but not that of another CREATE.
-func (f *follower) mayHoldRows() bool {
-	if f.text == "" || f.byHand || classOf(f.text) != creates {
-		return true
-	}
-	for t := range tokensOf(f.text) {
-		if t.is("AS") {
-			return true
-		}
-	}
-	return false
 }

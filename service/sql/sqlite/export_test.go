@@ -9,3 +9,9 @@ func NewShape(table *sqlapi.Table) *Shape {
 
 // TableOptions reads the options of a table from its CREATE text.
 func TableOptions(text string) (withoutRowID, isStrict bool) { return tableOptions(text) }
+
+// DefinitionOf reads a CREATE statement.
+func DefinitionOf(text string) (name, definition string) {
+	c := creationOf(text)
+	return c.name, c.sql
+}

@@ -26,6 +26,11 @@ func handleOf(conn *sqlite3.SQLiteConn) (unsafe.Pointer, error) {
 	return handle, checkStatementFields()
 }
 
+// rawHandleOf is handleOf for a connection that was checked, or whose kind was.
+func rawHandleOf(conn *sqlite3.SQLiteConn) unsafe.Pointer {
+	return reflect.ValueOf(conn).Elem().FieldByName("db").UnsafePointer()
+}
+
 func checkStatementFields() error {
 	t := reflect.TypeFor[sqlite3.SQLiteStmt]()
 	tail, hasTail := t.FieldByName("t")

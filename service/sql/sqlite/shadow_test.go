@@ -131,3 +131,33 @@ func TestOptionsOfTables(t *testing.T) {
 		require.Equal(t, []bool{listed[0][0] == int64(1), listed[0][1] == int64(1)}, []bool{withoutRowID, isStrict}, text)
 	}
 }
+
+// The definition of a table that was just created is what SQLite has stored.
+func TestDefinitionsOfTables(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	for _, text := range []string{
+		"CREATE TABLE a(x)", "  create /* c */ table\n a ( x , y ) ;", "CREATE TABLE IF NOT EXISTS a(x) -- c", "CREATE TABLE main.\"a\" (x /* ) */);",
+		"CREATE TABLE a(x PRIMARY KEY) WITHOUT ROWID  ;  ", "CREATE TABLE a(x INT DEFAULT (1 + (2))) STRICT -- c\n ", "CREATE TABLE [a](x TEXT)STRICT",
+		"CREATE TABLE `a`(x, CHECK (x <> ';'))/**/;-- c", "CREATE TABLE MAIN . 'a' (x, \";\" TEXT) ; /* c */", "CREATE TABLE a(x INTEGER PRIMARY KEY AUTOINCREMENT)",
+		"\uFEFFCREATE TABLE a(é)", "CREATE TABLE a(x);;", ";; CREATE TABLE a(x)", "-- c\nCREATE TABLE a(x)\n\n",
+	} {
+		mustExec(t, db.Pool(), text)
+		stored := query(t, db.Pool(), "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name = 'a'")
+		require.Len(t, stored, 1)
+		name, definition := sqlite.DefinitionOf(text)
+		require.Equal(t, []any{name, definition}, stored[0], text)
+		mustExec(t, db.Pool(), "DROP TABLE a")
+	}
+	name, _ := sqlite.DefinitionOf("CREATE TABLE if (x)")
+	require.Equal(t, "if", name)
+	for _, text := range []string{
+		"CREATE TEMP TABLE a(x)", "CREATE TEMPORARY TABLE IF NOT EXISTS a(x)", "CREATE TABLE temp.a(x)", "CREATE INDEX a ON b(c)", "CREATE VIEW a AS SELECT 1",
+		"CREATE VIRTUAL TABLE a USING fts5(x)", "CREATE TRIGGER a AFTER INSERT ON b BEGIN SELECT 1; END", "CREATE UNIQUE INDEX main.a ON b(c)", "CREATE",
+		"CREATE TABLE", "CREATE TABLE a",
+	} {
+		name, definition := sqlite.DefinitionOf(text)
+		require.True(t, name == "" || text == "CREATE TABLE a", text)
+		require.True(t, definition == "" || text == "CREATE TABLE a", text)
+	}
+}

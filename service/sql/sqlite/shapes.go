@@ -4,7 +4,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +22,8 @@ type shapes struct {
 	bySlot []*shape
 	// byName holds the last shape of each table, so that the same shape stays the same pointer.
 	byName map[string]*shape
+	// ready is a shape that was read before its table has a slot, nil if there is none.
+	ready *shape
 	// stale means that slots exist that no future row will use.
 	stale bool
 	// version is the schema version after the last check.
@@ -78,7 +79,9 @@ func (s *shapes) resolve(conn *sqlite3.SQLiteConn, recorder *capture.Recorder, s
 	for slot := len(s.bySlot); slot < recorder.Tables(); slot++ {
 		name, wanted := recorder.Table(slot)
 		var found *shape
-		if wanted {
+		if wanted && s.ready != nil && s.ready.table.Name == name {
+			found = s.ready
+		} else if wanted {
 			var err error
 			if found, err = s.read(conn, name, schema); err != nil {
 				return err
@@ -92,6 +95,9 @@ func (s *shapes) resolve(conn *sqlite3.SQLiteConn, recorder *capture.Recorder, s
 	return nil
 }
 
+// errGone means that there is no such table.
+var errGone = errors.New("it is gone")
+
 // read returns the shape of a table as it is now, nil for the shadow table of a virtual table. schema is how the schema
 // is now, not known if that was not read.
 func (s *shapes) read(conn *sqlite3.SQLiteConn, name string, schema *catalog) (*shape, error) {
@@ -104,7 +110,7 @@ func (s *shapes) read(conn *sqlite3.SQLiteConn, name string, schema *catalog) (*
 		definition, exists = schema.tables[name]
 	}
 	if !exists {
-		return nil, fmt.Errorf("sqlite: table %q: it is gone", name)
+		return nil, fmt.Errorf("sqlite: table %q: %w", name, errGone)
 	}
 	var withoutRowID bool
 	withoutRowID, found.isStrict = tableOptions(definition.sql)
@@ -113,7 +119,7 @@ func (s *shapes) read(conn *sqlite3.SQLiteConn, name string, schema *catalog) (*
 		return nil, err
 	}
 	if len(table.Columns) == 0 {
-		return nil, fmt.Errorf("sqlite: table %q: it is gone", name)
+		return nil, fmt.Errorf("sqlite: table %q: %w", name, errGone)
 	}
 	if is, err := schema.isShadow(conn, name, found.columnNames); is || err != nil {
 		return nil, err
@@ -156,33 +162,4 @@ func (s *shape) is(o *shape) bool {
 	a, b := s.table, o.table
 	return a.HasRowID == b.HasRowID && a.RowID == b.RowID && s.isStrict == o.isStrict && slices.Equal(a.Columns, b.Columns) &&
 		slices.Equal(a.Key, b.Key) && slices.Equal(s.defaults, o.defaults)
-}
-
-func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
-
-// eachRow runs a query on the driver's connection itself, which is in the middle of something.
-func eachRow(conn *sqlite3.SQLiteConn, query string, f func(row []driver.Value)) error {
-	return eachRowOf(conn, query, nil, f)
-}
-
-func eachRowOf(conn *sqlite3.SQLiteConn, query string, args []driver.Value, f func(row []driver.Value)) (err error) {
-	rows, err := conn.Query(query, args)
-	if err != nil {
-		return fmt.Errorf("%s: %w", query, err)
-	}
-	defer func() {
-		if closeErr := rows.Close(); err == nil {
-			err = closeErr
-		}
-	}()
-	row := make([]driver.Value, len(rows.Columns()))
-	for {
-		switch err := rows.Next(row); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return fmt.Errorf("%s: %w", query, err)
-		}
-		f(row)
-	}
 }

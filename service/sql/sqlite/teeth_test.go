@@ -28,7 +28,7 @@ func rules() []rule {
 		{"a prepared RETURNING is settled before its next use", "stmt.go", "if !s.returns ||", "if true ||"},
 		{"RETURNING commits when its rows are closed", "stmt.go", "r.conn.follow.after(r.what)", "_ = 0"},
 		{"statements that a rollback aborts are stragglers", "capture/capture.go", "s&(Autocommit|Writing|Stragglers)", "s&(Autocommit|Writing)"},
-		{"the schema is compared around DDL", "follower.go", "f.recordReshape()", "_ = 0"},
+		{"the schema is compared around DDL", "follower.go", "f.recordReshape(what)", "_ = 0"},
 		{"a REAL column shows no integers", "decode.go", "makeReal(change.Before, s.reals)", "_ = 0"},
 		{"virtual columns are left out", "columns.go", "if row[6] == hiddenVirtual {", "if false {"},
 		{"columns hide the rowid", "columns.go", "strings.EqualFold(name, alias)", "false"},
@@ -39,6 +39,9 @@ func rules() []rule {
 		{"expressions are defaults in brackets", "defaults.go", `create("(" + s.defaults[column] + "\n)")`, "create(s.defaults[column])"},
 		{"words are defaults without", "defaults.go", "create(s.defaults[column]) == nil", "false"},
 		{"joining leaves total_changes() alone", "capture/savepoint.c", "sqlite3_total_changes64(c->db) - c->pretended", "sqlite3_total_changes64(c->db)"},
+		{"tables that are created are recorded", "ddl.go", "f.recordCreated()", "_ = 0"},
+		{"tables that are dropped are recorded", "ddl.go", "f.recordDropped()", "_ = 0"},
+		{"the content of an index is no shadow table", "shadow.go", `suffix == "content" && !v.keepsContent()`, "false"},
 		{"the savepoint sentinel is brought back", "follower.go", "_ = f.recorder.Rearm()", "_ = 0"},
 		{"joining leaves changes() alone", "capture/savepoint.c", "c->join_rows = sqlite3_changes64(c->db);", "c->join_rows = 0;"},
 	}

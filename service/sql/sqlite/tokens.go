@@ -9,8 +9,8 @@ import (
 // is without them.
 type token struct {
 	text string
-	// at is where it begins.
-	at int
+	// at is where it begins, and end where it ends.
+	at, end int
 	// isName means that it may be a name: a word, or anything in quotes.
 	isName bool
 	// isQuoted means that it was in quotes, and is no keyword.
@@ -23,17 +23,11 @@ func (t token) is(text string) bool { return !t.isQuoted && strings.EqualFold(t.
 // tokensOf divides a text as SQLite does, as far as names are concerned: comments are left out, and numbers are words.
 func tokensOf(text string) iter.Seq[token] {
 	return func(yield func(token) bool) {
-		for at := 0; ; {
-			at = len(text) - len(skipSpace(text[at:]))
-			if at >= len(text) {
+		r := &reading{text: text}
+		for r.next(); !r.isAtEnd(); r.next() {
+			if !yield(r.now) {
 				return
 			}
-			t, n := firstToken(text[at:])
-			t.at = at
-			if !yield(t) {
-				return
-			}
-			at += n
 		}
 	}
 }
@@ -95,10 +89,18 @@ func isOfWord(c byte) bool {
 	return c >= 0x80 || c == '_' || c == '$' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
+// isPlain reports whether a definition ends with the bracket that closes its columns, as seen at a glance.
+func isPlain(definition string) bool {
+	return strings.HasSuffix(definition, ")") && !strings.Contains(definition, "--") && !strings.Contains(definition, "/*")
+}
+
 // tableOptions reads what stands behind the columns of a CREATE TABLE as SQLite stores it:
 // https://www.sqlite.org/lang_createtable.html#tablecoldef.
-func tableOptions(text string) (withoutRowID, isStrict bool) {
-	for t := range tokensOf(text) {
+func tableOptions(definition string) (withoutRowID, isStrict bool) {
+	if isPlain(definition) {
+		return false, false
+	}
+	for t := range tokensOf(definition) {
 		switch {
 		case t.is(")"):
 			withoutRowID, isStrict = false, false
@@ -109,6 +111,97 @@ func tableOptions(text string) (withoutRowID, isStrict bool) {
 		}
 	}
 	return withoutRowID, isStrict
+}
+
+// creation is what a CREATE statement says about what it creates.
+type creation struct {
+	// name is that of an ordinary table of main, "" if it is none.
+	name string
+	// sql is its definition as SQLite stores it, "" for CREATE TABLE … AS.
+	sql string
+	// virtual means that it is a virtual table.
+	virtual bool
+}
+
+// reading is a text that is read token by token.
+type reading struct {
+	text string
+	// now is the token that was read last, the zero token at the end.
+	now token
+}
+
+func (r *reading) next() token {
+	at := len(r.text) - len(skipSpace(r.text[r.now.end:]))
+	if at >= len(r.text) {
+		r.now = token{at: at, end: at}
+		return r.now
+	}
+	t, n := firstToken(r.text[at:])
+	t.at, t.end = at, at+n
+	r.now = t
+	return t
+}
+
+func (r *reading) isAtEnd() bool { return r.now.at == len(r.text) }
+
+// creationOf reads https://www.sqlite.org/lang_createtable.html as far as the name.
+func creationOf(text string) (c creation) {
+	r := &reading{text: text}
+	for r.next().is(";") {
+	}
+	t := r.next() // what follows CREATE
+	elsewhere := t.is("TEMP") || t.is("TEMPORARY")
+	if elsewhere {
+		t = r.next()
+	}
+	if c.virtual = t.is("VIRTUAL"); c.virtual || elsewhere || !t.is("TABLE") {
+		return c
+	}
+	name := r.next()
+	if r.next(); name.is("IF") && r.now.is("NOT") { // else it is a table of that name
+		r.next() // EXISTS
+		name = r.next()
+		r.next()
+	}
+	if r.now.is(".") {
+		if lower(name.text) != "main" {
+			return c
+		}
+		name = r.next()
+		r.next()
+	}
+	if c.name = name.text; c.name != "" && !r.now.is("AS") {
+		c.sql = "CREATE TABLE " + text[name.at:r.endOfDefinition()]
+	}
+	return c
+}
+
+// endOfDefinition returns where the part of a CREATE TABLE ends that SQLite stores: with the bracket that closes the columns,
+// the first of which was read last, or, if there are options behind it, where the statement ends.
+func (r *reading) endOfDefinition() (end int) {
+	if isPlain(r.text) && !strings.Contains(r.text, ";") {
+		return len(r.text)
+	}
+	for depth := 0; !r.isAtEnd(); r.next() {
+		switch {
+		case r.now.is(";"):
+			if end == 0 {
+				end = r.now.at
+			}
+			return end
+		case r.now.is("("):
+			depth++
+		case r.now.is(")"):
+			depth--
+			end = r.now.end
+		case depth == 0:
+			end = 0
+		}
+	}
+	if end == 0 {
+		end = len(r.text)
+	}
+	return end
 }
 
 // lower returns a name in small letters as SQLite sees it, to which letters beyond ASCII are different ones.

@@ -130,6 +130,7 @@ void wippy_rows_close(wippy_rows*);
 /* row.c */
 enum { RECORD_INSERT = 1, RECORD_UPDATE, RECORD_DELETE, RECORD_TRUNCATE, RECORD_SCHEMA };
 int wippy_may_record(wippy_capture*);
+int wippy_record_row(wippy_capture*, sqlite3_stmt *row);
 int wippy_record_insert(wippy_capture*, uint32_t slot, const wippy_rows *rows);
 int wippy_record_truncate(wippy_capture*, uint32_t slot);
 int wippy_record_schema(wippy_capture*, uint32_t slot, int action, const char *text, const char *from);

@@ -203,6 +203,18 @@ static int put_record(wippy_capture *c, int op, uint32_t slot, sqlite3_int64 old
   return finish_record(a, start, record, 0, n, slot, why);
 }
 
+int wippy_record_row(wippy_capture *c, sqlite3_stmt *row) {
+  arena *a = &c->arena;
+  int n = sqlite3_column_count(row);
+  uint64_t start = a->used;
+  sqlite3_int64 none = 0;
+  int why = begin_record(a);
+  if (why) return why;
+  put(a, &none, sizeof none);
+  for (int i = 0; i < n && !why; i++) why = put_value(a, sqlite3_column_value(row, i));
+  return finish_record(a, start, RECORD_INSERT, 0, n, 0, why);
+}
+
 int wippy_record_insert(wippy_capture *c, uint32_t slot, const wippy_rows *rows) {
   arena *a = &c->arena;
   int first = rows->rowids ? 0 : 1;
