@@ -17,21 +17,24 @@ type compiler interface {
 	ModuleNames() []string
 	AddProcess(entry *api.Entry) error
 	AddLibrary(entry *api.Entry) error
+	CheckProcess(entry *api.Entry) []error
+	CheckLibrary(entry *api.Entry) []error
 }
 
 // checkProcess finds what is wrong with a process.lua entry besides its fields.
 func checkProcess(c compiler, entry *api.Entry) error {
 	_, commandErr := commandOf(entry)
-	return errors.Join(commandErr, checkScript(c, entry, c.AddProcess))
+	return errors.Join(commandErr, checkScript(c, entry, c.AddProcess, c.CheckProcess))
 }
 
 // checkLibrary finds what is wrong with a library.lua entry besides its fields.
 func checkLibrary(c compiler, entry *api.Entry) error {
-	return checkScript(c, entry, c.AddLibrary)
+	return checkScript(c, entry, c.AddLibrary, c.CheckLibrary)
 }
 
-// checkScript reports unknown modules, imports that hide modules, and syntax errors.
-func checkScript(c compiler, entry *api.Entry, compile func(*api.Entry) error) error {
+// checkScript reports unknown modules, imports that hide modules, syntax errors, and what is certain to fail when the
+// script runs.
+func checkScript(c compiler, entry *api.Entry, compile func(*api.Entry) error, check func(*api.Entry) []error) error {
 	var p api.Problems
 	code, known := codeOf(entry.Config), c.ModuleNames()
 	for i, name := range code.Modules {
@@ -54,7 +57,7 @@ func checkScript(c compiler, entry *api.Entry, compile func(*api.Entry) error) e
 	if err := compile(entry); err != nil {
 		return &api.FieldError{Field: "source", Problem: reason(err)}
 	}
-	return nil
+	return errors.Join(check(entry)...)
 }
 
 // suggestModule names the module that was probably meant, or all there are.

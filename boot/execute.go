@@ -14,7 +14,7 @@ import (
 
 // Execute starts the same entries as Run, and what the process id requires, runs the process on a terminal host with
 // args as arguments, and stops everything when it has ended. If ctx is done first, the process is cancelled
-// and the error is the cause.
+// and the error is the cause; the exit tells whether it has failed then.
 func (a *App) Execute(ctx context.Context, id api.ID, args []any) (process.Exit, error) {
 	return a.executeIn(ctx, a.state, id, args)
 }
@@ -92,5 +92,5 @@ func (x *execution) process(ctx context.Context, id api.ID, host *api.Entry, arg
 	}
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), host.Lifecycle.StopTimeout.Std())
 	defer cancel()
-	return process.Exit{}, errors.Join(context.Cause(ctx), x.engine.Cancel(patience, pid))
+	return process.Exit{PID: pid, Err: x.engine.Cancel(patience, pid)}, context.Cause(ctx)
 }

@@ -43,8 +43,8 @@ entries:
   - name: inline
     kind: library.lua
     source: "function f("
-  - {name: modules, kind: process.lua, source: "return {}", modules: [jsn, filesystem, sql, sql]}
-  - {name: hides, kind: process.lua, source: "return {}", imports: {cdc: lib}}
+  - {name: modules, kind: process.lua, source: "function main() end", modules: [jsn, filesystem, sql, sql]}
+  - {name: hides, kind: process.lua, source: "function main() end", imports: {cdc: lib}}
   - {name: lib, kind: library.lua, source: "return {}"}
 -- bad.lua --
 local x
@@ -63,27 +63,27 @@ func TestCommandsAreChecked(t *testing.T) {
 		"app.yaml:7: app:e: meta.command.name: \"-x\" is not the name of a command",
 	}, problems(t, `namespace: app
 entries:
-  - {name: a, kind: process.lua, source: "return {}", meta: {command: go}}
-  - {name: b, kind: process.lua, source: "return {}", meta: {command: {nam: x}}}
-  - {name: c, kind: process.lua, source: "return {}", meta: {command: {name: 1, short: [x]}}}
-  - {name: d, kind: process.lua, source: "return {}", meta: {command: {name: "a b"}}}
-  - {name: e, kind: process.lua, source: "return {}", meta: {command: {name: "-x"}}}
+  - {name: a, kind: process.lua, source: "function main() end", meta: {command: go}}
+  - {name: b, kind: process.lua, source: "function main() end", meta: {command: {nam: x}}}
+  - {name: c, kind: process.lua, source: "function main() end", meta: {command: {name: 1, short: [x]}}}
+  - {name: d, kind: process.lua, source: "function main() end", meta: {command: {name: "a b"}}}
+  - {name: e, kind: process.lua, source: "function main() end", meta: {command: {name: "-x"}}}
 `))
 	require.Equal(t, []string{
 		"app.yaml:4: app:b: meta.command.name: there is another command go: app:a",
 	}, problems(t, `namespace: app
 entries:
-  - {name: a, kind: process.lua, source: "return {}", meta: {command: {name: go}}}
-  - {name: b, kind: process.lua, source: "return {}", meta: {command: {name: go}}}
+  - {name: a, kind: process.lua, source: "function main() end", meta: {command: {name: go}}}
+  - {name: b, kind: process.lua, source: "function main() end", meta: {command: {name: go}}}
 `))
 }
 
 func TestCommandsAreListedByName(t *testing.T) {
 	app := write(t, `namespace: app
 entries:
-  - {name: b, kind: process.lua, source: "return {}", meta: {command: {name: two, use_case: test}}}
-  - {name: a, kind: process.lua, source: "return {}", meta: {command: {name: one, short: first}, other: 1}}
-  - {name: c, kind: process.lua, source: "return {}"}
+  - {name: b, kind: process.lua, source: "function main() end", meta: {command: {name: two, use_case: test}}}
+  - {name: a, kind: process.lua, source: "function main() end", meta: {command: {name: one, short: first}, other: 1}}
+  - {name: c, kind: process.lua, source: "function main() end"}
 `).app(t)
 	require.Equal(t, 3, app.Len())
 	require.Equal(t, []boot.Command{
@@ -145,7 +145,7 @@ func TestLibrariesThatImportEachOtherAreReported(t *testing.T) {
 		"app.yaml:5: app:b: imports.a: requires itself: app:a -> app:b -> app:a",
 	}, problems(t, `namespace: app
 entries:
-  - {name: main, kind: process.lua, source: "return {}", imports: {a: a}}
+  - {name: main, kind: process.lua, source: "function main() end", imports: {a: a}}
   - {name: a, kind: library.lua, source: "return {}", imports: {b: b}}
   - {name: b, kind: library.lua, source: "return {}", imports: {a: a}}
 `))
@@ -165,4 +165,23 @@ entries:
 	_, err := boot.Load(f.settings)
 	require.ErrorContains(t, err, `pipe.lua" cannot be read: it is a named pipe, not a file`)
 	require.ErrorContains(t, err, `zero.lua" cannot be read: it is a device, not a file`)
+}
+
+// What cannot run is found before anything does.
+func TestScriptsThatCannotRunAreProblems(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{
+		`app.yaml:5: app:a: source: a.lua:1: module "time" is not allowed here: add it to modules of app:a`,
+		`app.yaml:6: app:b: method: app:b has no function "mian" and returns a table without it (did you mean "main"?): return {mian = function() ... end}, or name another method`,
+		`app.yaml:7: app:l: source: app:l:1: there is no module "jsn"; did you mean "json"?`,
+	}, problems(t, `
+namespace: app
+entries:
+  - {name: fine, kind: process.lua, source: "return {main = function() require('io').print(1) end}", modules: [io]}
+  - {name: a, kind: process.lua, source: file://a.lua}
+  - {name: b, kind: process.lua, source: "return {main = print}", method: mian}
+  - {name: l, kind: library.lua, source: "return require('jsn')"}
+-- a.lua --
+local time = require("time") function main() time.sleep("1s") end
+`))
 }

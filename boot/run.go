@@ -24,7 +24,7 @@ type execution struct {
 
 // begin makes a run; nothing is started yet but the metrics, without which it does not begin.
 func (a *App) begin(ctx context.Context) (*execution, error) {
-	x := &execution{tracker: newTracker()}
+	x := &execution{tracker: newTracker(ctx.Err)}
 	x.services = supervisor.New(ctx, a.settings.Logger, x.tracker.observe)
 	x.runtime = newRuntime(a.settings, x.services)
 	x.listeners = x.runtime.listeners()
@@ -46,9 +46,11 @@ func (x *execution) enact(ctx context.Context, state *registry.State) error {
 
 // end stops everything in the reverse of the starting order.
 func (x *execution) end(ctx context.Context) error {
-	x.tracker.release()
+	x.tracker.stop()
 	ctx = context.WithoutCancel(ctx)
-	err := errors.Join(x.applier.Stop(ctx), x.services.Close(ctx))
+	stopErr := x.applier.Stop(ctx)
+	err := errors.Join(stopErr, x.services.Close(ctx))
+	err = errors.Join(err, x.tracker.left(stopErr))
 	if x.metrics != nil {
 		err = errors.Join(err, x.metrics.Close(ctx))
 	}
@@ -59,7 +61,7 @@ func (x *execution) end(ctx context.Context) error {
 // entries have ended for good, or nothing is left that runs. Then it stops everything, in order. What could not
 // be started is logged while the rest runs. Meanwhile it reloads the declarations when Settings.Reload asks for it. The
 // error is nil after a clean end that ctx has asked for, and if all process.service entries have completed; else it
-// tells what has failed.
+// tells what has failed, also if that was on being stopped.
 func (a *App) Run(ctx context.Context) error {
 	x, err := a.begin(ctx)
 	if err != nil {

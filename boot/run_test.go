@@ -316,7 +316,7 @@ func TestExecuteWhatCannotBeRun(t *testing.T) {
 	f := write(t, `namespace: app
 entries:
   - {name: db, kind: db.sql.sqlite, file: .}
-  - {name: needs, kind: process.lua, source: "return {}", lifecycle: {requires: [db]}}
+  - {name: needs, kind: process.lua, source: "function main() end", lifecycle: {requires: [db]}}
 `)
 	_, err := f.app(t).Execute(t.Context(), id("need"), nil)
 	require.Equal(t, errs.NotFound, errs.KindOf(err))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/wippy-cdc/runtime/api/process"
@@ -22,15 +23,26 @@ type tracker struct {
 	failed map[string]error
 	// ended is closed when there is nothing left to run for; nil while nobody watches.
 	ended chan struct{}
+	// stopping says that the app ends, as told does as soon as the app is told to; unclean are the services that have
+	// stopped with an error since, by name.
+	stopping bool
+	told     func() error
+	unclean  map[string]error
 }
 
-func newTracker() *tracker { return &tracker{states: make(map[string]supervisor.Status)} }
+// newTracker returns a tracker for an app that is told to end when told returns an error.
+func newTracker(told func() error) *tracker {
+	return &tracker{told: told, states: make(map[string]supervisor.Status), unclean: make(map[string]error)}
+}
 
 // observe implements supervisor.Observer.
 func (t *tracker) observe(name string, status supervisor.Status) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.states[name] = status
+	if (t.stopping || t.told() != nil) && status.State == supervisor.Stopped && status.Err != nil {
+		t.unclean[name] = status.Err
+	}
 	t.check()
 }
 
@@ -70,6 +82,33 @@ func (t *tracker) release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = nil
+}
+
+// stop says that the app ends from here on.
+func (t *tracker) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended, t.stopping = nil, true
+}
+
+// left tells which services have stopped with an error since stop, apart from those that told says have not stopped at
+// all. The log has the errors as a whole.
+func (t *tracker) left(told error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if joined, ok := told.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			if e, ok := errors.AsType[*declarations.EntryError](err); ok {
+				delete(t.unclean, e.ID.String())
+			}
+		}
+	}
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(t.unclean)) {
+		text, _, _ := strings.Cut(t.unclean[name].Error(), "\n")
+		all = append(all, fmt.Errorf("%s has stopped with an error: %s", name, text))
+	}
+	return errors.Join(all...)
 }
 
 // check closes ended if there is nothing left to run for. t.mu must be held.

@@ -54,7 +54,8 @@ type Runner interface {
 	// unknown or forgotten process is NotFound. Only one caller may wait for a process.
 	Wait(ctx context.Context, pid PID) (Exit, error)
 	// Cancel asks a process to end: one that listens to its events gets pid.cancel and time until ctx is done;
-	// then, or at once if it does not listen, it is terminated. Cancel returns when the process has ended.
+	// then, or at once if it does not listen, it is terminated. Cancel returns when the process has ended. The error is
+	// that of a script that has failed meanwhile, and Timeout for one that had time and did not end.
 	Cancel(ctx context.Context, pid PID) error
 	// Terminate ends a process at once and waits for it.
 	Terminate(ctx context.Context, pid PID) error

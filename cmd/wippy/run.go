@@ -13,6 +13,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/boot"
+	"github.com/wippy-cdc/runtime/internal/printable"
 )
 
 const runHelp = `Run an app until it is told to stop or has nothing left to do, or run one of its processes.
@@ -187,6 +188,9 @@ func (p *program) execute(ctx context.Context, app *boot.App, id registry.ID, ar
 // ended is what the end of a process means for the program.
 func (p *program) ended(ctx context.Context, id registry.ID, exit process.Exit, err error) error {
 	if cause, ok := errors.AsType[interrupted](context.Cause(ctx)); ok {
+		if exit.Err != nil {
+			fmt.Fprintf(p.messages, "wippy: %s\n", printable.Lines(exit.Err.Error()))
+		}
 		return exitCode(cause.code())
 	}
 	if err = errors.Join(err, exit.Err); err != nil {

@@ -43,6 +43,17 @@ entries:
         io.print("asked to end")
         events:receive()
       end
+  - name: fails
+    kind: process.lua
+    modules: [io]
+    source: |
+      local io = require("io")
+      function main()
+        local events = process.events()
+        io.print("up")
+        events:receive()
+        error("cannot close")
+      end
   - name: service
     kind: process.service
     process: %s
@@ -122,6 +133,52 @@ func TestFirstSignalStopsCleanly(t *testing.T) {
 			require.Contains(t, stdout.String(), "asked to end")
 		})
 	}
+}
+
+// What fails on being stopped, or does not stop, says so, and the exit code does as well.
+func TestTroubleOnBeingStoppedIsTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		process string
+		args    []string
+		code    int
+		want    []string
+	}{
+		"service fails": {"fails", []string{"run"}, 1, []string{
+			"WARN  service has stopped with an error service=app:service", "wippy: app:service has stopped with an error: ", ": cannot close\n",
+		}},
+		"silent service fails": {"fails", []string{"run", "-s"}, 1, []string{"wippy: app:service has stopped with an error: "}},
+		// On a busy machine it may be abandoned before it is terminated.
+		"service does not end": {"stubborn", []string{"run"}, 1, []string{"service=app:service error=", "has not ended "}},
+		"process fails":        {"patient", []string{"run", "-s", "-x", "app:fails"}, 143, []string{": cannot close"}},
+		"process does not end": {"patient", []string{"run", "-s", "-x", "app:stubborn"}, 143, []string{"has not ended in time after pid.cancel"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeApp(t, c.process)
+			if c.process == "patient" {
+				unstarted(t)
+			}
+			signals := make(chan os.Signal, 2)
+			stdout, stderr := &output{}, &output{}
+			up := stdout.wants("up\n")
+			go func() {
+				<-up
+				signals <- syscall.SIGTERM
+			}()
+			code := wippy.Run(c.args, stdout, stderr, signals, func(int) { panic("must not exit at once") })
+			require.Equal(t, c.code, code, stderr.String())
+			for _, want := range c.want {
+				require.Contains(t, stderr.String(), want)
+			}
+		})
+	}
+}
+
+// unstarted keeps the service from being started with the app.
+func unstarted(t *testing.T) {
+	t.Helper()
+	content, err := os.ReadFile("app.yaml")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile("app.yaml", bytes.Replace(content, []byte("auto_start: true"), []byte("auto_start: false"), 1), 0o600))
 }
 
 func TestSignalNamesTheTestAndTheCase(t *testing.T) {

@@ -72,7 +72,7 @@ func TestALibraryThatFailsLeavesNoRightsBehind(t *testing.T) {
 	w.library("fails", `require("hook").left = function(name) return require(name) end error("on purpose")`, map[string]string{"hook": "hook"})
 	e := scriptEntry("test", `function main()
 		assert(not pcall(require, "fails"))
-		return select(2, pcall(require("hook").left, "counter"))
+		return tostring(select(2, pcall(require("hook").left, "counter")))
 	end`, "counter")
 	e.Config.(*process.LuaConfig).Imports = importsOf(map[string]string{"hook": "hook", "fails": "fails"})
 	require.NoError(t, w.AddProcess(e))

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"testing"
@@ -81,17 +82,27 @@ func hostEntry(name string, limit int) *registry.Entry {
 // serve runs a service until the function returned is called, and checks that it ends without an error.
 func serve(tb testing.TB, s supervisor.Service) (stop func()) {
 	tb.Helper()
+	end := serving(tb, s)
+	return func() {
+		tb.Helper()
+		require.NoError(tb, end())
+	}
+}
+
+// serving runs a service until the function returned is called, which returns how it has ended.
+func serving(tb testing.TB, s supervisor.Service) (end func() error) {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(tb.Context())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, func() { close(ready) }) }()
 	within(tb, ready)
-	return sync.OnceFunc(func() {
+	return sync.OnceValue(func() error {
 		cancel()
 		select {
 		case err := <-ended:
-			require.NoError(tb, err)
+			return err
 		case <-time.After(limit):
-			require.Fail(tb, s.String()+" does not stop")
+			return errors.New(s.String() + " does not stop")
 		}
 	})
 }

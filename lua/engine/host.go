@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -64,8 +65,7 @@ func (h *Host) Serve(ctx context.Context, ready func()) error {
 	}
 	ready()
 	<-ctx.Done()
-	h.stop(ctx)
-	return nil
+	return h.stop(ctx)
 }
 
 func (e *Engine) openHost(h *Host) error {
@@ -123,8 +123,8 @@ func (h *Host) left(p *Process) {
 	delete(h.running, p.pid)
 }
 
-// stop ends all processes and waits for them.
-func (h *Host) stop(ctx context.Context) {
+// stop ends all processes and waits for them. The error tells which have failed, or have not ended in time.
+func (h *Host) stop(ctx context.Context) error {
 	running := h.close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.grace)
 	defer cancel()
@@ -132,15 +132,13 @@ func (h *Host) stop(ctx context.Context) {
 	for _, p := range running {
 		p.ask("", deadline)
 	}
+	var failed []error
 	for _, p := range running {
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-			p.terminate(p.terminated())
-		}
+		failed = append(failed, p.afterCancel(ctx))
 	}
 	h.wg.Wait()
 	h.engine.forgetAll(h)
+	return errors.Join(failed...)
 }
 
 // close refuses further processes and returns those that run.

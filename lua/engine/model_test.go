@@ -10,6 +10,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/process"
+	errorsmodule "github.com/wippy-cdc/runtime/lua/modules/errors"
 	processes "github.com/wippy-cdc/runtime/lua/modules/process"
 )
 
@@ -186,7 +187,9 @@ func TestServiceStopIsAnEvent(t *testing.T) {
 func TestHostStopIsAnEvent(t *testing.T) {
 	p := &probe{}
 	w := newWorld(t, p, processes.New())
-	stop := w.host("stopping", 0, nil)
+	h, err := w.NewHost(hostEntry("stopping", 0), nil)
+	require.NoError(t, err)
+	end := serving(t, h)
 	w.script("polite", `function main() local events = process.events() probe.mark("polite") events:receive() probe.mark("bye") end`)
 	w.script("rude", `function main() process.events() probe.on_end("rude") probe.mark("rude") while true do end end`)
 	for _, name := range []string{"polite", "rude"} {
@@ -194,7 +197,51 @@ func TestHostStopIsAnEvent(t *testing.T) {
 		require.NoError(t, err)
 		within(t, p.get(name))
 	}
-	stop()
+	require.EqualError(t, end(), `lua: process "app:rude": has not ended in time after pid.cancel and was terminated`)
 	within(t, p.get("bye"))
 	require.Equal(t, []string{"rude"}, p.ends)
+}
+
+// What fails while it is stopped says so.
+func TestFailureAfterCancelIsTold(t *testing.T) {
+	for name, c := range map[string]struct{ after, want string }{
+		"error":      {`error("boom")`, "app:test:5: boom"},
+		"value":      {`return nil, errors.new("not closed")`, "not closed"},
+		"no end":     {`while true do end`, "has not ended in time after pid.cancel and was terminated"},
+		"coroutine":  {`coroutine.spawn(function() error("inner") end) channel.new():receive()`, "inner"},
+		"a good end": {`return 1`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fresh := func() (*probe, *world) {
+				p := &probe{}
+				w := newWorld(t, p, processes.New(), errorsmodule.New())
+				w.script("test", `function main()
+					local events = process.events()
+					probe.mark("listening")
+					events:receive()
+					`+c.after+"\nend")
+				return p, w
+			}
+			check := func(err error) {
+				if c.want == "" {
+					require.NoError(t, err)
+				} else {
+					require.ErrorContains(t, err, c.want)
+				}
+			}
+			p, w := fresh()
+			h, err := w.NewHost(hostEntry("stopping", 0), nil)
+			require.NoError(t, err)
+			end := serving(t, h)
+			_, err = w.Spawn(t.Context(), process.Spawn{Process: id("test"), Host: id("stopping")})
+			require.NoError(t, err)
+			within(t, p.get("listening"))
+			check(end())
+
+			p, w = fresh()
+			end = serving(t, w.service(nil))
+			within(t, p.get("listening"))
+			check(end())
+		})
+	}
 }

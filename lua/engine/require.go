@@ -6,6 +6,7 @@ import (
 
 	lua "github.com/yuin/gopher-lua"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
 )
 
@@ -25,18 +26,11 @@ func (p *Process) require(L *lua.LState, u *unit) int {
 		L.Push(p.load(L, name, id))
 		return 1
 	}
-	m := p.engine.modules[name]
-	_, global := m.(Global)
-	switch {
-	case m != nil && (global || u.allows(name)):
-		L.Push(p.open(L, m))
-		return 1
-	case m != nil:
-		L.RaiseError("module %q is not allowed here: add it to modules of %s", name, u.id)
-	default:
-		L.RaiseError("%s", p.engine.missing(name, u))
+	if why := p.engine.refuses(u, name); why != "" {
+		L.Error(ErrorValue(L, &errs.Error{Kind: errs.Invalid, Err: &moduleError{L.Where(1) + " " + why}}), 0)
 	}
-	return 0
+	L.Push(p.open(L, p.engine.modules[name]))
+	return 1
 }
 
 // missing explains why require cannot find name.

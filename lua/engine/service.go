@@ -49,7 +49,8 @@ func arguments(input any) []any {
 // String implements supervisor.Service.
 func (s *Service) String() string { return "process " + s.id.String() }
 
-// Serve implements supervisor.Service. It returns nil when the method has returned or ctx is done.
+// Serve implements supervisor.Service. It returns nil when the method has returned, or
+// has ended in time when ctx is done.
 func (s *Service) Serve(ctx context.Context, ready func()) error {
 	pid, err := s.engine.Spawn(ctx, s.spawn)
 	if err != nil {
@@ -77,12 +78,15 @@ func (s *Service) stop(ctx context.Context, pid process.PID) error {
 	if p := s.engine.process(pid); p != nil {
 		s.engine.forget(p)
 	}
-	return err
+	return s.failure(err)
 }
 
 // failure leaves it to the restart policy what happens after an error of the script, whatever its kind: the supervisor
-// would not restart after some.
+// would not restart after some. A module that the entry does not list is missing for ever.
 func (s *Service) failure(err error) error {
+	if missing, ok := errors.AsType[*moduleError](err); ok {
+		return errs.Wrap(errs.Invalid, fmt.Errorf("service %q: %w", s.id, missing))
+	}
 	if script, ok := errors.AsType[*ScriptError](err); ok {
 		return errs.Wrap(errs.Unknown, fmt.Errorf("service %q: %w", s.id, script))
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -67,14 +68,27 @@ func (e *Engine) Cancel(ctx context.Context, pid process.PID) error {
 	}
 	deadline, _ := ctx.Deadline()
 	p.ask("", deadline)
+	return p.afterCancel(ctx)
+}
+
+// afterCancel waits for the end of a process that was asked to end, until ctx is done, and returns what was wrong with
+// it: the script has failed, or had to be terminated. (One that does not listen to its events was terminated when it
+// was asked, which is its way to end.)
+func (p *Process) afterCancel(ctx context.Context) error {
 	select {
 	case <-p.done:
-		return nil
-	case <-ctx.Done():
-		p.terminate(p.terminated())
-		<-p.done
-		return nil
+	default:
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+			p.terminate(errs.New(errs.Timeout, "lua: process %q: has not ended in time after pid.cancel and was terminated", p.ID()))
+			<-p.done
+		}
 	}
+	if _, failed := errors.AsType[*ScriptError](p.exit.Err); failed || errs.Is(p.exit.Err, errs.Timeout) {
+		return p.exit.Err
+	}
+	return nil
 }
 
 // Terminate implements process.Runner.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
+	"github.com/yuin/gopher-lua/ast"
 	"github.com/yuin/gopher-lua/parse"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -74,14 +75,23 @@ func relative(dir, path string) string {
 	return filepath.ToSlash(rel)
 }
 
-func (u *unit) compile() error {
+// parse returns the syntax tree of the script.
+func (u *unit) parse() ([]ast.Stmt, error) {
 	text := bytes.TrimPrefix([]byte(u.source), []byte("\uFEFF")) // some editors begin files with it
 	if bytes.HasPrefix(text, []byte("#")) {                      // a first line for the shell keeps its number
 		text = append([]byte("--"), text...)
 	}
 	block, err := parse.Parse(bytes.NewReader(text), u.chunk)
 	if err != nil {
-		return syntaxError(u.chunk, u.source, err)
+		return nil, syntaxError(u.chunk, u.source, err)
+	}
+	return block, nil
+}
+
+func (u *unit) compile() error {
+	block, err := u.parse()
+	if err != nil {
+		return err
 	}
 	rewriteBlock(block)
 	origin := numberNodes(block)

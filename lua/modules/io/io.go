@@ -10,7 +10,7 @@
 //	io.flush()                    -- nothing is held back, so there is nothing to do
 //
 // Writing calls return true. What one call writes is not mixed with what others write. On other hosts every call
-// returns nil and a PERMISSION_DENIED error.
+// raises a PERMISSION_DENIED error: who prints without looking would not notice.
 package io
 
 import (
@@ -63,8 +63,8 @@ func (m *Module) Open(L *lua.LState) *lua.LTable {
 			p := engine.FromState(L)
 			terminal, ok := p.Terminal()
 			if !ok {
-				return engine.Fail(L, errs.New(errs.PermissionDenied,
-					"io: %s: process %q has no terminal; run it on a terminal.host", name, p.ID()))
+				L.Error(engine.ErrorValue(L, errs.New(errs.PermissionDenied,
+					"%s io: %s: process %q has no terminal: run it on a terminal.host, or use the module logger", L.Where(1), name, p.ID())), 0)
 			}
 			return f(L, name, terminal)
 		}))
