@@ -47,6 +47,16 @@ func (b *buffer) String() string {
 	return b.content.String()
 }
 
+// unwarned checks that nothing was warned of, but that the machine was busy or others had transactions open.
+func (b *buffer) unwarned(t *testing.T) {
+	t.Helper()
+	for line := range strings.Lines(b.String()) {
+		if strings.Contains(line, "level=WARN") {
+			require.Regexp(t, "service is not ready yet|the server makes the slot when", line)
+		}
+	}
+}
+
 // forget drops what has been written so far.
 func (b *buffer) forget() {
 	b.mu.Lock()

@@ -104,5 +104,5 @@ entries:
 	r.change(t, "app.yaml", strings.Replace(source, "tables: [users]", "tables: [users], streaming: true", 1), "")
 	r.hup(t, reloaded)
 	require.Equal(t, "0 0", left())
-	require.NotContains(t, r.log.String(), "level=WARN")
+	r.log.unwarned(t)
 }

@@ -121,7 +121,7 @@ func TestReloadDeletesTheCheckpointOfADeletedSource(t *testing.T) {
 
 	r.change(t, "app.yaml", "  - {name: cdc, kind: db.cdc.sqlite, db_resource: db, tables: [a], lifecycle: {auto_start: true}}\n", "")
 	r.hup(t, reloaded)
-	require.NotContains(t, r.log.String(), "level=WARN")
+	r.log.unwarned(t)
 	require.Equal(t, []string{"app:kept"}, checkpoints(t, file))
 	r.stop(t)
 	require.Equal(t, []string{"app:kept"}, checkpoints(t, file), "the end of the app deletes nothing")
