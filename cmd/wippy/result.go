@@ -6,9 +6,11 @@ import (
 	"github.com/wippy-cdc/runtime/api/registry"
 )
 
-// result turns what a process has returned into an exit code.
+// result turns what a process has returned into an exit code. What has no meaning for a program is an error: it would
+// be lost without a word.
 func (p *program) result(id registry.ID, value any) error {
 	switch v := value.(type) {
+	case nil:
 	case bool:
 		if !v {
 			return exitCode(1)
@@ -23,6 +25,9 @@ func (p *program) result(id registry.ID, value any) error {
 		return codeOf(id, v)
 	case error:
 		return v
+	default:
+		return fmt.Errorf("run %q: returned a table, which is not the result of a command: return nothing, true or false, "+
+			"an exit code from 0 to 255, a string to print, or an error", id)
 	}
 	return nil
 }

@@ -54,6 +54,15 @@ entries:
         events:receive()
         error("cannot close")
       end
+  - name: matching
+    kind: process.lua
+    modules: [io]
+    source: |
+      local io = require("io")
+      function main()
+        io.print("up")
+        return string.find(("a"):rep(60), ("a*"):rep(60) .. "b")
+      end
   - name: service
     kind: process.service
     process: %s
@@ -169,6 +178,33 @@ func TestTroubleOnBeingStoppedIsTold(t *testing.T) {
 			for _, want := range c.want {
 				require.Contains(t, stderr.String(), want)
 			}
+		})
+	}
+}
+
+func TestASignalEndsAPatternThatWouldTakeForEver(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		code int
+	}{
+		"service": {[]string{"run"}, 0},
+		"process": {[]string{"run", "-x", "app:matching"}, 143},
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeApp(t, "matching")
+			if c.code != 0 {
+				unstarted(t)
+			}
+			signals := make(chan os.Signal, 2)
+			stdout, stderr := &output{}, &output{}
+			up := stdout.wants("up\n")
+			go func() {
+				<-up
+				signals <- syscall.SIGTERM
+			}()
+			code := wippy.Run(c.args, stdout, stderr, signals, func(int) { panic("must not exit at once") })
+			require.Equal(t, c.code, code, stderr.String())
+			require.NotContains(t, stderr.String(), "not ended")
 		})
 	}
 }

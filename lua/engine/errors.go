@@ -55,6 +55,14 @@ func ErrorOf(v lua.LValue) (error, bool) {
 	return nil, false
 }
 
+// Misuse raises err with the place of the call. It is for what is wrong in the call itself and would be wrong each time:
+// a value of another type, text that is no duration or ID, an option that there is not. A script that ignores what a call
+// returns would not notice. What may fail in spite of a right call is returned, see Fail.
+func Misuse(L *lua.LState, err error) int {
+	L.RaiseError("%s", err.Error())
+	return 0
+}
+
 // Fail pushes nil and err, the result of a call that has failed, and returns their number.
 func Fail(L *lua.LState, err error) int {
 	FromState(L).noteFailure(L, err)

@@ -34,9 +34,10 @@
 package cdc
 
 import (
+	"fmt"
+
 	lua "github.com/yuin/gopher-lua"
 
-	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/lua/engine"
@@ -88,10 +89,7 @@ func (s *session) listSources(L *lua.LState) int {
 }
 
 func (s *session) source(L *lua.LState) int {
-	id, err := s.id(L, "source")
-	if err != nil {
-		return engine.Fail(L, err)
-	}
+	id := s.id(L)
 	info, ok := s.sources.Source(id)
 	if !ok {
 		L.Push(lua.LNil)
@@ -102,15 +100,13 @@ func (s *session) source(L *lua.LState) int {
 	return 1
 }
 
-// stream checks everything that can be known before the subscription, and returns the stream.
+// stream checks everything that can be known before the subscription, and returns the stream. What is wrong in the call
+// is raised, what the source does not have is returned.
 func (s *session) stream(L *lua.LState) int {
-	id, err := s.id(L, "stream")
-	if err != nil {
-		return engine.Fail(L, err)
-	}
+	id := s.id(L)
 	opts, err := streamOptions(L.Get(2))
 	if err != nil {
-		return engine.Fail(L, errs.New(errs.Invalid, "cdc: stream %q: %w", id, err))
+		return engine.Misuse(L, fmt.Errorf("cdc: stream %q: %w", id, err))
 	}
 	if err := s.sources.Check(id, opts); err != nil {
 		return engine.Fail(L, err)
@@ -120,16 +116,16 @@ func (s *session) stream(L *lua.LState) int {
 }
 
 // id returns argument 1, the ID of a source.
-func (s *session) id(L *lua.LState, call string) (registry.ID, error) {
+func (s *session) id(L *lua.LState) registry.ID {
 	name, ok := L.Get(1).(lua.LString)
 	if !ok {
-		return registry.ID{}, errs.New(errs.Invalid, "cdc: %s: the ID is %s, must be a string like app:cdc", call, option.Describe(L.Get(1)))
+		L.ArgError(1, fmt.Sprintf("the ID is %s, must be a string like app:cdc", option.Describe(L.Get(1))))
 	}
 	id, err := registry.ParseID(string(name), s.process.ID().Namespace)
 	if err != nil {
-		return registry.ID{}, errs.New(errs.Invalid, "cdc: %s: %w", call, err)
+		L.ArgError(1, err.Error())
 	}
-	return id, nil
+	return id
 }
 
 // shapes returns the shapes that fit the engine of a source.

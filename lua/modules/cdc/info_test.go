@@ -38,10 +38,10 @@ func TestSourceInfo(t *testing.T) {
 func TestAnUnknownSourceIsNilWithoutAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	require.Equal(t, []any{true, true, "INVALID"}, w.Value(prelude+`
+	require.Equal(t, []any{true, true}, w.Value(prelude+`
 		local info, e = cdc.source("app:nothing")
-		local _, wrong = cdc.source(5)
-		return {info == nil, e == nil, wrong:kind()}`))
+		return {info == nil, e == nil}`))
+	require.ErrorContains(t, w.Failure(prelude+`cdc.source(5)`), "bad argument #1 to source (the ID is 5, must be a string like app:cdc)")
 }
 
 func TestListSources(t *testing.T) {

@@ -94,11 +94,11 @@ func (m *Module) read(L *lua.LState, name string, on *engine.Terminal) int {
 	case lua.LNumber:
 		n, whole := value.Whole(v)
 		if !whole || n < 1 || n > math.MaxInt32 {
-			return engine.Fail(L, errs.New(errs.Invalid, "io: read: the number of bytes is %s, must be a whole number from 1 to %d", v, math.MaxInt32))
+			L.ArgError(1, fmt.Sprintf("the number of bytes is %s, must be a whole number from 1 to %d", v, math.MaxInt32))
 		}
 		wanted = bytesOf(int(n))
 	default:
-		return engine.Fail(L, errs.New(errs.Invalid, "io: read: the number of bytes is %s, must be a number", option.Describe(v)))
+		L.ArgError(1, fmt.Sprintf("the number of bytes is %s, must be a number", option.Describe(v)))
 	}
 	return m.take(L, name, on, wanted, func(s string) string { return s })
 }

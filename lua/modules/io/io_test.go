@@ -72,17 +72,14 @@ func TestReadWantsAPositiveNumber(t *testing.T) {
 	t.Parallel()
 	w := terminal(t, "abc")
 	for argument, want := range map[string]string{
-		"0":       "io: read: the number of bytes is 0, must be a whole number from 1 to",
+		"0":       "bad argument #1 to io.read (the number of bytes is 0, must be a whole number from 1 to",
 		"-1":      "the number of bytes is -1, must be a whole number",
 		"1.5":     "the number of bytes is 1.5, must be a whole number",
 		"1e18":    "must be a whole number from 1 to 2147483647",
 		`"three"`: `the number of bytes is "three", must be a number`,
 	} {
-		got := w.ValueOn(scripttest.Terminal(), `local v, err = require("io").read(`+argument+`) return {tostring(v), err:kind(), err:message()}`)
-		answer, ok := got.([]any)
-		require.True(t, ok)
-		require.Equal(t, []any{"nil", "INVALID"}, answer[:2])
-		require.Contains(t, answer[2], want)
+		got := w.ValueOn(scripttest.Terminal(), `local ok, err = pcall(require("io").read, `+argument+`) assert(not ok) return err`)
+		require.Contains(t, got, want)
 	}
 }
 

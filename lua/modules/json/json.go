@@ -22,6 +22,7 @@ package json
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -50,7 +51,7 @@ func (*Module) Open(L *lua.LState) *lua.LTable {
 func encodeCall(L *lua.LState) int {
 	var indent string
 	if err := option.Decode(L.Get(2), option.Word("indent", &indent, "  ", "    ", "\t")); err != nil {
-		return engine.Fail(L, errs.New(errs.Invalid, "json: encode: %w", err))
+		return engine.Misuse(L, fmt.Errorf("json: encode: %w", err))
 	}
 	e := newEncoder()
 	if err := e.encode(L.Get(1)); err != nil {
@@ -71,7 +72,7 @@ func encodeCall(L *lua.LState) int {
 func decodeCall(L *lua.LState) int {
 	s, ok := L.Get(1).(lua.LString)
 	if !ok {
-		return engine.Fail(L, errs.New(errs.Invalid, "json: decode: the text is %s, must be a string", option.Describe(L.Get(1))))
+		L.ArgError(1, fmt.Sprintf("the text is %s, must be a string", option.Describe(L.Get(1))))
 	}
 	v, err := decode(L, string(s))
 	if err != nil {

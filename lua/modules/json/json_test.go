@@ -54,9 +54,9 @@ func TestEncode(t *testing.T) {
 
 func TestAnErrorIsItsMessage(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, `["json: decode: the text is nil, must be a string"]`, newWorld(t).Value(`
+	require.Equal(t, `["json: decode: at byte 0: the text ends too early"]`, newWorld(t).Value(`
 		local json = require("json")
-		local _, err = json.decode()
+		local _, err = json.decode("")
 		return json.encode({err})`))
 }
 
@@ -86,8 +86,6 @@ func TestEncodeRefusesWhatJSONCannotSay(t *testing.T) {
 		`v = {["\255"] = 1}`:                   `the string is not valid UTF-8`,
 		`v = {} v.v = {v}`:                     `json: encode: "value.v[1]": the table contains itself`,
 		`v = {} for i = 1, 600 do v = {v} end`: `it is nested more than 512 deep`,
-		`v, o = 1, {indnt = " "}`:              `json: encode: key "indnt" is not known: use indent`,
-		`v, o = 1, {indent = "x"}`:             `json: encode: indent is "x", must be one of`,
 	} {
 		answer := w.List(script + ` local text, err = require("json").encode(v, o) return {tostring(text), err:kind(), err:message()}`)
 		require.Equal(t, []any{"nil", "INVALID"}, answer[:2], script)
@@ -191,9 +189,16 @@ func TestDecodeIsBoundedInDepth(t *testing.T) {
 		return {deep ~= nil, err:kind()}`))
 }
 
-func TestDecodeOfAnotherTypeIsInvalid(t *testing.T) {
+func TestWrongCallsRaise(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, []any{"INVALID", "json: decode: the text is 5, must be a string"}, newWorld(t).Value(`
-		local _, err = require("json").decode(5)
-		return {err:kind(), err:message()}`))
+	w := newWorld(t)
+	for call, want := range map[string]string{
+		`decode(5)`:                 "bad argument #1 to decode (the text is 5, must be a string)",
+		`decode()`:                  "the text is nil, must be a string",
+		`encode(1, {indnt = " "})`:  `json: encode: key "indnt" is not known: use indent`,
+		`encode(1, {indent = "x"})`: `json: encode: indent is "x", must be one of`,
+		`encode(1, 2)`:              "options must be a table, not 2",
+	} {
+		require.ErrorContains(t, w.Failure(`require("json").`+call), want, call)
+	}
 }

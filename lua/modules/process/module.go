@@ -65,7 +65,7 @@ func spawn(L *lua.LState) int {
 	p := engine.FromState(L)
 	s, err := spawnArgs(L, p.ID().Namespace)
 	if err != nil {
-		return engine.Fail(L, err)
+		return engine.Misuse(L, err)
 	}
 	pid, err := engine.Block(L, func(context.Context) (process.PID, error) { return p.Spawn(s) })
 	if err != nil {
@@ -108,7 +108,7 @@ func send(L *lua.LState) int {
 	to, topic := process.PID(L.CheckString(1)), topicArg(L, 2)
 	payloads, err := values(L, 3)
 	if err != nil {
-		return engine.Fail(L, fmt.Errorf("process: send %q: %w", to, err))
+		return engine.Misuse(L, fmt.Errorf("process: send %q: %w", to, err))
 	}
 	return done(L, engine.FromState(L).Send(to, topic, payloads...))
 }
@@ -149,7 +149,7 @@ func cancel(L *lua.LState) int {
 	timeout := supervisor.DefaultLifecycle().StopTimeout
 	if L.Get(2) != lua.LNil {
 		if err := timeout.UnmarshalText([]byte(L.CheckString(2))); err != nil {
-			return engine.Fail(L, errs.New(errs.Invalid, "process: cancel: %w", err))
+			L.ArgError(2, err.Error())
 		}
 	}
 	return done(L, engine.FromState(L).Cancel(to, max(0, timeout.Std())))

@@ -62,14 +62,18 @@ func TestSpawnErrors(t *testing.T) {
 	w := newWorld(t)
 	add(t, w, "child", ``)
 	for call, want := range map[string]string{
-		`process.spawn("nobody", "host")`:          `NOT_FOUND lua: spawn "app:nobody": there is no such process.lua entry`,
-		`process.spawn("other:child", "host")`:     `NOT_FOUND lua: spawn "other:child"`,
-		`process.spawn("child", "nowhere")`:        `UNAVAILABLE lua: spawn "app:child": host "app:nowhere" is not running`,
-		`process.spawn("a b", "host")`:             `INVALID process: spawn: process: "a b" is not an entry ID: write namespace:name`,
-		`process.spawn("child", "")`:               `INVALID process: spawn "app:child": host: "" is not an entry ID`,
-		`process.spawn("child", "host", 1, print)`: `INVALID process: spawn "app:child": argument 4: a function cannot leave its process`,
+		`process.spawn("nobody", "host")`:      `NOT_FOUND lua: spawn "app:nobody": there is no such process.lua entry`,
+		`process.spawn("other:child", "host")`: `NOT_FOUND lua: spawn "other:child"`,
+		`process.spawn("child", "nowhere")`:    `UNAVAILABLE lua: spawn "app:child": host "app:nowhere" is not running`,
 	} {
 		require.Contains(t, w.Value(`local pid, err = `+call+` assert(pid == nil) return err:kind() .. " " .. err`), want, call)
+	}
+	for call, want := range map[string]string{
+		`process.spawn("a b", "host")`:             `process: spawn: process: "a b" is not an entry ID: write namespace:name`,
+		`process.spawn("child", "")`:               `process: spawn "app:child": host: "" is not an entry ID`,
+		`process.spawn("child", "host", 1, print)`: `process: spawn "app:child": argument 4: a function cannot leave its process`,
+	} {
+		require.ErrorContains(t, w.Failure(call), "app:test:2: "+want, call)
 	}
 	require.ErrorContains(t, w.Failure(`process.spawn()`), "bad argument #1 to spawn")
 	require.ErrorContains(t, w.Failure(`process.spawn("child")`), "bad argument #2 to spawn")
@@ -111,11 +115,9 @@ func TestSendErrors(t *testing.T) {
 	w := newWorld(t)
 	add(t, w, "child", ``)
 	for call, want := range map[string]string{
-		`process.send("nobody", "x")`:                      `NOT_FOUND lua: send "nobody": there is no such process, or it has ended`,
-		`process.send(process.pid(), "x", 1, {f = print})`: `INVALID process: send "app:host#1": argument 4: f: a function cannot leave its process`,
-		`process.cancel("nobody")`:                         `NOT_FOUND lua: cancel "nobody"`,
-		`process.terminate("nobody")`:                      `NOT_FOUND lua: terminate "nobody"`,
-		`process.cancel(process.pid(), "soon")`:            `INVALID process: cancel: "soon" is not a duration`,
+		`process.send("nobody", "x")`: `NOT_FOUND lua: send "nobody": there is no such process, or it has ended`,
+		`process.cancel("nobody")`:    `NOT_FOUND lua: cancel "nobody"`,
+		`process.terminate("nobody")`: `NOT_FOUND lua: terminate "nobody"`,
 	} {
 		require.Contains(t, newWorldValue(t, `local ok, err = `+call+` assert(ok == nil) return err:kind() .. " " .. err`), want, call)
 	}
@@ -123,6 +125,9 @@ func TestSendErrors(t *testing.T) {
 		local pid = process.spawn("child", "host")
 		process.events():receive()
 		return select(2, process.send(pid, "x")):kind()`), "it has ended")
+	require.ErrorContains(t, w.Failure(`process.send(process.pid(), "x", 1, {f = print})`),
+		`argument 4: f: a function cannot leave its process`)
+	require.ErrorContains(t, w.Failure(`process.cancel(process.pid(), "soon")`), `bad argument #2 to cancel ("soon" is not a duration`)
 	require.ErrorContains(t, w.Failure(`process.send(process.pid(), "")`), "topic is empty")
 	require.ErrorContains(t, w.Failure(`process.listen("")`), "topic is empty")
 	require.ErrorContains(t, w.Failure(`process.listen({})`), "string expected")

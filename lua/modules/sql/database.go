@@ -52,15 +52,13 @@ func (d *database) use(L *lua.LState, step string) (api.DB, error) {
 type verb func(s *session, L *lua.LState, db api.DB, r runner, params lua.LValue) int
 
 func (d *database) run(L *lua.LState, step string, do verb) int {
+	statement := text(L)
 	db, err := d.use(L, step)
 	if err != nil {
 		return engine.Fail(L, err)
 	}
-	statement, err := text(L)
-	if err == nil && leavesOpen(statement) {
-		err = errs.New(errs.Invalid, "the transaction would belong to nobody: begin it with db:begin(), and use the methods of what that returns")
-	}
-	if err != nil {
+	if leavesOpen(statement) {
+		err := errs.New(errs.Invalid, "the transaction would belong to nobody: begin it with db:begin(), and use the methods of what that returns")
 		return engine.Fail(L, d.session.failure(db, step, err))
 	}
 	return do(d.session, L, db, textRunner(db.Pool(), statement), L.Get(3))
@@ -85,13 +83,13 @@ func (d *database) prepare(L *lua.LState) int {
 }
 
 func (d *database) begin(L *lua.LState) int {
+	opts, err := beginOptions(L.Get(2))
+	if err != nil {
+		return misuse(L, d.id, "begin", err)
+	}
 	db, err := d.use(L, "begin")
 	if err != nil {
 		return engine.Fail(L, err)
-	}
-	opts, err := beginOptions(L.Get(2))
-	if err != nil {
-		return engine.Fail(L, d.session.failure(db, "begin", err))
 	}
 	tx, err := engine.Block(L, func(ctx context.Context) (*sql.Tx, error) { return db.Pool().BeginTx(ctx, opts) })
 	if err != nil {

@@ -92,11 +92,11 @@ type session struct {
 func (s *session) get(L *lua.LState) int {
 	name, ok := L.Get(1).(lua.LString)
 	if !ok {
-		return engine.Fail(L, errs.New(errs.Invalid, "sql: get: the ID is %s, must be a string like app:db", option.Describe(L.Get(1))))
+		L.ArgError(1, fmt.Sprintf("the ID is %s, must be a string like app:db", option.Describe(L.Get(1))))
 	}
 	id, err := registry.ParseID(string(name), s.process.ID().Namespace)
 	if err != nil {
-		return engine.Fail(L, errs.New(errs.Invalid, "sql: get: %w", err))
+		L.ArgError(1, err.Error())
 	}
 	if _, err := s.lookup(id); err != nil {
 		return engine.Fail(L, err)

@@ -7,18 +7,15 @@ import (
 	"strconv"
 	"strings"
 
-	lua "github.com/yuin/gopher-lua"
-
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
-// arguments returns the arguments that params gives to the statement. SQLite takes a name without a value for NULL,
+// fit returns the arguments as the statement takes them. SQLite takes a name without a value for NULL,
 // so that a misspelt one would go unnoticed, and ignores values without a placeholder: both are errors here.
-func (r *runner) arguments(db api.DB, params lua.LValue) ([]any, error) {
-	args, err := arguments(params)
-	if err != nil || len(args) == 0 {
-		return args, err
+func (r *runner) fit(db api.DB, args []any) ([]any, error) {
+	if len(args) == 0 {
+		return args, nil
 	}
 	if db.Type() != "sqlite" {
 		return args, positional(db, args)

@@ -10,6 +10,7 @@ import (
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/option"
@@ -53,18 +54,26 @@ func preparedRunner(stmt *sql.Stmt, text string) runner {
 }
 
 // text returns argument 2, a statement.
-func text(L *lua.LState) (string, error) {
+func text(L *lua.LState) string {
 	s, ok := L.Get(2).(lua.LString)
 	if !ok {
-		return "", errs.New(errs.Invalid, "the statement is %s, must be a string", option.Describe(L.Get(2)))
+		L.ArgError(2, fmt.Sprintf("the statement is %s, must be a string", option.Describe(L.Get(2))))
 	}
-	return string(s), nil
+	return string(s)
+}
+
+// misuse raises err: what is wrong with the call step on a database, whatever its state.
+func misuse(L *lua.LState, id registry.ID, step string, err error) int {
+	return engine.Misuse(L, fmt.Errorf("sql: %s %q: %w", step, id, err))
 }
 
 // query runs r with params and pushes the rows.
 func (s *session) query(L *lua.LState, db api.DB, r runner, params lua.LValue) int {
-	args, err := r.arguments(db, params)
+	args, err := arguments(params)
 	if err != nil {
+		return misuse(L, db.ID(), "query", err)
+	}
+	if args, err = r.fit(db, args); err != nil {
 		return engine.Fail(L, s.failure(db, "query", err))
 	}
 	found, err := engine.Block(L, func(ctx context.Context) (*result, error) {
@@ -87,8 +96,11 @@ func (s *session) query(L *lua.LState, db api.DB, r runner, params lua.LValue) i
 
 // execute runs r with params and pushes what it has done.
 func (s *session) execute(L *lua.LState, db api.DB, r runner, params lua.LValue) int {
-	args, err := r.arguments(db, params)
+	args, err := arguments(params)
 	if err != nil {
+		return misuse(L, db.ID(), "execute", err)
+	}
+	if args, err = r.fit(db, args); err != nil {
 		return engine.Fail(L, s.failure(db, "execute", err))
 	}
 	done, err := engine.Block(L, func(ctx context.Context) (sql.Result, error) { return r.execute(ctx, args) })

@@ -22,14 +22,18 @@ func TestGetFindsDatabases(t *testing.T) {
 		`"app:missing"`: {"NOT_FOUND", `sql: database "app:missing": `},
 		`"later"`:       {"UNAVAILABLE", `sql: database "app:later": `},
 		`"other"`:       {"INVALID", `sql: database "app:other": `},
-		`"a b"`:         {"INVALID", `sql: get: "a b" is not an entry ID: write namespace:name`},
-		`""`:            {"INVALID", `sql: get: "" is not an entry ID`},
-		`5`:             {"INVALID", `sql: get: the ID is 5, must be a string like app:db`},
-		``:              {"INVALID", `sql: get: the ID is nil, must be a string`},
 	} {
 		got := w.listOnDB(`return err(sql.get(` + argument + `))`)
 		require.Equal(t, want[0], got[0], argument)
 		require.Contains(t, got[1], want[1], argument)
+	}
+	for argument, want := range map[string]string{
+		`"a b"`: `bad argument #1 to get ("a b" is not an entry ID: write namespace:name)`,
+		`""`:    `bad argument #1 to get ("" is not an entry ID`,
+		`5`:     `bad argument #1 to get (the ID is 5, must be a string like app:db)`,
+		``:      `bad argument #1 to get (the ID is nil, must be a string`,
+	} {
+		require.ErrorContains(t, w.Failure(prelude+`sql.get(`+argument+`)`), want)
 	}
 }
 
@@ -110,8 +114,11 @@ func TestTheStatementMustBeAString(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, call := range []string{"query", "execute", "prepare"} {
-		require.Equal(t, []any{"INVALID", `sql: ` + call + ` "app:db": the statement is nil, must be a string`},
-			w.onDB(`return err(db[...](db))`, call))
+		require.ErrorContains(t, w.Failure(prelude+`db:`+call+`()`), `bad argument #2 to `+call+` (the statement is nil, must be a string)`)
+		if call != "prepare" {
+			err := w.Failure(prelude + `ok(db:begin()):` + call + `({})`)
+			require.ErrorContains(t, err, `bad argument #2 to `+call+` (the statement is a table, must be a string)`)
+		}
 	}
 }
 

@@ -33,10 +33,7 @@ func statementMethods() map[string]func(L *lua.LState, st *statement) int {
 
 // prepare prepares argument 2 on a pool or in the transaction tx.
 func (s *session) prepare(L *lua.LState, db api.DB, on executor, tx *transaction) int {
-	query, err := text(L)
-	if err != nil {
-		return engine.Fail(L, s.failure(db, "prepare", err))
-	}
+	query := text(L)
 	stmt, err := engine.Block(L, func(ctx context.Context) (*sql.Stmt, error) { return on.PrepareContext(ctx, query) })
 	if err != nil {
 		return engine.Fail(L, s.failure(db, "prepare", marked(db, query, err)))

@@ -27,8 +27,8 @@ type transaction struct {
 
 func transactionMethods() map[string]func(L *lua.LState, t *transaction) int {
 	return map[string]func(L *lua.LState, t *transaction) int{
-		"query":   func(L *lua.LState, t *transaction) int { return t.run(L, "query", (*session).query) },
-		"execute": func(L *lua.LState, t *transaction) int { return t.run(L, "execute", (*session).execute) },
+		"query":   func(L *lua.LState, t *transaction) int { return t.run(L, (*session).query) },
+		"execute": func(L *lua.LState, t *transaction) int { return t.run(L, (*session).execute) },
 		"prepare": func(L *lua.LState, t *transaction) int { return t.session.prepare(L, t.db, t.tx, t) },
 		"commit":  func(L *lua.LState, t *transaction) int { return t.end(L, "commit", t.tx.Commit) },
 		"rollback": func(L *lua.LState, t *transaction) int {
@@ -52,12 +52,8 @@ func (s *session) opened(L *lua.LState, db api.DB, tx *sql.Tx) *transaction {
 	return t
 }
 
-func (t *transaction) run(L *lua.LState, step string, do verb) int {
-	statement, err := text(L)
-	if err != nil {
-		return engine.Fail(L, t.session.failure(t.db, step, err))
-	}
-	return do(t.session, L, t.db, textRunner(t.tx, statement), L.Get(3))
+func (t *transaction) run(L *lua.LState, do verb) int {
+	return do(t.session, L, t.db, textRunner(t.tx, text(L)), L.Get(3))
 }
 
 // end ends the transaction with f. Whether f fails or not, the transaction is over and its connection free.
@@ -81,9 +77,10 @@ func (t *transaction) end(L *lua.LState, step string, f func() error) int {
 // savepoint runs one of the statements that take the name of a savepoint.
 func (t *transaction) savepoint(L *lua.LState, step, statement string) int {
 	name, err := savepointName(L.Get(2))
-	if err == nil {
-		_, err = engine.Block(L, func(ctx context.Context) (sql.Result, error) { return t.tx.ExecContext(ctx, statement+name) })
+	if err != nil {
+		return misuse(L, t.db.ID(), step, err)
 	}
+	_, err = engine.Block(L, func(ctx context.Context) (sql.Result, error) { return t.tx.ExecContext(ctx, statement+name) })
 	if err != nil {
 		return engine.Fail(L, t.session.failure(t.db, step, err))
 	}

@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"errors"
 	"strconv"
 
 	lua "github.com/yuin/gopher-lua"
@@ -29,6 +30,14 @@ func (t *typed) String() string {
 	}
 }
 
+// wrongType is the error of a conversion that takes values of other types only.
+type wrongType struct {
+	value  lua.LValue
+	wanted string
+}
+
+func (e wrongType) Error() string { return option.Describe(e.value) + " is not " + e.wanted }
+
 // conversions are the functions of sql.as. Each takes one value; nil becomes NULL.
 func conversions() map[string]func(v lua.LValue) (any, error) {
 	return map[string]func(v lua.LValue) (any, error){
@@ -51,6 +60,9 @@ func (s *session) asFunctions(L *lua.LState) *lua.LTable {
 				return 1
 			}
 			converted, err := convert(v)
+			if _, ok := errors.AsType[wrongType](err); ok {
+				L.ArgError(1, err.Error())
+			}
 			if err != nil {
 				return engine.Fail(L, errs.New(errs.Invalid, "sql: as.%s: %w", name, err))
 			}
@@ -96,7 +108,7 @@ func asInt(v lua.LValue) (any, error) {
 		}
 		return i, nil
 	default:
-		return nil, errs.New(errs.Invalid, "%s is not a number or a decimal string", option.Describe(v))
+		return nil, wrongType{v, "a number or a decimal string"}
 	}
 }
 
@@ -111,7 +123,7 @@ func asFloat(v lua.LValue) (any, error) {
 		}
 		return float(f)
 	default:
-		return nil, errs.New(errs.Invalid, "%s is not a number or a numeric string", option.Describe(v))
+		return nil, wrongType{v, "a number or a numeric string"}
 	}
 }
 
@@ -122,14 +134,14 @@ func asText(v lua.LValue) (any, error) {
 	case lua.LNumber:
 		return v.String(), nil
 	default:
-		return nil, errs.New(errs.Invalid, "%s is not a string or a number", option.Describe(v))
+		return nil, wrongType{v, "a string or a number"}
 	}
 }
 
 func asBinary(v lua.LValue) (any, error) {
 	s, ok := v.(lua.LString)
 	if !ok {
-		return nil, errs.New(errs.Invalid, "%s is not a string", option.Describe(v))
+		return nil, wrongType{v, "a string"}
 	}
 	return []byte(s), nil
 }

@@ -59,11 +59,8 @@ func unix(L *lua.LState) int {
 
 // sleep is time.sleep(d): true after d has passed.
 func sleep(L *lua.LState) int {
-	d, err := durationArg(L, 1)
-	if err != nil {
-		return engine.Fail(L, err)
-	}
-	_, err = engine.Block(L, func(ctx context.Context) (struct{}, error) {
+	d := durationArg(L, 1)
+	_, err := engine.Block(L, func(ctx context.Context) (struct{}, error) {
 		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {
@@ -82,8 +79,8 @@ func sleep(L *lua.LState) int {
 
 // parseDuration is time.parse_duration(s): a Duration.
 func parseDuration(L *lua.LState) int {
-	L.CheckString(1)
-	d, err := durationArg(L, 1)
+	text := lua.LString(L.CheckString(1))
+	d, err := duration(text)
 	if err != nil {
 		return engine.Fail(L, err)
 	}

@@ -1,12 +1,12 @@
 package time
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
 
-	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/lua/engine"
 )
 
@@ -100,40 +100,31 @@ func (a *alarm) Close() { a.stop() }
 
 // after is time.after(d): a channel that gets the time once, when d has passed.
 func after(L *lua.LState) int {
-	d, err := durationArg(L, 1)
-	if err != nil {
-		return engine.Fail(L, err)
-	}
+	d := durationArg(L, 1)
 	L.Push(newAlarm(L, d, 0).channel)
 	return 1
 }
 
 // newTimer is time.timer(d).
 func newTimer(L *lua.LState) int {
-	d, err := durationArg(L, 1)
-	if err != nil {
-		return engine.Fail(L, err)
-	}
+	d := durationArg(L, 1)
 	L.Push(value(L, timerType, newAlarm(L, d, 0)))
 	return 1
 }
 
 // newTicker is time.ticker(d).
 func newTicker(L *lua.LState) int {
-	d, err := periodArg(L, 1)
-	if err != nil {
-		return engine.Fail(L, err)
-	}
+	d := periodArg(L, 1)
 	L.Push(value(L, timerType, newAlarm(L, d, d)))
 	return 1
 }
 
-func periodArg(L *lua.LState, n int) (time.Duration, error) {
-	d, err := durationArg(L, n)
-	if err == nil && d <= 0 {
-		err = errs.New(errs.Invalid, "time: a ticker needs a period of more than 0, not %s", d)
+func periodArg(L *lua.LState, n int) time.Duration {
+	d := durationArg(L, n)
+	if d <= 0 {
+		L.ArgError(n, fmt.Sprintf("a ticker needs a period of more than 0, not %s", d))
 	}
-	return d, err
+	return d
 }
 
 func timerChannel(L *lua.LState) int {
@@ -154,10 +145,7 @@ func timerReset(L *lua.LState) int {
 	if a.period > 0 {
 		read = periodArg
 	}
-	d, err := read(L, 2)
-	if err != nil {
-		return engine.Fail(L, err)
-	}
+	d := read(L, 2)
 	was := a.stop()
 	if a.period > 0 {
 		a.period = d

@@ -3,6 +3,7 @@ package time
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
@@ -105,11 +106,7 @@ func self[T any](L *lua.LState, n int, name string) T {
 
 func addTime(L *lua.LState) int {
 	t := timeArg(L, 1)
-	d, err := durationArg(L, 2)
-	if err != nil {
-		L.ArgError(2, err.Error())
-	}
-	L.Push(timeValue(L, t.Add(d)))
+	L.Push(timeValue(L, t.Add(durationArg(L, 2))))
 	return 1
 }
 
@@ -120,10 +117,17 @@ func inUnit(u time.Duration) lua.LGFunction {
 	}
 }
 
-// durationArg reads argument n: "5s", a number of nanoseconds or a Duration. Text or a number that is no duration is an
-// Invalid error; another type raises an argument error.
-func durationArg(L *lua.LState, n int) (time.Duration, error) {
-	switch v := L.Get(n).(type) {
+// durationArg returns argument n, "5s", a number of nanoseconds or a Duration. Anything else raises an argument error.
+func durationArg(L *lua.LState, n int) time.Duration {
+	d, err := duration(L.Get(n))
+	if err != nil {
+		L.ArgError(n, strings.TrimPrefix(err.Error(), "time: "))
+	}
+	return d
+}
+
+func duration(v lua.LValue) (time.Duration, error) {
+	switch v := v.(type) {
 	case lua.LString:
 		var d unit.Duration
 		if err := d.UnmarshalText([]byte(v)); err != nil {
@@ -140,6 +144,5 @@ func durationArg(L *lua.LState, n int) (time.Duration, error) {
 			return d, nil
 		}
 	}
-	L.ArgError(n, fmt.Sprintf("duration expected (\"5s\", nanoseconds or a Duration), got %s", L.Get(n).Type()))
-	return 0, nil
+	return 0, errs.New(errs.Invalid, "time: duration expected (\"5s\", nanoseconds or a Duration), got %s", v.Type())
 }
