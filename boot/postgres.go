@@ -8,6 +8,7 @@ import (
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	supervisorapi "github.com/wippy-cdc/runtime/api/supervisor"
 	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/postgres"
 )
@@ -30,24 +31,24 @@ func (r *runtime) postgresDatabases() api.Listener {
 
 func (r *runtime) postgresSources() api.Listener {
 	build := typed(func(e entryOf[*cdcapi.PostgresConfig]) (supervisorapi.Service, error) {
-		source := r.postgresSource(e.ID, e.config)
+		serving := source.New(r.postgresEngine(e.ID, e.config), r.postgres, r.log)
 		at, err := r.slots.resolve(e.config)
 		if err != nil {
-			return source, nil //nolint:nilerr // the source says it as well, and is known by then
+			return serving, nil //nolint:nilerr // the source says it as well, and is known by then
 		}
-		return &acquiring{source, func() { r.slots.acquired(at) }}, nil
+		return &acquiring{serving, func() { r.slots.acquired(at) }}, nil
 	})
 	return newServiceListener(r.supervisor, r.log, build, func(entry *api.Entry) func() {
 		if config, ok := entry.Config.(*cdcapi.PostgresConfig); ok {
-			r.postgres.Declare(cdcpostgres.Declaration(entry.ID, config))
+			r.postgres.Declare(r.postgresEngine(entry.ID, config))
 		}
 		return func() { r.postgres.Remove(entry.ID) }
 	}).keeping(r.keepsSlot)
 }
 
-func (r *runtime) postgresSource(id api.ID, config *cdcapi.PostgresConfig) *cdcpostgres.Source {
-	return cdcpostgres.NewSource(id, config, cdcpostgres.Settings{
-		Directory: r.directory, Catalog: r.postgres, LookupEnv: r.lookupEnv, Logger: r.log,
+func (r *runtime) postgresEngine(id api.ID, config *cdcapi.PostgresConfig) *cdcpostgres.Engine {
+	return cdcpostgres.New(id, config, cdcpostgres.Settings{
+		Directory: r.directory, Inspector: r.postgres, LookupEnv: r.lookupEnv, Logger: r.log,
 	})
 }
 
@@ -67,11 +68,11 @@ func (r *runtime) keepsSlot(entry *api.Entry) kept {
 		if err != nil {
 			return err
 		}
-		source := r.postgresSource(entry.ID, at)
+		engine := r.postgresEngine(entry.ID, at)
 		if !used {
-			return source.Abandon(ctx, heirs...)
+			return engine.Abandon(ctx, heirs...)
 		}
-		err = source.Forget(ctx, heirs...)
+		err = engine.Forget(ctx, heirs...)
 		if err == nil && len(heirs) == 0 {
 			r.slots.released(at)
 		}
@@ -87,13 +88,13 @@ type keptSlot struct {
 
 // acquiring is a source that tells when it has got its slot.
 type acquiring struct {
-	*cdcpostgres.Source
+	supervisorapi.Service
 	acquired func()
 }
 
 // Serve implements supervisor.Service.
 func (a *acquiring) Serve(ctx context.Context, ready func()) error {
-	return a.Source.Serve(ctx, func() {
+	return a.Service.Serve(ctx, func() {
 		a.acquired()
 		ready()
 	})

@@ -21,7 +21,6 @@ import (
 	sqlmodule "github.com/wippy-cdc/runtime/lua/modules/sql"
 	"github.com/wippy-cdc/runtime/lua/modules/test"
 	"github.com/wippy-cdc/runtime/lua/modules/time"
-	"github.com/wippy-cdc/runtime/service/cdc"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/resource"
@@ -37,7 +36,7 @@ type runtime struct {
 	supervisor supervisorapi.Supervisor
 	directory  *resource.Directory
 	sqlite     *source.Catalog
-	postgres   *cdc.Catalog
+	postgres   *source.Catalog
 	sources    *cdcapi.Composite // over both
 	slots      *slots
 	engine     *engine.Engine
@@ -50,7 +49,7 @@ type runtime struct {
 func newRuntime(s Settings, supervisor supervisorapi.Supervisor) *runtime {
 	r := &runtime{
 		dir: s.Dir, log: s.Logger, lookupEnv: s.LookupEnv, supervisor: supervisor,
-		directory: resource.New(), sqlite: source.NewCatalog(), postgres: cdc.NewCatalog(),
+		directory: resource.New(), sqlite: source.NewCatalog(), postgres: source.NewCatalog(),
 		terminal: engine.NewTerminal(s.Stdin, s.Stdout, s.Stderr, s.Args),
 	}
 	if r.lookupEnv == nil {

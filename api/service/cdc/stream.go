@@ -61,10 +61,11 @@ type StreamOptions struct {
 	// After is the position behind which the stream begins, without a snapshot; nil means with what commits from now on. A
 	// position of another run of the source, or one that has left the log, is Unavailable.
 	After *Position
-	// ManualAck is whether changes are acknowledged by Ack alone. Otherwise a reader that comes back for the next change, or
-	// closes the stream, has acknowledged those before.
+	// ManualAck is whether changes are acknowledged by Ack alone. Otherwise a transaction is acknowledged when its last
+	// change is handed over, and a snapshot when its reader comes back after the last row, or closes the stream.
 	ManualAck bool
-	// Buffer is how many changes are decoded ahead of the reader, 1 to MaxBuffer; 0 means DefaultBuffer.
+	// Buffer is how many rows of a snapshot are read ahead of the reader, 1 to MaxBuffer; 0 means DefaultBuffer. Changes of
+	// the log are not decoded ahead.
 	Buffer int
 	// MaxBytes is how much of the log may be unread before the stream is ended, at most the source's log_bytes;
 	// 0 means DefaultMaxBytes, or log_bytes if that is less. A stream with a snapshot may then fall behind further until

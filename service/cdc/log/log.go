@@ -290,6 +290,33 @@ func (l *Log) Slowest() (slowest *Reader, lag int64) {
 	return slowest, lag
 }
 
+// Late returns the reader that is furthest behind, and at which offset of the log, of those that have come half way to their limits
+// when another size bytes are appended; nil if there is none. Those are left out that are where but says.
+func (l *Log) Late(size int64, but map[*Reader]int64) (late *Reader, offset int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	offset = l.end.offset
+	for _, r := range l.active {
+		at, _, limit := r.reach()
+		if l.end.offset-at.offset+size <= limit/2 || at.offset >= offset && late != nil {
+			continue
+		}
+		if stuck, known := but[r]; (!known || stuck != at.offset) && r.Err() == nil {
+			late, offset = r, at.offset
+		}
+	}
+	return late, offset
+}
+
+// Rewind says that what was appended behind a sequence will be appended again, to readers that have not read it. It returns the
+// epoch from which on that is so.
+func (l *Log) Rewind(sequence uint64) (epoch uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.end.before = sequence
+	return l.epoch
+}
+
 // Acked returns the sequence up to which every reader has acknowledged what concerns it: what was appended behind it may
 // be needed again. After the last reader has left it is what that one had acknowledged.
 func (l *Log) Acked() uint64 {

@@ -224,7 +224,8 @@ func (l *Log) remove(r *Reader) {
 	var left uint64
 	switch {
 	case r.isParked():
-		left = r.ackedBefore(l.end.before)
+		_, at := l.newsFor(r, nil, l.end)
+		left = r.ackedBefore(at.before)
 		l.parked.remove(r)
 		r.unpark(l.end)
 	case r.index >= 0:

@@ -21,6 +21,8 @@ type checkpoint struct {
 	system system
 	db     *sql.DB
 	last   pglogrepl.LSN
+	// bootstrapped says that the second row is there.
+	bootstrapped bool
 }
 
 // saving is a row of the table.
@@ -84,7 +86,14 @@ func (c *checkpoint) save(ctx context.Context, lsn pglogrepl.LSN) error {
 }
 
 // bootstrap notes that the bootstrap was delivered.
-func (c *checkpoint) bootstrap(ctx context.Context) error { return c.write(ctx, c.slot+delivered, 0) }
+func (c *checkpoint) bootstrap(ctx context.Context) error {
+	if c.bootstrapped {
+		return nil
+	}
+	err := c.write(ctx, c.slot+delivered, 0)
+	c.bootstrapped = err == nil
+	return err
+}
 
 func (c *checkpoint) write(ctx context.Context, name string, lsn pglogrepl.LSN) error {
 	err := c.upsert(ctx, name, lsn)

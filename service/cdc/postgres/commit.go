@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
-	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/errs"
 )
 
 const (
@@ -18,12 +18,13 @@ const (
 
 // committed hands a transaction to the log.
 func (rx *receiver) committed(ctx context.Context, tx *transaction, lost error) error {
-	if tx.end <= rx.positions.confirmed {
-		return nil // it was taken before
+	if confirmed, _ := rx.positions.now(); tx.end <= confirmed {
+		tx.drop()
+		return nil // it was acknowledged before
 	}
 	rx.newest.Store(uint64(tx.end))
 	if lost != nil {
-		if !rx.Lose(lost) && !rx.discards() {
+		if !rx.lose(lost) && !rx.discards() {
 			return errPause // the next stream must hear of it
 		}
 		rx.positions.pass(tx.end)
@@ -41,51 +42,55 @@ func (rx *receiver) committed(ctx context.Context, tx *transaction, lost error) 
 		return nil
 	}
 	if tx.at < rx.backlog {
-		if err := rx.room(ctx, tx.Size()); err != nil {
+		if err := rx.room(ctx, tx.size()); err != nil {
+			tx.drop()
 			return err
 		}
 	}
 	return rx.append(tx)
 }
 
-// append appends a transaction. If the source holds, it is for those who have been listening since it began to read:
-// for the next ones, everything that was not taken is read again.
+// lose ends streams with an error and reports whether there were any.
+func (rx *receiver) lose(err error) bool {
+	return rx.Lose(rx.newest.Load(), errs.New(errs.Unavailable, "cdc: source %q: changes were lost: %w; resubscribe", rx.origin.source, err))
+}
+
+// append appends a transaction. If the source holds, it is for the streams that have been open since it began to read:
+// for the next ones, everything that was not acknowledged is read again.
 func (rx *receiver) append(tx *transaction) error {
 	if rx.discards() {
-		if index, kept := rx.Append(tx); kept {
-			rx.positions.append(index, tx.end)
+		if rx.Append(tx.record()) {
+			rx.positions.append(tx.end)
 		} else {
 			rx.positions.pass(tx.end)
 		}
 		return nil
 	}
-	index, kept := rx.AppendDuring(rx.watch, tx)
-	if !kept {
-		tx.drop()
+	if !rx.AppendIn(rx.epoch, tx.record()) {
 		return errPause
 	}
-	rx.positions.append(index, tx.end)
+	rx.positions.append(tx.end)
 	return nil
 }
 
-// room waits until the streams have read so much of the backlog that another transaction does not make one fall behind.
-// What was kept while nobody listened comes faster than anybody can read it, and nobody is held up if it comes
+// room waits until the streams have read so much of the backlog that another transaction does not make one fall behind: what
+// was kept while no stream was open comes faster than any reader can take it, and no writer is held up if it comes
 // later. A stream that takes nothing at all is not waited for.
 func (rx *receiver) room(ctx context.Context, size int64) error {
 	tick := time.NewTicker(roomInterval)
 	defer tick.Stop()
 	for {
-		lag, mark := rx.Straggler(rx.stuck)
-		if lag == 0 || lag+size <= rx.allowance() {
-			rx.stalled = time.Time{}
+		slowest, at := rx.Late(size, rx.stuck)
+		if slowest == nil {
+			rx.waitedFor = nil
 			return nil
 		}
 		now := time.Now()
-		if mark != rx.mark || rx.stalled.IsZero() {
-			rx.mark, rx.stalled = mark, now
+		if slowest != rx.waitedFor || at != rx.waitedAt {
+			rx.waitedFor, rx.waitedAt, rx.stalled = slowest, at, now
 		}
 		if now.Sub(rx.stalled) > stallPatience {
-			rx.stuck[mark] = struct{}{}
+			rx.stuck[slowest] = at
 			continue
 		}
 		if now.After(rx.nextStatus) {
@@ -102,11 +107,6 @@ func (rx *receiver) room(ctx context.Context, size int64) error {
 			return errPause
 		}
 	}
-}
-
-// allowance is how far a stream may be behind while it reads the backlog: less than any default.
-func (rx *receiver) allowance() int64 {
-	return min(int64(rx.source.config.LogBytes), int64(api.DefaultMaxBytes)) / 2
 }
 
 // pause ends the sending, in good order so that the server takes note of what was confirmed. The connection cannot be
@@ -139,11 +139,4 @@ func (r *run) endCopy(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// farewell leaves behind what was taken, so that the next run repeats nothing.
-func (r *run) farewell(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
-	defer cancel()
-	r.save(ctx)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pglogrepl"
 
 	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/service/cdc/log"
 )
 
 const (
@@ -34,7 +35,6 @@ type building struct {
 
 // decoder sorts the messages of pgoutput into transactions. It is used by one goroutine.
 type decoder struct {
-	origin *origin
 	// describe looks a relation up in the catalogs, once they show what transaction xid has done to it; if they do not yet,
 	// the details are provisional.
 	describe func(ctx context.Context, xid uint32, m *pglogrepl.RelationMessage) (details, error)
@@ -55,9 +55,9 @@ type decoder struct {
 	memory  int64
 }
 
-func newDecoder(o *origin) *decoder {
+func newDecoder() *decoder {
 	return &decoder{
-		origin: o, limit: openMemory, most: maxTransaction,
+		limit: openMemory, most: maxTransaction,
 		relations: make(map[uint32]*relation), streams: make(map[uint32]*building),
 	}
 }
@@ -73,7 +73,7 @@ func (d *decoder) close() {
 }
 
 func (d *decoder) begin(xid uint32) *building {
-	return &building{transaction: &transaction{origin: d.origin, xid: xid}, slots: make(map[uint32]uint32)}
+	return &building{transaction: &transaction{xid: xid}, slots: make(map[uint32]uint32)}
 }
 
 // decode takes one message, whose memory it does not keep.
@@ -140,7 +140,7 @@ func (d *decoder) truncate(data []byte) error {
 }
 
 // ignores reports whether changes of a relation are not kept.
-func (b *building) ignores(slot uint32) bool { return b.lost != nil || b.relations[slot].internal() }
+func (b *building) ignores(slot uint32) bool { return b.lost != nil || b.relation(slot).internal() }
 
 // add adds a record to b.
 func (d *decoder) add(b *building, id, xid uint32, op byte, data []byte) error {
@@ -153,15 +153,17 @@ func (d *decoder) add(b *building, id, xid uint32, op byte, data []byte) error {
 		if rel == nil {
 			return fmt.Errorf("the server sent a change of relation %d without describing it", id)
 		}
-		slot = uint32(len(b.relations)) //nolint:gosec // a transaction uses few relations
-		b.relations = append(b.relations, rel)
+		slot = uint32(len(b.touched)) //nolint:gosec // a transaction uses few relations
+		b.touched = append(b.touched, log.Touched{ID: slot, Shape: rel})
 		b.slots[id] = slot
 	}
 	if b.ignores(slot) {
 		return nil
 	}
 	before := int64(len(b.memory))
-	b.add(slot, xid, op, data)
+	code := codeOf(op)
+	b.arena.add(slot, xid, code, data)
+	b.note(slot, xid, code)
 	d.memory += int64(len(b.memory)) - before
 	if d.memory > d.limit {
 		d.spill()
@@ -187,7 +189,6 @@ func (d *decoder) spill() {
 		return
 	}
 	d.memory -= n
-	d.origin.counters.Spilled(n)
 }
 
 // lose gives up on the records of b: the transaction will be a gap.
@@ -274,10 +275,7 @@ func (d *decoder) abort(xid, sub uint32) {
 		d.memory -= int64(len(b.memory))
 		b.drop()
 	default:
-		if b.aborted == nil {
-			b.aborted = make(map[uint32]struct{})
-		}
-		b.aborted[sub] = struct{}{}
+		b.abort(sub)
 	}
 }
 

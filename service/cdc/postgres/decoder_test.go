@@ -2,14 +2,11 @@ package postgres_test
 
 import (
 	"encoding/binary"
-	"errors"
-	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/service/cdc"
 	"github.com/wippy-cdc/runtime/service/cdc/postgres"
 )
 
@@ -33,17 +30,9 @@ func streamCommit(xid uint32) string {
 // decoded feeds messages to a decoder and returns the IDs of the rows that have committed.
 func decoded(t *testing.T, messages ...string) (rows []int64, lost error) {
 	t.Helper()
-	decode, end := postgres.Decoding(100, 1000, func(tx cdc.Transaction, why error) {
+	decode, end := postgres.Decoding(100, 1000, func(changes []*apicdc.Change, why error) {
 		lost = why
-		r := tx.Open(postgres.Everything())
-		defer r.Close()
-		for {
-			var c apicdc.Change
-			err := r.Next(&c)
-			if errors.Is(err, io.EOF) {
-				return
-			}
-			require.NoError(t, err)
+		for _, c := range changes {
 			rows = append(rows, c.After[0].Int64())
 		}
 	})
@@ -98,14 +87,8 @@ func FuzzDecoder(f *testing.F) {
 	f.Add(join("S"+u32(1)+"\x01", "R"+u32(1)+relation, "I"+u32(2)+insert("1"), "E", "A"+u32(1)+u32(2), streamCommit(1)))
 	f.Add(join("R0000\x00\x000"))
 	f.Fuzz(func(_ *testing.T, data []byte) {
-		decode, end := postgres.Decoding(100, 1000, func(tx cdc.Transaction, _ error) {
-			r := tx.Open(postgres.Everything())
-			defer r.Close()
-			for {
-				var c apicdc.Change
-				if r.Next(&c) != nil {
-					return
-				}
+		decode, end := postgres.Decoding(100, 1000, func(changes []*apicdc.Change, _ error) {
+			for _, c := range changes {
 				c.Key()
 			}
 		})

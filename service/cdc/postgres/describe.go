@@ -87,12 +87,13 @@ func (d *decoder) adopt(ctx context.Context, b *building) error {
 		}
 		return err
 	}
-	for i, rel := range b.relations {
+	for i := range b.touched {
+		rel := b.relation(uint32(i)) //nolint:gosec // a transaction uses few relations
 		if err := look(rel); err != nil {
 			return err
 		}
 		if now := resolved[rel]; now != nil {
-			b.relations[i] = now
+			b.touched[i].Shape = now
 		}
 	}
 	// What was described last is what holds from now on.

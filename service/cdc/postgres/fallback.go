@@ -9,7 +9,7 @@ import (
 )
 
 // streaming reports whether the source asks for transactions before they commit.
-func (s *Source) streaming() bool { return s.config.Streaming && !s.unstreamed.Load() }
+func (s *Engine) streaming() bool { return s.config.Streaming && !s.unstreamed.Load() }
 
 // stopStreaming returns the error that ends a run after the server has sent err. Servers cannot decode some transactions
 // that mix savepoints, rollbacks and changes of tables before these commit, and fail with an internal error each time that

@@ -15,8 +15,8 @@ import (
 	apisql "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
-	"github.com/wippy-cdc/runtime/service/cdc"
 	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/resource"
 )
 
@@ -29,7 +29,7 @@ var cdcID = registry.ID{Namespace: "app", Name: "cdc"}
 type house struct {
 	*pgtest.Database
 	t         testing.TB
-	catalog   *cdc.Catalog
+	catalog   *source.Catalog
 	directory *resource.Directory
 }
 
@@ -41,7 +41,7 @@ func newHouse(tb testing.TB) *house {
 
 func in(tb testing.TB, db *pgtest.Database) *house {
 	tb.Helper()
-	h := &house{Database: db, t: tb, catalog: cdc.NewCatalog(), directory: resource.New()}
+	h := &house{Database: db, t: tb, catalog: source.NewCatalog(), directory: resource.New()}
 	h.exec("CREATE TABLE users (id bigint PRIMARY KEY, name text); CREATE TABLE orders (id int PRIMARY KEY, item text)")
 	return h
 }
@@ -68,16 +68,27 @@ func (h *house) config(tables ...string) *apicdc.PostgresConfig {
 }
 
 // source declares a source and returns it.
-func (h *house) source(config *apicdc.PostgresConfig) *postgres.Source {
+func (h *house) source(config *apicdc.PostgresConfig) *subject {
 	h.t.Helper()
 	require.NoError(h.t, config.Validate())
-	h.catalog.Declare(postgres.Declaration(cdcID, config))
-	return postgres.NewSource(cdcID, config, h.settings())
+	h.catalog.Declare(postgres.New(cdcID, config, h.settings()))
+	return h.subject(cdcID, config, h.settings())
+}
+
+// subject is a source with its engine.
+type subject struct {
+	*source.Source
+	*postgres.Engine
+}
+
+func (h *house) subject(id registry.ID, config *apicdc.PostgresConfig, settings postgres.Settings) *subject {
+	engine := postgres.New(id, config, settings)
+	return &subject{source.New(engine, h.catalog, settings.Logger), engine}
 }
 
 func (h *house) settings() postgres.Settings {
 	return postgres.Settings{
-		Catalog: h.catalog, Directory: h.directory, Logger: slog.New(slog.DiscardHandler),
+		Inspector: h.catalog, Directory: h.directory, Logger: slog.New(slog.DiscardHandler),
 		LookupEnv: func(string) (string, bool) { return "", false },
 	}
 }
@@ -95,7 +106,7 @@ func (s *served) stop() error {
 }
 
 // serve serves a source until the test ends, and waits until it is ready.
-func (h *house) serve(source *postgres.Source) *served {
+func (h *house) serve(source *subject) *served {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
 	s := &served{cancel: cancel, ended: make(chan error, 1)}

@@ -27,17 +27,17 @@ const (
 //
 // A slot that somebody else uses, or holds without reading, stays, and so does all that belongs to it; the error says so.
 // A server that cannot be reached now is tried again for a while; each failure is logged.
-func (s *Source) Forget(ctx context.Context, heirs ...*api.PostgresConfig) error {
+func (s *Engine) Forget(ctx context.Context, heirs ...*api.PostgresConfig) error {
 	return s.forget(ctx, &remains{source: s, heirs: heirs, used: true})
 }
 
 // Abandon is Forget for a source that has never been ready in this program. A slot of its name may be somebody else's:
 // it is dropped only if it is lost, and the error says what is left otherwise.
-func (s *Source) Abandon(ctx context.Context, heirs ...*api.PostgresConfig) error {
+func (s *Engine) Abandon(ctx context.Context, heirs ...*api.PostgresConfig) error {
 	return s.forget(ctx, &remains{source: s, heirs: heirs})
 }
 
-func (s *Source) forget(ctx context.Context, m *remains) error {
+func (s *Engine) forget(ctx context.Context, m *remains) error {
 	at, err := s.endpoint()
 	if err != nil {
 		return s.about(fmt.Errorf("forget: %w", err))
@@ -65,7 +65,7 @@ func (s *Source) forget(ctx context.Context, m *remains) error {
 
 // remains is what a source has left on its server.
 type remains struct {
-	source *Source
+	source *Engine
 	heirs  []*api.PostgresConfig
 	// used says that the source was ready.
 	used bool
@@ -135,7 +135,7 @@ func (m *remains) checkUse(ctx context.Context, now *slot) error {
 	}
 	// A source that holds because no stream is open has a connection for replication, and no slot that is active.
 	var mine []string
-	for _, info := range m.source.settings.Catalog.Sources() {
+	for _, info := range m.source.settings.Inspector.Sources() {
 		if info.State == api.StateRunning && info.Slot != m.source.config.SlotName {
 			mine = append(mine, info.Slot)
 		}
@@ -205,7 +205,7 @@ func (m *remains) inheritance(ctx context.Context) (inherited, published bool, e
 
 // reachedBy finds out whether a configuration leads to the slot.
 func (m *remains) reachedBy(ctx context.Context, config *api.PostgresConfig) (bool, error) {
-	there, err := NewSource(m.source.id, config, m.source.settings).endpoint()
+	there, err := New(m.source.id, config, m.source.settings).endpoint()
 	if err != nil {
 		return false, err
 	}

@@ -9,8 +9,8 @@ import (
 
 	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
-	"github.com/wippy-cdc/runtime/service/cdc"
 	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 )
 
 // left lists the slots of the database, its publications and the rows of its checkpoints.
@@ -23,7 +23,7 @@ func (h *house) left() string {
 }
 
 // used makes a source that has been ready and has taken something.
-func (h *house) used(config *apicdc.PostgresConfig) *postgres.Source {
+func (h *house) used(config *apicdc.PostgresConfig) *subject {
 	h.t.Helper()
 	source := h.source(config)
 	running := h.serve(source)
@@ -59,9 +59,9 @@ func TestForgetSparesASlotThatSomebodyElseUses(t *testing.T) {
 	t.Parallel()
 	for _, reads := range []bool{true, false} {
 		h := newHouse(t)
-		source := h.used(h.config("users"))
+		used := h.used(h.config("users"))
 		another := *h
-		another.catalog = cdc.NewCatalog()
+		another.catalog = source.NewCatalog()
 		another.serve(another.source(h.config("users")))
 		if reads {
 			another.subscribe(apicdc.StreamOptions{})
@@ -69,7 +69,7 @@ func TestForgetSparesASlotThatSomebodyElseUses(t *testing.T) {
 				return h.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE active AND database = current_database()") == "1"
 			}, "it reads")
 		}
-		err := source.Forget(t.Context())
+		err := used.Forget(t.Context())
 		require.ErrorContains(t, err, "is left on the server, because it is in use by")
 		require.ErrorContains(t, err, "type SELECT pg_drop_replication_slot('"+h.Name+"')")
 		require.Equal(t, "slot x_pub checkpoint", h.left())
@@ -86,8 +86,8 @@ func TestForgetBesideASourceThatHolds(t *testing.T) {
 	h.catalog.Remove(cdcID)
 	second := cdcID
 	second.Name = "second"
-	h.catalog.Declare(postgres.Declaration(second, c))
-	h.serve(postgres.NewSource(second, c, h.settings()))
+	h.catalog.Declare(postgres.New(second, c, h.settings()))
+	h.serve(h.subject(second, c, h.settings()))
 	require.NoError(t, source.Forget(t.Context()))
 	require.Equal(t, "slot x_2_pub", h.left())
 }

@@ -35,14 +35,14 @@ func (l *log) has(text string) bool {
 }
 
 // logging declares a source that logs to a log.
-func (h *house) logging(config *apicdc.PostgresConfig) (*postgres.Source, *log) {
+func (h *house) logging(config *apicdc.PostgresConfig) (*subject, *log) {
 	h.t.Helper()
 	l := new(log)
 	settings := h.settings()
 	settings.Logger = slog.New(slog.NewTextHandler(l, nil))
 	require.NoError(h.t, config.Validate())
-	h.catalog.Declare(postgres.Declaration(cdcID, config))
-	return postgres.NewSource(cdcID, config, settings), l
+	h.catalog.Declare(postgres.New(cdcID, config, h.settings()))
+	return h.subject(cdcID, config, settings), l
 }
 
 func TestNamesOfTablesThatDifferInCase(t *testing.T) {

@@ -7,29 +7,25 @@ import (
 	"github.com/jackc/pglogrepl"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 )
 
-// open connects to the server and prepares everything for a run, which must be closed.
-func (s *Source) open(ctx context.Context, book *cdc.Run) (*run, error) {
+// Open implements source.Engine: it connects to the server and sees to it that publication and slot exist.
+func (s *Engine) Open(ctx context.Context, running *source.Run) (source.Session, error) {
 	at, err := s.endpoint()
 	if err != nil {
 		return nil, err
 	}
 	db := at.side()
 	r := &run{
-		source: s, endpoint: at, db: db, checkpoint: checkpoint{slot: s.config.SlotName, db: db},
-		bootstraps: s.config.Snapshot, woken: make(chan struct{}, 1), origin: origin{source: s.id, counters: book.Counters()},
+		source: s, logger: running.Logger(), endpoint: at, db: db, checkpoint: checkpoint{slot: s.config.SlotName, db: db},
+		woken: make(chan struct{}, 1), origin: origin{source: s.id},
 	}
 	if err := r.prepare(ctx); err != nil {
-		r.close(ctx)
+		r.Close(ctx)
 		return nil, err
 	}
 	r.origin.generation = r.system.generation()
-	r.Log = cdc.NewLog(cdc.LogSettings{
-		Source: s.id, Tables: s.config.Tables, Bytes: s.config.LogBytes, Subscriptions: s.config.Subscriptions,
-		Counters: book.Counters(), Logger: s.logger(),
-	})
 	return r, nil
 }
 
@@ -108,7 +104,7 @@ func (r *run) prepareSlot(ctx context.Context) error {
 		return r.onStandby(err)
 	}
 	if saved > 0 && !config.Temporary {
-		r.source.logger().WarnContext(ctx, "the slot was gone and was made anew: what has committed in between was not captured",
+		r.logger.WarnContext(ctx, "the slot was gone and was made anew: what has committed in between was not captured",
 			"slot", config.SlotName, "from", saved.String(), "to", first.String())
 	}
 	r.forgetCheckpoint(ctx)
@@ -124,7 +120,7 @@ func (r *run) loadCheckpoint(ctx context.Context, end pglogrepl.LSN) (pglogrepl.
 		if errs.Retryable(err) || ctx.Err() != nil {
 			return 0, err
 		}
-		r.unsavedBecause(ctx, err)
+		r.unloaded = err
 		return 0, nil
 	}
 	for _, row := range []saving{saved, bootstrap} {
@@ -133,14 +129,14 @@ func (r *run) loadCheckpoint(ctx context.Context, end pglogrepl.LSN) (pglogrepl.
 			return 0, err
 		}
 		if why != "" {
-			r.source.logger().WarnContext(ctx, "the checkpoint is not used", "because", why, "slot", r.source.config.SlotName,
+			r.logger.WarnContext(ctx, "the checkpoint is not used", "because", why, "slot", r.source.config.SlotName,
 				"checkpoint", row.lsn.String(), "of", row.system, "server", r.system.String(), "end", end.String())
 			r.forgetCheckpoint(ctx)
 			return 0, nil
 		}
 	}
-	r.bootstrapped, r.noted = bootstrap.found, bootstrap.found
-	r.checkpoint.last = saved.lsn
+	r.saved.Bootstrapped = bootstrap.found
+	r.checkpoint.last, r.checkpoint.bootstrapped = saved.lsn, bootstrap.found
 	return saved.lsn, nil
 }
 
@@ -166,9 +162,9 @@ func (r *run) distrust(ctx context.Context, row saving, end pglogrepl.LSN) (stri
 
 // forgetCheckpoint deletes a checkpoint that does not belong to the slot.
 func (r *run) forgetCheckpoint(ctx context.Context) {
-	r.bootstrapped, r.noted = false, false
-	r.checkpoint.last = 0
+	r.saved.Bootstrapped = false
+	r.checkpoint.last, r.checkpoint.bootstrapped = 0, false
 	if err := r.checkpoint.forget(ctx); err != nil {
-		r.unsavedBecause(ctx, err)
+		r.unloaded = err
 	}
 }

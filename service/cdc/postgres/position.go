@@ -1,62 +1,71 @@
 package postgres
 
 import (
-	"github.com/jackc/pglogrepl"
+	"sync"
 
-	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/jackc/pglogrepl"
 )
 
-// positions tells how far a source may confirm: nothing is confirmed that a stream has yet to take. It is used by one
-// goroutine.
+// positions tells how far a source may confirm: nothing is confirmed that a stream has yet to acknowledge. Methods may be
+// called from any goroutine.
 type positions struct {
-	// waiting are the transactions in the log that were not taken by all streams, as far as is known.
-	waiting []waiting
-	// confirmed is the position before which everything was taken. passed is the position before which everything was
-	// received and is either waiting or nothing to deliver.
-	confirmed, passed pglogrepl.LSN
-	// taken is the end of the last transaction that was delivered.
+	mu sync.Mutex
+	// confirmed is the position before which everything was acknowledged, passed the one before which everything was
+	// received and is either in the log or nothing to deliver. appended is the end of the newest transaction in the log, 0 if
+	// there is none since reading began.
+	confirmed, passed, appended pglogrepl.LSN
+	// taken is the end of the last transaction that was acknowledged.
 	taken pglogrepl.LSN
 }
 
-type waiting struct {
-	index uint64
-	end   pglogrepl.LSN
-}
-
-// startAt begins anew at a position that was confirmed.
-func (p *positions) startAt(lsn pglogrepl.LSN) {
-	p.waiting = p.waiting[:0]
+// startAt begins anew at a position that was confirmed, and returns the confirmed one.
+func (p *positions) startAt(lsn pglogrepl.LSN) pglogrepl.LSN {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.confirmed = max(p.confirmed, lsn)
-	p.passed = p.confirmed
+	p.passed, p.appended = p.confirmed, 0
+	return p.confirmed
 }
 
-// append notes a transaction that went into the log at index.
-func (p *positions) append(index uint64, end pglogrepl.LSN) {
-	p.waiting = append(p.waiting, waiting{index, end})
+// append notes a transaction that went into the log.
+func (p *positions) append(end pglogrepl.LSN) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.appended = end
 	p.passed = max(p.passed, end)
 }
 
 // pass notes that there is nothing more to deliver before lsn.
-func (p *positions) pass(lsn pglogrepl.LSN) { p.passed = max(p.passed, lsn) }
-
-// discard notes that nobody will come for what waits.
-func (p *positions) discard() {
-	p.waiting = p.waiting[:0]
-	p.confirmed = p.passed
+func (p *positions) pass(lsn pglogrepl.LSN) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.passed = max(p.passed, lsn)
 }
 
-// update notes how far the streams have got.
-func (p *positions) update(now cdc.Progress) {
-	n := 0
-	for _, w := range p.waiting {
-		if w.index >= now.Passed || now.Behind && uint64(w.end) > now.Taken {
-			break
-		}
-		n++
-		p.confirmed, p.taken = w.end, w.end
-	}
-	p.waiting = append(p.waiting[:0], p.waiting[n:]...)
-	if len(p.waiting) == 0 {
+// discard notes that no stream will read what is in the log.
+func (p *positions) discard() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.confirmed, p.appended = max(p.confirmed, p.passed), 0
+}
+
+// acknowledge notes how far the streams have acknowledged.
+func (p *positions) acknowledge(lsn pglogrepl.LSN) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.appended == 0 || lsn >= p.appended {
+		p.taken = max(p.taken, p.appended)
 		p.confirmed = max(p.confirmed, p.passed)
+		return
 	}
+	if lsn > p.confirmed {
+		p.confirmed, p.taken = lsn, lsn
+	}
+}
+
+// now returns the confirmed position and the end of the last transaction that was acknowledged.
+func (p *positions) now() (confirmed, taken pglogrepl.LSN) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.confirmed, p.taken
 }

@@ -15,7 +15,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/internal/sqlstate"
-	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/log"
 )
 
 const (
@@ -49,11 +49,12 @@ type receiver struct {
 	backlog, last pglogrepl.LSN
 	// fastest is the shortest time that a message took.
 	fastest time.Duration
-	// stalled is since when the stream that is furthest behind has not moved from mark; stuck are those that have not for too
-	// long.
-	stalled time.Time
-	mark    cdc.Mark
-	stuck   map[cdc.Mark]struct{}
+	// waitedFor is the slowest reader, which has been at waitedAt since stalled; stuck are those that have not moved for too
+	// long, with where they are.
+	waitedFor *log.Reader
+	waitedAt  int64
+	stalled   time.Time
+	stuck     map[*log.Reader]int64
 	// skipping is why the server leaves changes out, nil if it does not.
 	skipping error
 }
@@ -67,8 +68,7 @@ func (r *run) receive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.positions.startAt(0)
-	r.watch = r.Progress().Watch
+	r.epoch = r.Rewind(uint64(r.positions.startAt(0)))
 	timeout, err := r.senderTimeout(ctx)
 	if err != nil {
 		return err
@@ -77,8 +77,8 @@ func (r *run) receive(ctx context.Context) error {
 		return err
 	}
 	rx := &receiver{
-		run: r, decoder: newDecoder(&r.origin), backlog: end, timeout: timeout,
-		stuck: make(map[cdc.Mark]struct{}), fastest: time.Minute,
+		run: r, decoder: newDecoder(), backlog: end, timeout: timeout,
+		stuck: make(map[*log.Reader]int64), fastest: time.Minute,
 	}
 	rx.decoder.describe, rx.decoder.commit = describer(r.db), rx.committed
 	defer rx.decoder.close()
@@ -107,8 +107,9 @@ func (r *run) start(ctx context.Context) error {
 		arguments = append(arguments, "streaming 'on'")
 	}
 	warned := false
+	confirmed, _ := r.positions.now()
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := pglogrepl.StartReplication(ctx, r.conn, quote(config.SlotName), r.positions.confirmed,
+		err := pglogrepl.StartReplication(ctx, r.conn, quote(config.SlotName), confirmed,
 			pglogrepl.StartReplicationOptions{Mode: pglogrepl.LogicalReplication, PluginArgs: arguments})
 		if err == nil {
 			return struct{}{}, nil
@@ -120,7 +121,7 @@ func (r *run) start(ctx context.Context) error {
 		err = errBusy(ctx, r.db, config.SlotName)
 		if !warned {
 			warned = true
-			r.source.logger().WarnContext(ctx, "the slot cannot be read yet", "error", err)
+			r.logger.WarnContext(ctx, "the slot cannot be read yet", "error", err)
 		}
 		hangUp(ctx, r.conn)
 		r.conn = nil
@@ -223,14 +224,11 @@ func gather() {
 
 // look does what is due, and says whether reading must end.
 func (rx *receiver) look(ctx context.Context) error {
-	if rx.unnoted.Swap(false) {
-		rx.save(ctx)
-	}
 	now := time.Now()
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case rx.hold(), !rx.discards() && rx.Progress().Watch != rx.watch:
+	case rx.hold(), !rx.discards() && rx.Epoch() != rx.epoch:
 		return errPause
 	case now.Before(rx.nextStatus):
 		return nil
@@ -264,7 +262,7 @@ func (rx *receiver) status(ctx context.Context, ask bool) error {
 // confirm sends the confirmed position.
 func (r *run) confirm(ctx context.Context, ask bool) error {
 	_ = r.conn.Conn().SetWriteDeadline(time.Now().Add(connectTimeout)) // writing will fail, too
-	lsn := r.positions.confirmed
+	lsn, _ := r.positions.now()
 	err := pglogrepl.SendStandbyStatusUpdate(ctx, r.conn, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: lsn, WALFlushPosition: lsn, WALApplyPosition: lsn, ReplyRequested: ask,
 	})
@@ -305,7 +303,7 @@ func (rx *receiver) noticed(ctx context.Context, m *pgproto3.NoticeResponse) err
 // skipped tells streams that changes up to a position were left out. The server warns once for each time that it is made to
 // send: to hear of others, it is made to send anew.
 func (rx *receiver) skipped(upTo pglogrepl.LSN) error {
-	if rx.Lose(rx.skipping) || rx.discards() {
+	if rx.lose(rx.skipping) || rx.discards() {
 		rx.positions.pass(upTo)
 	} // else the next stream must hear of it
 	return errPause

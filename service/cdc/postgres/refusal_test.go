@@ -9,8 +9,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
-	"github.com/wippy-cdc/runtime/service/cdc"
-	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 )
 
 func TestWhatASourceRefuses(t *testing.T) {
@@ -111,7 +110,7 @@ func TestAnOrdinaryRoleWithReplicationWillDo(t *testing.T) {
 // in2 returns a second house for sources on the database of h.
 func in2(h *house) *house {
 	other := *h
-	other.catalog = cdc.NewCatalog()
+	other.catalog = source.NewCatalog()
 	return &other
 }
 
@@ -183,7 +182,7 @@ func TestDeletingASourceLeavesNothing(t *testing.T) {
 
 	foreign := h.config()
 	require.NoError(t, h.serve(h.source(foreign)).stop())
-	require.NoError(t, postgres.NewSource(cdcID, foreign, h.settings()).Forget(context.WithoutCancel(t.Context())))
+	require.NoError(t, h.subject(cdcID, foreign, h.settings()).Forget(context.WithoutCancel(t.Context())))
 	require.Equal(t, "0 1 0", left(), "the publication is not its own")
 }
 

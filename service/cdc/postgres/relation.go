@@ -25,6 +25,9 @@ type relation struct {
 	provisional uint32
 }
 
+// Table implements log.Shape.
+func (r *relation) Table() *sql.Table { return r.table }
+
 // internal reports whether the changes of the table are our own business.
 func (r *relation) internal() bool { return r.table.Name == api.OffsetsTable }
 

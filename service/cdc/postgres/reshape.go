@@ -137,17 +137,12 @@ func (r *run) checkShape(ctx context.Context) error {
 // missed returns err if streams are open, whose copies it makes wrong. If none is, the next one that goes on without a
 // snapshot gets it: streams of a source that discards begin with what comes, and miss nothing.
 func (r *run) missed(ctx context.Context, err error) error {
-	streams := func() int {
-		if r.Log == nil {
-			return 0 // the run has yet to begin
-		}
-		return r.Progress().Streams
-	}
-	if r.discards() && streams() == 0 {
+	watched := func() bool { return r.Streams != nil && r.Watched() } // the run may have yet to begin
+	if r.discards() && !watched() {
 		return nil
 	}
-	r.source.untold.Store(&err) // before streams are counted: one that is opened meanwhile looks at it after it has joined
-	if streams() > 0 {
+	r.source.untold.Store(&err) // before streams are looked for: one that is opened meanwhile looks at it after it has joined
+	if watched() {
 		r.source.untold.Store(nil)
 		return err
 	}

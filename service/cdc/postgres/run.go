@@ -3,7 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"sync"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -13,14 +13,15 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
-	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
+	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
 
-// run is one run of a source. It is the cdc.Source that the catalog knows while the source runs. The fields without a
-// lock belong to the goroutine that serves the source.
+// run is one run of a source, and its session. The fields without a lock belong to the goroutine that captures.
 type run struct {
-	*cdc.Log
-	source   *Source
+	*stream.Streams
+	source   *Engine
+	logger   *slog.Logger
 	origin   origin
 	endpoint *endpoint
 	server   server
@@ -32,77 +33,77 @@ type run struct {
 	alarm      alarm
 	positions  positions
 	checkpoint checkpoint
-	// watch tells for whom the slot is read: for those that listen while Progress.Watch is this.
-	watch uint64
-
-	// bootstraps is whether streams begin with a snapshot by default, until one was delivered in full.
-	bootstraps bool
-	// bootstrapped is set when one was delivered; it is guarded by mu.
-	bootstrapped bool
-	mu           sync.Mutex
-	// noted says that the checkpoint knows of it; unnoted is set when it is to be told soon.
-	noted   bool
-	unnoted atomic.Bool
-	// tables are those of the source's own publication, as they are quoted; nil if it is somebody else's.
+	// saved is the checkpoint that was loaded, unloaded why it could not be.
+	saved    source.Checkpoint
+	unloaded error
+	// epoch tells for which streams the slot is read: those that are open while Log.Epoch is this.
+	epoch uint64
+	// tables are those of the source's own publication, as they are quoted; nil if it is another's.
 	tables []string
 	// refusing are the warnings about tables that writers cannot update.
 	refusing string
 
-	// woken receives a value when a stream was opened or closed, or a snapshot delivered.
+	// woken receives a value when a stream was opened or has ended.
 	woken chan struct{}
 	// newest is the end of the newest transaction received, retained how much WAL the slot keeps, or -1 if that is not
 	// known.
 	newest   atomic.Uint64
 	retained atomic.Int64
-	// unsaved is why the checkpoint could not be written the last time.
-	unsaved atomic.Pointer[error]
 }
 
-var _ cdc.Source = (*run)(nil)
+var _ source.Session = (*run)(nil)
 
-// stream is a stream whose end the source hears of.
-type stream struct {
-	api.Stream
-	closed func()
+// Saved implements source.Session.
+func (r *run) Saved() (source.Checkpoint, error) { return r.saved, r.unloaded }
+
+// Capture implements source.Session.
+func (r *run) Capture(ctx context.Context, streams *stream.Streams, ready func()) error {
+	r.Streams = streams
+	ready()
+	err := classify(ctx, r.serve(ctx))
+	r.advance()
+	return err
 }
 
-// Close implements api.Stream.
-func (s *stream) Close() {
-	s.Stream.Close()
-	s.closed()
-}
+// Check implements source.Session: the goroutine that captures does it, which has to know whether the server answers.
+func (r *run) Check(context.Context) error { return nil }
 
-// wake makes the source look whether streams are open.
-func (r *run) wake() {
-	select {
-	case r.woken <- struct{}{}:
-	default:
+// Save implements source.Session.
+func (r *run) Save(ctx context.Context, c source.Checkpoint) error {
+	if r.source.config.Temporary {
+		return nil
 	}
-	r.alarm.ring()
+	if c.Stopped && r.Streams != nil {
+		r.advance() // streams that were closed meanwhile have acknowledged
+	}
+	_, taken := r.positions.now()
+	err := r.checkpoint.save(ctx, taken)
+	if err == nil && c.Bootstrapped {
+		err = r.checkpoint.bootstrap(ctx)
+	}
+	return err
 }
 
-// Describe implements cdc.Source.
+// Resumes implements source.Session: what streams have not acknowledged comes again from the slot.
+func (r *run) Resumes() bool { return !r.discards() }
+
+// Describe implements source.Session.
 func (r *run) Describe(info *api.SourceInfo) {
-	r.Log.Describe(info)
 	info.Generation, info.Streaming = r.origin.generation, r.source.streaming()
 	if lsn := r.newest.Load(); lsn > 0 {
 		info.LSN = pglogrepl.LSN(lsn).String()
 	}
-	if err := r.unsaved.Load(); err != nil {
-		info.CheckpointErr = *err
-	}
 }
 
-// Measure implements cdc.Source.
+// Measure implements source.Session.
 func (r *run) Measure(stats *api.Stats) {
-	r.Log.Measure(stats)
 	if size := r.retained.Load(); size >= 0 {
 		stats.RetainedWALBytes = &size
 	}
 }
 
-// close lets go of the server. It is idempotent.
-func (r *run) close(ctx context.Context) {
+// Close implements source.Session. It is idempotent.
+func (r *run) Close(ctx context.Context) {
 	hangUp(ctx, r.conn)
 	r.conn = nil
 	_ = r.db.Close() // there is nobody to tell
@@ -117,17 +118,13 @@ func (r *run) discards() bool {
 	return r.source.config.OnIdle == "discard" || r.source.config.Temporary
 }
 
-// advance notes what was taken by now.
+// advance notes what was acknowledged by now.
 func (r *run) advance() {
-	now := r.Progress()
-	switch {
-	case r.discards() && now.Streams == 0:
+	if r.discards() && !r.Watched() {
 		r.positions.discard()
-	case !r.discards() && now.Watch != r.watch:
-		r.positions.update(r.Parting()) // those who listen now are not those that it was read for
-	default:
-		r.positions.update(now)
+		return
 	}
+	r.positions.acknowledge(pglogrepl.LSN(r.Acked()))
 }
 
 // serve reads the slot, as long as somebody listens if it is to hold otherwise.
@@ -161,9 +158,6 @@ func (r *run) rest(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-r.woken:
-			if r.unnoted.Swap(false) {
-				r.save(ctx)
-			}
 		case <-alive.C:
 			if err := r.ping(ctx); err != nil {
 				return err
@@ -198,10 +192,9 @@ func (r *run) reconnect(ctx context.Context) error {
 	return err
 }
 
-// tick does what is due each status_interval: it saves the checkpoint, and looks at slot and publication. It reports
+// tick does what is due each status_interval: it looks at slot and publication. It reports
 // whether the server has answered; an error says that reading on is of no use.
 func (r *run) tick(ctx context.Context) (answered bool, err error) {
-	r.save(ctx)
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	if answered, err = r.checkSlot(ctx); err != nil || !answered {
@@ -233,41 +226,9 @@ func (r *run) checkSlot(ctx context.Context) (answered bool, err error) {
 	case now.status == "lost":
 		return true, errInvalidated(r.source.config.SlotName, now.reason)
 	case r.hold() && now.retained > int64(16*unit.MiB):
-		r.source.logger().WarnContext(ctx, "no stream is open, and the server keeps WAL for the slot: "+
+		r.logger.WarnContext(ctx, "no stream is open, and the server keeps WAL for the slot: "+
 			"open a stream, set on_idle to discard, or delete the source",
 			"slot", r.source.config.SlotName, "retained", unit.Size(now.retained).String())
 	}
 	return true, nil
-}
-
-// save writes the checkpoint. The source goes on if that fails, and does not wait for it for long.
-func (r *run) save(ctx context.Context) {
-	if r.source.config.Temporary {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
-	defer cancel()
-	r.mu.Lock()
-	note := r.bootstraps && r.bootstrapped && !r.noted
-	r.mu.Unlock()
-	err := r.checkpoint.save(ctx, r.positions.taken)
-	if err == nil && note {
-		err = r.checkpoint.bootstrap(ctx)
-		r.noted = err == nil
-	}
-	if err != nil {
-		r.unsavedBecause(ctx, err)
-		return
-	}
-	if r.unsaved.Swap(nil) != nil {
-		r.source.logger().InfoContext(ctx, "the checkpoint is written again")
-	}
-}
-
-// unsavedBecause notes why there is no checkpoint, counts it, and says so once.
-func (r *run) unsavedBecause(ctx context.Context, err error) {
-	r.origin.counters.CheckpointFailure()
-	if r.unsaved.Swap(&err) == nil {
-		r.source.logger().WarnContext(ctx, "the checkpoint cannot be used", "error", err)
-	}
 }

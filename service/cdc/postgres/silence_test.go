@@ -37,14 +37,14 @@ func (j *journal) String() string {
 }
 
 // logged declares a source and returns it, together with what it will log.
-func (h *house) logged(config *apicdc.PostgresConfig) (*postgres.Source, *journal) {
+func (h *house) logged(config *apicdc.PostgresConfig) (*subject, *journal) {
 	h.t.Helper()
 	require.NoError(h.t, config.Validate())
-	h.catalog.Declare(postgres.Declaration(cdcID, config))
+	h.catalog.Declare(postgres.New(cdcID, config, h.settings()))
 	log := new(journal)
 	settings := h.settings()
 	settings.Logger = slog.New(slog.NewTextHandler(log, nil))
-	return postgres.NewSource(cdcID, config, settings), log
+	return h.subject(cdcID, config, settings), log
 }
 
 // While the server decodes it answers nothing. It is made to decode for long by a lock that it waits for.

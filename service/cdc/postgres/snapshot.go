@@ -15,7 +15,7 @@ import (
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/internal/sqlstate"
-	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
 
 // A subscription waits this long for the transactions that are open: the server can make a snapshot that fits into the
@@ -37,7 +37,7 @@ func (r *run) pinError(ctx, pinning context.Context, err error) error {
 	return errs.New(errs.Unavailable, "the server could not begin a snapshot in %s: it waits for the transactions that are open, end these: %s", pinTimeout, open)
 }
 
-// snapshot reads tables as of one position, in one transaction on a connection of its own. It implements cdc.Snapshot.
+// snapshot reads tables as of one position, in one transaction on a connection of its own. It implements stream.Snapshot.
 type snapshot struct {
 	conn   *pgconn.PgConn
 	header api.Transaction
@@ -90,7 +90,7 @@ func (r *run) pin(ctx context.Context) (*snapshot, pglogrepl.LSN, error) {
 }
 
 // selectTables finds out what the snapshot has to read.
-func (s *snapshot) selectTables(ctx context.Context, r *run, selection *cdc.Selection) error {
+func (s *snapshot) selectTables(ctx context.Context, r *run, selection *stream.Selection) error {
 	published, err := r.published(ctx)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (s *snapshot) selectTables(ctx context.Context, r *run, selection *cdc.Sele
 	return nil
 }
 
-// Next implements cdc.Snapshot.
+// Next implements stream.Snapshot.
 func (s *snapshot) Next(ctx context.Context, change *api.Change) error {
 	for len(s.chunk) == 0 {
 		if len(s.tables) == 0 {
@@ -209,7 +209,7 @@ func (t *selected) changed(err error) error {
 	}
 }
 
-// Close implements cdc.Snapshot.
+// Close implements stream.Snapshot.
 func (s *snapshot) Close() { hangUp(context.Background(), s.conn) }
 
 // query reads the columns that the server would send.

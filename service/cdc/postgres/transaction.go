@@ -3,161 +3,135 @@ package postgres
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
-	"sync"
-	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/jackc/pglogrepl"
 
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/log"
 )
 
 // origin is what all transactions of one run of a source have in common.
 type origin struct {
 	source     registry.ID
 	generation string
-	counters   *cdc.Counters
-	// fences tells, by *cdc.Selection, the position that a stream's snapshot was taken at: what has committed before is
-	// in the snapshot.
-	fences sync.Map
 }
 
-// transaction is a committed transaction. It implements cdc.Transaction.
+// transaction is what the server has sent of one transaction.
 type transaction struct {
 	arena
-	origin *origin
-	// relations are named by the slots of the records.
-	relations []*relation
-	// aborted are the sub-transactions whose records do not count.
-	aborted map[uint32]struct{}
+	// touched are its relations, by the slots that records carry.
+	touched []log.Touched
+	// counts says how many records there are, by the sub-transaction that has made them, 0 if it was sent as a whole; aborted
+	// are those whose records do not count.
+	counts  map[uint32]*log.Counts
+	aborted []uint32
 	xid     uint32
 	// at is where the commit was written, end the position behind it.
 	at, end     pglogrepl.LSN
 	committedAt time.Time
-
-	once    sync.Once
-	header  api.Transaction
-	counted atomic.Bool
 }
 
-const overhead = int64(unsafe.Sizeof(transaction{}))
+// relation returns that of a slot.
+func (t *transaction) relation(slot uint32) *relation {
+	rel, _ := t.touched[slot].Shape.(*relation)
+	return rel
+}
 
-// Size implements cdc.Transaction. Records in a file count as if they were in memory.
-func (t *transaction) Size() int64 { return t.size() + overhead }
-
-// Open implements cdc.Transaction.
-func (t *transaction) Open(selection *cdc.Selection) cdc.Reader {
-	t.once.Do(func() {
-		t.header = api.Transaction{
-			Source: t.origin.source, Generation: t.origin.generation, Sequence: uint64(t.end), LSN: t.end.String(),
-			CommitLSN: t.at.String(), XID: t.xid, CommittedAt: t.committedAt,
+// note counts a record.
+func (t *transaction) note(slot, xid uint32, code log.Code) {
+	t.touched[slot].Codes |= 1 << code
+	counts := t.counts[xid]
+	if counts == nil {
+		if t.counts == nil {
+			t.counts = make(map[uint32]*log.Counts)
 		}
-	})
-	if fence, ok := t.origin.fenceOf(selection); ok && fence >= t.end {
-		return nothing{}
+		counts = new(log.Counts)
+		t.counts[xid] = counts
 	}
-	return &reader{tx: t, selection: selection, records: t.records(), verdicts: make([]verdict, len(t.relations))}
+	counts[code]++
 }
 
-// nothing reads a transaction that a snapshot holds already.
-type nothing struct{}
-
-// Next implements cdc.Reader.
-func (nothing) Next(*api.Change) error { return io.EOF }
-
-// Close implements cdc.Reader.
-func (nothing) Close() {}
-
-// verdict remembers which operations the selection was asked about and which it accepts, a bit each.
-type verdict struct{ asked, accepted uint8 }
-
-// reader decodes one transaction for one stream.
-type reader struct {
-	tx        *transaction
-	selection *cdc.Selection
-	records   records
-	verdicts  []verdict
-	index     int
-	counts    [4]int
-}
-
-// Next implements cdc.Reader.
-func (r *reader) Next(change *api.Change) error {
-	for {
-		record, err := r.records.next()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				r.count()
-			}
-			return err
-		}
-		slot, xid := binary.LittleEndian.Uint32(record[4:]), binary.LittleEndian.Uint32(record[8:])
-		if r.tx.aborted != nil {
-			if _, aborted := r.tx.aborted[xid]; aborted {
-				continue
-			}
-		}
-		op, bit := opOf(record[12])
-		if bit < 0 || int(slot) >= len(r.tx.relations) {
-			return errCorrupt
-		}
-		index := r.index
-		r.index++
-		r.counts[bit]++
-		if !r.accepts(slot, op, bit) {
-			continue
-		}
-		rel := r.tx.relations[slot]
-		change.Op, change.Table, change.Transaction, change.Index = op, rel.table, &r.tx.header, index
-		if err := rel.decode(record[recordHeader:], change); err != nil {
-			return fmt.Errorf("table %s.%s: %w", rel.table.Schema, rel.table.Name, err)
-		}
-		return nil
+// abort makes what a sub-transaction has done not count.
+func (t *transaction) abort(sub uint32) {
+	if t.counts[sub] != nil { // else nothing of it was streamed
+		delete(t.counts, sub)
+		t.aborted = append(t.aborted, sub)
 	}
 }
 
-// Close implements cdc.Reader.
-func (r *reader) Close() { r.records = records{} }
-
-func (r *reader) accepts(slot uint32, op api.Op, bit int) bool {
-	v := &r.verdicts[slot]
-	mask := uint8(1) << bit
-	if v.asked&mask == 0 {
-		v.asked |= mask
-		if r.selection.Accepts(r.tx.relations[slot].table, op) {
-			v.accepted |= mask
+// record returns the transaction as the log takes it. The log owns what has spilled from then on.
+func (t *transaction) record() *log.Transaction {
+	head := binary.LittleEndian.AppendUint64(nil, uint64(t.at))
+	head = binary.LittleEndian.AppendUint32(head, t.xid)
+	for _, sub := range t.aborted {
+		head = binary.LittleEndian.AppendUint32(head, sub)
+	}
+	tx := &log.Transaction{
+		Sequence: uint64(t.end), At: t.committedAt, Touched: t.touched, Head: head, Voids: len(t.aborted) > 0,
+		Spilled: t.file, Entries: t.memory, Owned: true,
+	}
+	for _, counts := range t.counts {
+		for code, n := range counts {
+			tx.Counts[code] += n
 		}
 	}
-	return v.accepted&mask != 0
+	return tx
 }
 
-// count counts the changes, once for all streams.
-func (r *reader) count() {
-	if r.tx.counted.Swap(true) {
-		return
+// headLength is the size of the head of a record without aborted sub-transactions: where the commit was written, and the
+// transaction's ID.
+const headLength = 12
+
+// Void implements stream.Engine: what sub-transactions have done that were rolled back does not count.
+func (r *run) Void(head, entry []byte) bool {
+	for rest := head[headLength:]; len(rest) >= 4; rest = rest[4:] {
+		if [4]byte(rest) == [4]byte(entry[log.EntryHeader:]) {
+			return true
+		}
 	}
-	for bit, op := range [...]api.Op{api.OpInsert, api.OpUpdate, api.OpDelete, api.OpTruncate} {
-		r.tx.origin.counters.Changes(op, r.counts[bit])
+	return false
+}
+
+// rowDecoder decodes transactions for one stream. It implements stream.Decoder.
+type rowDecoder struct {
+	origin *origin
+	header *api.Transaction
+}
+
+// Begin implements stream.Decoder.
+func (d *rowDecoder) Begin(record *log.Record) {
+	end := pglogrepl.LSN(record.Sequence)
+	d.header = &api.Transaction{
+		Source: d.origin.source, Generation: d.origin.generation, Sequence: record.Sequence, LSN: end.String(), CommittedAt: record.At,
+		CommitLSN: pglogrepl.LSN(binary.LittleEndian.Uint64(record.Head)).String(), XID: binary.LittleEndian.Uint32(record.Head[8:]),
 	}
 }
 
-func opOf(b byte) (op api.Op, bit int) {
-	switch b {
+// Decode implements stream.Decoder.
+func (d *rowDecoder) Decode(entry *log.Entry, change *api.Change) error {
+	rel, ok := entry.Shape.(*relation)
+	if !ok || len(entry.Bytes) < recordHeader {
+		return errCorrupt
+	}
+	change.Transaction = d.header
+	return rel.decode(entry.Bytes[recordHeader:], change)
+}
+
+var errCorrupt = errors.New("the kept records are corrupt")
+
+// codeOf returns the operation of a message of pgoutput.
+func codeOf(kind byte) log.Code {
+	switch kind {
 	case 'I':
-		return api.OpInsert, 0
+		return log.Insert
 	case 'U':
-		return api.OpUpdate, 1
+		return log.Update
 	case 'D':
-		return api.OpDelete, 2
-	case 'T':
-		return api.OpTruncate, 3
+		return log.Delete
 	default:
-		return "", -1
+		return log.Truncate
 	}
 }
 

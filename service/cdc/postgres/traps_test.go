@@ -12,7 +12,7 @@ import (
 	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
-	"github.com/wippy-cdc/runtime/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 )
 
 // faulted waits until a source has ended by itself, and returns why.
@@ -31,7 +31,7 @@ func (h *house) faulted(running *served) error {
 
 // another returns a house on the same database, for another source.
 func (h *house) another() *house {
-	return &house{Database: h.Database, t: h.t, catalog: cdc.NewCatalog(), directory: h.directory}
+	return &house{Database: h.Database, t: h.t, catalog: source.NewCatalog(), directory: h.directory}
 }
 
 func TestABootstrapIsDueWhenTheSlotWasMadeAnew(t *testing.T) {

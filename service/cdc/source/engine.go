@@ -33,6 +33,9 @@ type Session interface {
 	// Capture calls ready when it captures, and appends what commits to the log of streams until ctx is done or something
 	// fails. Nothing is appended after it has returned.
 	Capture(ctx context.Context, streams *stream.Streams, ready func()) error
+	// Missed returns, once, what the next stream has to be told that begins without a snapshot: it would miss something. The
+	// stream has been opened. It is nil if there is nothing.
+	Missed() error
 	// Check is called each status interval. Its error ends the run.
 	Check(ctx context.Context) error
 	// Save writes the checkpoint: how far the source is, and what c says. There is nothing to tell if it is not kept at all.

@@ -3,10 +3,12 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
@@ -24,6 +26,7 @@ const (
 
 // Run is one run of a source, from Begin of the catalog to its end.
 type Run struct {
+	id         registry.ID
 	catalog    *Catalog
 	record     *record
 	generation string
@@ -59,8 +62,21 @@ func (r *Run) subscribe(ctx context.Context, opts api.StreamOptions) (api.Stream
 	case opts.Snapshot == api.SnapshotDefault && opts.After == nil && r.bootstraps && !r.bootstrapped.Load():
 		return r.streams.OpenSnapshot(ctx, opts, r.bootstrap)
 	default:
-		return r.streams.Open(opts)
+		return r.open(opts)
 	}
+}
+
+// open opens a stream without a snapshot.
+func (r *Run) open(opts api.StreamOptions) (api.Stream, error) {
+	opened, err := r.streams.Open(opts)
+	if err != nil {
+		return nil, err
+	}
+	if missed := r.session.Missed(); missed != nil {
+		opened.Close()
+		return nil, fmt.Errorf("cdc: source %q: %w", r.id, missed)
+	}
+	return opened, nil
 }
 
 // bootstrap notes that a bootstrap was delivered in full.

@@ -69,6 +69,9 @@ func (s *session) Capture(ctx context.Context, streams *stream.Streams, ready fu
 	}
 }
 
+// Missed implements source.Session: streams are told when it happens.
+func (s *session) Missed() error { return nil }
+
 // Check implements source.Session: a database that is gone says so itself.
 func (s *session) Check(context.Context) error { return nil }
 

@@ -66,8 +66,13 @@ func (s *Stream) Poll() (*api.Change, error) {
 		}
 	}
 	c, err := s.fromLog()
-	if c != nil && s.opts.ManualAck {
+	switch {
+	case c == nil:
+	case s.opts.ManualAck:
 		s.reader.Hand(c.Position())
+	case c.Last:
+		s.record = nil
+		s.reader.Done()
 	}
 	return c, err
 }
