@@ -53,7 +53,7 @@ SAY_SERVER := $(GO) test -count 1 -v -run '^TestTheServer$$' ./internal/pgtest |
 test: ## Run all tests with the race detector; installs Postgres if it is missing and root can
 	@bash .ci/postgres
 	@$(SAY_SERVER)
-	$(GO) test -race -tags '$(TAGS)' ./...
+	$(GO) test -timeout 25m -race -tags '$(TAGS)' ./...
 
 # What depends on the version of the server. Of packages that test other things as well, the tests that start one run.
 POSTGRES := ./internal/pgtest ./service/cdc/postgres ./service/sql/postgres

@@ -11,10 +11,6 @@ import (
 // lookupTimeout bounds the look-ups that the receiving goroutine waits for.
 const lookupTimeout = 10 * time.Second
 
-// saveTimeout bounds how long it waits for the checkpoint, which is the less important: somebody may have locked the
-// table.
-const saveTimeout = time.Second
-
 // shownPatience is how long a look-up waits for the catalogs to show what a transaction has done: it is sent when its
 // commit is in the WAL, and seen by others a moment later, or when a synchronous standby has it.
 const (

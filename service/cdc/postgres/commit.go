@@ -59,14 +59,14 @@ func (rx *receiver) lose(err error) bool {
 // for the next ones, everything that was not acknowledged is read again.
 func (rx *receiver) append(tx *transaction) error {
 	if rx.discards() {
-		if rx.Append(tx.record()) {
+		if rx.Append(tx.logged()) {
 			rx.positions.append(tx.end)
 		} else {
 			rx.positions.pass(tx.end)
 		}
 		return nil
 	}
-	if !rx.AppendIn(rx.epoch, tx.record()) {
+	if !rx.AppendIn(rx.epoch, tx.logged()) {
 		return errPause
 	}
 	rx.positions.append(tx.end)

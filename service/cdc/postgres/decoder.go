@@ -162,8 +162,7 @@ func (d *decoder) add(b *building, id, xid uint32, op byte, data []byte) error {
 	}
 	before := int64(len(b.memory))
 	code := codeOf(op)
-	b.arena.add(slot, xid, code, data)
-	b.note(slot, xid, code)
+	b.record(slot, xid, code, data)
 	d.memory += int64(len(b.memory)) - before
 	if d.memory > d.limit {
 		d.spill()

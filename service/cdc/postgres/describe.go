@@ -88,7 +88,7 @@ func (d *decoder) adopt(ctx context.Context, b *building) error {
 		return err
 	}
 	for i := range b.touched {
-		rel := b.relation(uint32(i)) //nolint:gosec // a transaction uses few relations
+		rel := b.relation(uint32(i))
 		if err := look(rel); err != nil {
 			return err
 		}

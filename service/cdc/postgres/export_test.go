@@ -45,7 +45,7 @@ func read(tx *transaction) (changes []*api.Change) {
 		panic(err)
 	}
 	defer s.Close()
-	streams.Append(tx.record())
+	streams.Append(tx.logged())
 	for {
 		c, err := s.Poll()
 		if c == nil || err != nil {

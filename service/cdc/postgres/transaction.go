@@ -39,8 +39,9 @@ func (t *transaction) relation(slot uint32) *relation {
 	return rel
 }
 
-// note counts a record.
-func (t *transaction) note(slot, xid uint32, code log.Code) {
+// record adds a record, and counts it.
+func (t *transaction) record(slot, xid uint32, code log.Code, tuples []byte) {
+	t.add(slot, xid, code, tuples)
 	t.touched[slot].Codes |= 1 << code
 	counts := t.counts[xid]
 	if counts == nil {
@@ -61,8 +62,8 @@ func (t *transaction) abort(sub uint32) {
 	}
 }
 
-// record returns the transaction as the log takes it. The log owns what has spilled from then on.
-func (t *transaction) record() *log.Transaction {
+// logged returns the transaction as the log takes it, which owns what has spilled from then on.
+func (t *transaction) logged() *log.Transaction {
 	head := binary.LittleEndian.AppendUint64(nil, uint64(t.at))
 	head = binary.LittleEndian.AppendUint32(head, t.xid)
 	for _, sub := range t.aborted {

@@ -99,7 +99,7 @@ func (s *session) Committed(c *sqlite.Commit) {
 	sequence := s.sequence.Add(1)
 	s.touched = s.touched[:0]
 	for _, t := range c.Touched {
-		s.touched = append(s.touched, log.Touched{ID: t.Slot, Shape: t.Shape, Codes: log.Codes(t.Ops)})
+		s.touched = append(s.touched, log.Touched{ID: t.Slot, Shape: t.Shape, Codes: log.Codes(t.Ops)}) //nolint:gosec // a bit for each of five operations
 	}
 	s.tx = log.Transaction{
 		Sequence: sequence, At: c.At, Touched: s.touched, Counts: log.Counts(c.Counts),

@@ -46,6 +46,8 @@ func (r *replica) apply(tx *transaction) {
 		case cdc.OpTruncate:
 			r.ensure(change.Table)
 			r.exec("DELETE FROM " + quote(change.Table.Name))
+		case cdc.OpSnapshot:
+			require.Fail(r.tb, "a transaction has no rows of snapshots")
 		case cdc.OpInsert, cdc.OpUpdate, cdc.OpDelete:
 			r.ensure(change.Table)
 			old, now := keysOf(r.tb, change)
