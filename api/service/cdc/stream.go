@@ -36,7 +36,11 @@ type Stream interface {
 	Ready() <-chan struct{}
 	// Err returns why the stream has ended, nil while it is open and after Close.
 	Err() error
-	// Close ends the stream and waits for its goroutine. It is idempotent.
+	// Ack acknowledges all changes of a stream with ManualAck up to a position that it has delivered. The error is Invalid for
+	// a later position, and for a stream without ManualAck.
+	Ack(position Position) error
+	// Close ends the stream. It waits for a call of Next or Poll that is at work, and for the reading of a snapshot. It is
+	// idempotent.
 	Close()
 }
 

@@ -81,3 +81,6 @@ func run(b *testing.B, body string) {
 	b.ResetTimer()
 	require.NoError(b, w.Run(body, b.N).Err)
 }
+
+// Ack implements api.Stream.
+func (*endlessStream) Ack(api.Position) error { return nil }

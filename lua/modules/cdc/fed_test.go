@@ -239,3 +239,6 @@ func TestCloseWhileSubscribing(t *testing.T) {
 	require.Zero(t, open)
 	steps.End()
 }
+
+// Ack implements api.Stream.
+func (*fedStream) Ack(api.Position) error { return nil }

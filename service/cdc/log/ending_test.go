@@ -215,6 +215,13 @@ func TestAnUnreadableRecordEndsItsReader(t *testing.T) {
 
 // One that is done with a record reads the next one, in whatever segment that is.
 func TestATransactionBeyondTheLimitEndsNoReaderThatHasYetToBeginIt(t *testing.T) {
+	for name, done := range map[string]bool{"between two": true, "at work on another": false} {
+		t.Run(name, func(t *testing.T) { testATransactionBeyondTheLimit(t, done) })
+	}
+}
+
+func testATransactionBeyondTheLimit(t *testing.T, done bool) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l, w := newLog(t, unit.MiB)
 		o := options()
@@ -222,7 +229,9 @@ func TestATransactionBeyondTheLimitEndsNoReaderThatHasYetToBeginIt(t *testing.T)
 		r := open(t, l, o)
 		w.commit(t, insert(users, 1))
 		next(t, r, 1)
-		r.Done()
+		if done {
+			r.Done()
+		}
 		var rows []row
 		for i := range 5000 {
 			rows = append(rows, insert(users, int64(i)))

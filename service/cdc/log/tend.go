@@ -115,8 +115,10 @@ func (l *Log) patrol() bool {
 // laggard returns the ending of a reader that is too far behind, nil for others. l.mu must be held.
 func (l *Log) laggard(r *Reader) *ending {
 	at, size, limit := r.reach()
-	if s := l.find(at.offset); size == 0 && s != nil {
-		size = s.largest // it has not begun
+	// A record that it has yet to begin does not count; nor does one that alone is beyond the limit while it is at work on
+	// another.
+	if s := l.find(at.offset + size); s != nil && (size == 0 || s.largest > limit) {
+		size += s.largest
 	}
 	if l.end.offset-at.offset-size <= limit {
 		return nil
