@@ -175,7 +175,7 @@ func stringGsub(L *lua.LState) int {
 		if ok {
 			n++
 			r := replacement(L, text, found)
-			checkSize(L, float64(b.Len())+float64(len(r)))
+			checkSize(L, float64(b.Len())+float64(len(r))+float64(len(text)-found.End))
 			b.WriteString(r)
 		}
 		if ok && found.End > at {

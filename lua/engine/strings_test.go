@@ -94,13 +94,25 @@ func TestPatternsDoNotKeepAProcessAlive(t *testing.T) {
 
 func TestNoCallMakesAStringThatDoesNotFit(t *testing.T) {
 	w := newWorld(t)
-	for name, call := range map[string]string{
-		"concat":       `local s = ("x"):rep(2^26) return s .. s .. s .. s .. "x"`,
-		"table.concat": `local s = ("x"):rep(2^26) return table.concat({s, s, s, s, "x"})`,
-		"separator":    `return table.concat({1, 2, 3, 4, 5, 6}, ("x"):rep(2^26))`,
-		"gsub":         `return (("x"):rep(1025):gsub("x", ("y"):rep(2^18)))`,
-		"rep":          `return ("x"):rep(2^28 + 1)`,
-	} {
-		require.ErrorContains(t, w.run(call).Err, "resulting string too large: at most 256 MiB", name)
+	errs, ok := w.value(`
+		local half = ("x"):rep(2^27 + 1)
+		local errs = {}
+		for i, f in ipairs({
+			function() return half .. half end,
+			function() return half .. "," .. half end,
+			function() return table.concat({half, half}) end,
+			function() return table.concat({1, 2, 3}, half) end,
+			function() return (half:gsub("^x", half)) end,
+			function() return (half:gsub("^x", function() return half end)) end,
+			function() return half:rep(2) end,
+			function() return ("x"):rep(2^28 + 1) end,
+		}) do
+			errs[i] = select(2, pcall(f))
+		end
+		return errs`).([]any)
+	require.True(t, ok)
+	require.Len(t, errs, 8)
+	for _, err := range errs {
+		require.Contains(t, err, "resulting string too large: at most 256 MiB")
 	}
 }

@@ -216,11 +216,11 @@ func TestDurations(t *testing.T) {
 // TestTimersStress starts, resets and stops alarms from many coroutines of many processes, some of which are killed.
 func TestTimersStress(t *testing.T) {
 	w := scripttest.New(t, channel.New(), time.New())
-	pids := make([]process.PID, 20)
+	pids := make([]process.PID, 8)
 	for i := range pids {
 		pids[i] = w.Start(scripttest.Plain(), `
 			local time, done = require("time"), channel.new()
-			for i = 1, 20 do
+			for i = 1, 10 do
 				coroutine.spawn(function()
 					local timer, ticker = time.timer("1ms"), time.ticker("20ms")
 					for j = 1, 20 do
@@ -234,7 +234,7 @@ func TestTimersStress(t *testing.T) {
 					done:send(true)
 				end)
 			end
-			for i = 1, 20 do done:receive() end
+			for i = 1, 10 do done:receive() end
 			return "done"`)
 	}
 	for i, pid := range pids {
