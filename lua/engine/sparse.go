@@ -29,8 +29,8 @@ func index(key lua.LValue) (int, bool) {
 	return i, lua.LNumber(i) == n
 }
 
-// rawGet returns what tb itself has at key.
-func rawGet(tb *lua.LTable, key lua.LValue) lua.LValue {
+// RawGet returns what tb itself has at key. Unlike the method of tb it finds numbers outside the array.
+func RawGet(tb *lua.LTable, key lua.LValue) lua.LValue {
 	v := tb.RawGet(key)
 	if v == lua.LNil {
 		if _, ok := index(key); ok {
@@ -44,12 +44,31 @@ func rawGet(tb *lua.LTable, key lua.LValue) lua.LValue {
 func rawSet(tb *lua.LTable, key, v lua.LValue) {
 	i, ok := index(key)
 	switch {
-	case !ok || tb.RawGetInt(i) != lua.LNil:
+	case !ok:
 		tb.RawSet(key, v)
+	case tb.RawGetInt(i) != lua.LNil:
+		replace(tb, i, v)
 	case tb.RawGetH(key) != lua.LNil:
 		tb.RawSetH(key, v)
 	case v != lua.LNil:
 		insert(tb, i, v)
+	}
+}
+
+// replace assigns to a key that the array has.
+func replace(tb *lua.LTable, i int, v lua.LValue) {
+	tb.RawSetInt(i, v)
+	if v != lua.LNil || tb.RawGetInt(i+1) != lua.LNil {
+		return
+	}
+	// A stack that is emptied by t[#t] = nil would leave an array that holds nothing, in which the length operator and
+	// Append look for the last key from the end on. It is cut off unless there are keys in the map: a loop over pairs
+	// that is at this key would not find them all.
+	if key, _ := tb.Next(lua.LNumber(lua.MaxArrayIndex - 1)); key != lua.LNil || tb.MaxN() > i {
+		return
+	}
+	if key, _ := tb.Next(lua.LNumber(i)); key == lua.LNil {
+		trim(tb)
 	}
 }
 
@@ -133,7 +152,7 @@ func getTable(L *lua.LState, inst uint32, base unsafe.Pointer) int {
 // or if a function is to be asked.
 func lookUp(tb *lua.LTable, key lua.LValue) lua.LValue {
 	for range lua.MaxTableGetLoop {
-		if v := rawGet(tb, key); v != lua.LNil {
+		if v := RawGet(tb, key); v != lua.LNil {
 			return v
 		}
 		next, ok := behind(tb, "__index").(*lua.LTable)
@@ -176,14 +195,14 @@ func setTable(L *lua.LState, inst uint32, base unsafe.Pointer) int {
 		if c := argC(inst); c&constantBit != 0 {
 			native.setTable(L, inst, base)
 		} else {
-			tb.RawSetInt(i, L.Get(c+1))
+			replace(tb, i, L.Get(c+1))
 		}
 		absorb(tb, i+1)
 		return 0
 	}
 	for range lua.MaxTableGetLoop {
 		next := behind(tb, "__newindex")
-		if next == lua.LNil || rawGet(tb, key) != lua.LNil {
+		if next == lua.LNil || RawGet(tb, key) != lua.LNil {
 			rawSet(tb, key, operand(L, argC(inst)))
 			return 0
 		}

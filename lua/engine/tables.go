@@ -22,7 +22,9 @@ func openTable(L *lua.LState) *lua.LTable {
 		"maxn":   tableMaxN,
 		"sort":   tableSort,
 		"remove": func(L *lua.LState) int {
-			checkWritable(L, L.CheckTable(1))
+			tb := L.CheckTable(1)
+			checkWritable(L, tb)
+			trim(tb)
 			return remove.GFunction(L)
 		},
 		"concat": func(L *lua.LState) int {
@@ -47,7 +49,7 @@ func joinedSize(L *lua.LState) float64 {
 }
 
 func rawGetFunction(L *lua.LState) int {
-	L.Push(rawGet(L.CheckTable(1), L.CheckAny(2)))
+	L.Push(RawGet(L.CheckTable(1), L.CheckAny(2)))
 	return 1
 }
 
@@ -73,7 +75,7 @@ func unpackFunction(L *lua.LState) int {
 		L.RaiseError("too many results to unpack")
 	}
 	for i := from; i <= to; i++ {
-		L.Push(rawGet(tb, lua.LNumber(i)))
+		L.Push(RawGet(tb, lua.LNumber(i)))
 	}
 	return to - from + 1
 }

@@ -15,6 +15,7 @@ func TestEqual(t *testing.T) {
 		require.Equal(t, "ok   c\n1 passed\n", cases(t, `test.case("c", function() test.equal(`+pair+`) end)`), pair)
 	}
 	for pair, want := range map[string]string{
+		`{[1e8] = 1}, {[1e8] = 2}`:               "[100000000] is 1, want 2",
 		"1, 2":                                   "got 1, want 2",
 		`1, "1"`:                                 `got 1, want "1"`,
 		"nil, false":                             "got nil, want false",

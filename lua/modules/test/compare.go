@@ -43,7 +43,7 @@ func (c *comparison) tables(path string, got, want *lua.LTable) string {
 	c.above = append(c.above, pair)
 	defer func() { c.above = c.above[:len(c.above)-1] }()
 	for _, key := range sortedKeys(want) {
-		if difference := c.compare(step(path, key), got.RawGet(key), want.RawGet(key)); difference != "" {
+		if difference := c.compare(step(path, key), engine.RawGet(got, key), engine.RawGet(want, key)); difference != "" {
 			return difference
 		}
 	}
@@ -51,8 +51,8 @@ func (c *comparison) tables(path string, got, want *lua.LTable) string {
 		return ""
 	}
 	for _, key := range sortedKeys(got) {
-		if want.RawGet(key) == lua.LNil {
-			return fmt.Sprintf("%s is %s, want nil", step(path, key), render(c.L, got.RawGet(key)))
+		if engine.RawGet(want, key) == lua.LNil {
+			return fmt.Sprintf("%s is %s, want nil", step(path, key), render(c.L, engine.RawGet(got, key)))
 		}
 	}
 	return ""

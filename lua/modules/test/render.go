@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"github.com/wippy-cdc/runtime/lua/engine"
 )
 
 // How much of a value is shown.
@@ -46,7 +48,7 @@ func show(L *lua.LState, v lua.LValue, depth int) string {
 		if s, ok := key.(lua.LString); ok && isName(string(s)) {
 			name = string(s)
 		}
-		fields = append(fields, name+" = "+show(L, t.RawGet(key), depth-1))
+		fields = append(fields, name+" = "+show(L, engine.RawGet(t, key), depth-1))
 	}
 	return "{" + strings.Join(fields, ", ") + "}"
 }
