@@ -71,7 +71,7 @@ func (o *overwritten) has(file os.FileInfo) bool {
 // newGuarded returns a guard for the database of a configuration; its Service is set by the caller.
 func newGuarded(config *sqlapi.SQLiteConfig, r *runtime) *guarded {
 	path := config.File
-	if !filepath.IsAbs(path) {
+	if path != sqlapi.InMemory && !filepath.IsAbs(path) {
 		path = filepath.Join(r.dir, path)
 	}
 	return &guarded{path: path, log: r.log, overwritten: &r.overwritten}
@@ -80,9 +80,14 @@ func newGuarded(config *sqlapi.SQLiteConfig, r *runtime) *guarded {
 // opening notes which database is open.
 func (g *guarded) opening(open func(ctx context.Context) (*sqlite.DB, error)) func(ctx context.Context) (sql.Database, error) {
 	return func(ctx context.Context) (sql.Database, error) {
+		_, missing := os.Stat(g.path)
+		_, noFolder := os.Stat(filepath.Dir(g.path))
 		db, err := open(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if g.path != sqlapi.InMemory && errors.Is(missing, fs.ErrNotExist) {
+			g.log.InfoContext(ctx, "database file created", "file", g.path, "folder_created", errors.Is(noFolder, fs.ErrNotExist))
 		}
 		g.open.Store(db)
 		return db, nil

@@ -130,7 +130,7 @@ entries:
     lifecycle: {auto_start: true, requires: [db], restart: {initial_delay: 1ms}}
 `)
 	require.NoError(t, f.app(t).Run(t.Context()))
-	require.Equal(t, 2, strings.Count(f.log.String(), "not yet\\n"), f.log.String())
+	require.Equal(t, 2, strings.Count(f.log.String(), "third.time:6: not yet"), f.log.String())
 }
 
 func TestNothingCanBeStarted(t *testing.T) {
@@ -352,4 +352,28 @@ entries:
 	f.stdout.wait(t, "up")
 	cancel(context.DeadlineExceeded)
 	require.ErrorIs(t, <-ended, context.DeadlineExceeded)
+}
+
+// A name with a typing error looks like a table that is created later, and a wrong path like a new database.
+func TestWhatMayBeMisspeltIsTold(t *testing.T) {
+	t.Parallel()
+	f := write(t, `
+namespace: app
+entries:
+  - {name: db, kind: db.sql.sqlite, file: deta/app.db}
+  - {name: cdc, kind: db.cdc.sqlite, db_resource: db, tables: [main.Orders, ordres, users]}
+  - {name: make, kind: process.lua, source: file://make.lua, modules: [sql], lifecycle: {requires: [db]}}
+  - {name: watch, kind: process.lua, source: "function main() end", lifecycle: {requires: [cdc]}}
+-- make.lua --
+function main() assert(assert(require("sql").get("app:db")):execute("CREATE TABLE orders (n)")) end
+`)
+	_, err := f.app(t).Execute(t.Context(), id("make"), nil)
+	require.NoError(t, err)
+	require.Contains(t, f.log.String(), `level=INFO msg="database file created" file=`+filepath.Join(f.settings.Dir, "deta", "app.db")+" folder_created=true")
+	f.log.forget()
+	_, err = f.app(t).Execute(t.Context(), id("watch"), nil)
+	require.NoError(t, err)
+	require.NotContains(t, f.log.String(), "database file created")
+	require.Equal(t, 1, strings.Count(f.log.String(), "tables that the source selects do not exist"), f.log)
+	require.Contains(t, f.log.String(), `tables="[ordres; did you mean orders? users]"`)
 }

@@ -87,6 +87,25 @@ func validate(t *testing.T, declared string) {
 	require.NoError(t, err)
 }
 
+// asLibrary declares a script, which need not have a method, with all that it requires: modules, and libraries of the
+// names that are left.
+func asLibrary(script string) string {
+	builtin := []string{"cdc", "channel", "errors", "io", "json", "logger", "process", "sql", "test", "time"}
+	var modules, imports, libraries []string
+	for _, m := range regexp.MustCompile(`require\(?\s*["']([\w.]+)["']`).FindAllStringSubmatch(script, -1) {
+		switch name := m[1]; {
+		case slices.Contains(modules, name) || slices.Contains(imports, name+": lib."+name):
+		case slices.Contains(builtin, name):
+			modules = append(modules, name)
+		default:
+			imports = append(imports, name+": lib."+name)
+			libraries = append(libraries, "  - {name: lib."+name+", kind: library.lua, source: \"return {}\"}\n")
+		}
+	}
+	return strings.Join(libraries, "") + "  - name: snippet\n    kind: library.lua\n    modules: [" + strings.Join(modules, ", ") +
+		"]\n    imports: {" + strings.Join(imports, ", ") + "}\n    source: |\n        " + strings.ReplaceAll(script, "\n", "\n        ")
+}
+
 func TestSnippetsOfTheDocumentation(t *testing.T) {
 	t.Parallel()
 	checked := make(map[string]int)
@@ -100,8 +119,7 @@ func TestSnippetsOfTheDocumentation(t *testing.T) {
 				case "yaml":
 					validate(t, s.text)
 				case "lua":
-					script := "        " + strings.ReplaceAll(s.text, "\n", "\n        ")
-					validate(t, "  - name: snippet\n    kind: process.lua\n    source: |\n"+script)
+					validate(t, asLibrary(s.text))
 				case "sh", "sql", "":
 				default:
 					t.Errorf("%s: nothing is known of the language %q", s.where, s.language)

@@ -10,8 +10,10 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/wippy-cdc/runtime/internal/printable"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 // program is one invocation of wippy and all it has of the world.
@@ -125,9 +127,26 @@ func (p *program) command() *cobra.Command {
 	flags.BoolVarP(&p.verbose, "verbose", "v", false, "log in detail")
 	flags.BoolVarP(&p.silent, "silent", "s", false, "do not log")
 	flags.StringVar(&p.logFormat, "log-format", "console", "console or json")
+	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(p.runCommand(), p.testCommand(), p.validateCommand(), p.versionCommand())
 	return root
+}
+
+// flagError says which flag was probably meant.
+func flagError(cmd *cobra.Command, err error) error {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return err
+	}
+	var names []string
+	add := func(f *pflag.Flag) { names = append(names, f.Name) }
+	cmd.Flags().VisitAll(add)
+	cmd.InheritedFlags().VisitAll(add)
+	if near := suggest.Nearest(unknown.GetSpecifiedName(), names); near != "" && unknown.GetSpecifiedShortnames() == "" {
+		return fmt.Errorf("%w; did you mean --%s?", err, near)
+	}
+	return fmt.Errorf("%w; %s --help lists the flags", err, cmd.CommandPath())
 }
 
 // unknownWord is the error of a command line whose first word is no command of wippy. It may be one of an app.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,13 +15,15 @@ import (
 	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/boot"
 	"github.com/wippy-cdc/runtime/internal/printable"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 const runHelp = `Run an app until it is told to stop or has nothing left to do, or run one of its processes.
 
   wippy run                    the app in the current directory
   wippy run DIR                the app in DIR
-  wippy run NAME [args]        the command NAME (meta.command) of the app
+  wippy run NAME [args]        the command NAME (meta.command) of the app in the current directory; a directory
+                               that holds an app goes before a command of the same name
   wippy run -x NS:NAME [args]  the process NS:NAME of the app
 
 A command and a process see args as arguments and end the program with their result: a number is the exit
@@ -37,6 +40,8 @@ type runOptions struct {
 	metrics string
 	// parse reads flags that follow a directory, and returns what follows them.
 	parse func(args []string) ([]string, error)
+	// flagError says which flag was probably meant.
+	flagError func(error) error
 	// dirGiven says that the user has named the app directory.
 	dirGiven bool
 }
@@ -49,6 +54,7 @@ func (p *program) runCommand() *cobra.Command {
 		Long:  runHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.dirGiven = cmd.Flags().Changed("dir")
+			o.flagError = func(err error) error { return flagError(cmd, err) }
 			o.parse = func(args []string) ([]string, error) {
 				err := cmd.ParseFlags(args)
 				return cmd.Flags().Args(), err
@@ -81,22 +87,18 @@ func (p *program) runApp(ctx context.Context, o *runOptions, dir string) error {
 	return app.Run(ctx)
 }
 
-// runNamed runs a command of the app or, if there is none of that name, the app in that directory.
+// runNamed runs the app in a directory, or a command of the app. What leads to an app is that: nothing else is looked at.
 func (p *program) runNamed(ctx context.Context, o *runOptions, name string, args []string) error {
-	if !o.dirGiven && isDirectory(name) && !hasCommand(o.dir, name) {
+	switch {
+	case o.dirGiven:
+	case isPath(name) && !isDirectory(name):
+		return fmt.Errorf("run: there is no directory %q%s", name, similarDirectory(name))
+	case isPath(name) || hasApp(name):
 		return p.runDirectory(ctx, o, name, args)
 	}
-	app, err := p.load(boot.Settings{Dir: o.dir, Metrics: o.metrics, Args: args})
-	_, shown := errors.AsType[exitCode](err)
-	switch {
-	case err != nil && o.dirGiven:
-		return err
-	case shown:
-		return fmt.Errorf("run: there is no directory %q, and the app in %q has problems", name, o.dir)
-	case err != nil && !errs.Is(err, errs.NotFound):
-		return err
-	case err != nil:
-		return fmt.Errorf("run: there is no directory %q, and no app to run a command of that name: %w", name, err)
+	app, err := p.loadQuietly(boot.Settings{Dir: o.dir, Metrics: o.metrics, Args: args})
+	if err != nil {
+		return p.noCommand(o, name, err)
 	}
 	command, found := find(app, name)
 	if !found {
@@ -105,12 +107,73 @@ func (p *program) runNamed(ctx context.Context, o *runOptions, name string, args
 	return p.execute(ctx, app, command.ID, args)
 }
 
+// noCommand is the error of a name that is no directory of an app, where there is no app to have a command of that name.
+func (p *program) noCommand(o *runOptions, name string, err error) error {
+	if o.dirGiven {
+		return p.showProblems(err)
+	}
+	problems, ok := errors.AsType[*boot.Problems](err)
+	switch {
+	case ok:
+		return fmt.Errorf("run: %s, and the commands of the app in %q are not known, for it has %s: wippy validate %[2]s",
+			noApp(name), o.dir, count(len(problems.List), "problem", "problems"))
+	case errs.Is(err, errs.NotFound):
+		return fmt.Errorf("run: %s, and no app to run a command of that name: %w", noApp(name), err)
+	default:
+		return err
+	}
+}
+
+// noApp says why a name is not the directory of an app.
+func noApp(name string) string {
+	if isDirectory(name) {
+		return fmt.Sprintf("the directory %q holds no app", name)
+	}
+	return fmt.Sprintf("there is no directory %q%s", name, similarDirectory(name))
+}
+
+// isPath reports whether an argument can be a directory only: no command has such a name.
+func isPath(arg string) bool {
+	return strings.ContainsAny(arg, `/\`) || arg == "." || arg == ".."
+}
+
+// hasApp reports whether a directory holds an app, even one with problems.
+func hasApp(dir string) bool {
+	if !isDirectory(dir) {
+		return false
+	}
+	_, err := boot.Load(boot.Settings{Dir: dir})
+	return err == nil || !errs.Is(err, errs.NotFound)
+}
+
+// similarDirectory names the directory that was probably meant.
+func similarDirectory(path string) string {
+	parent, name := filepath.Split(filepath.Clean(path))
+	entries, err := os.ReadDir(filepath.Join(".", parent))
+	if filepath.IsAbs(path) {
+		entries, err = os.ReadDir(parent)
+	}
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			names = append(names, entry.Name())
+		}
+	}
+	if near := suggest.Nearest(name, names); near != "" {
+		return fmt.Sprintf("; did you mean %s?", printable.Line(filepath.Join(parent, near)))
+	}
+	return ""
+}
+
 // runDirectory runs the app in a directory; flags may follow, but no arguments.
 func (p *program) runDirectory(ctx context.Context, o *runOptions, dir string, args []string) error {
 	rest, err := o.parse(args)
 	switch {
 	case err != nil:
-		return err
+		return o.flagError(err)
 	case o.execute:
 		return p.runEntry(ctx, o, dir, rest)
 	case len(rest) > 0:
@@ -153,10 +216,13 @@ func unknownCommand(app *boot.App, o *runOptions, name string) error {
 	if len(names) > 0 {
 		has = "it has " + strings.Join(names, ", ")
 	}
+	if near := suggest.Nearest(name, names); near != "" {
+		has = "did you mean " + near + "? " + has
+	}
 	if o.dirGiven {
 		return fmt.Errorf("run: the app in %q has no command %q; %s", o.dir, name, has)
 	}
-	return fmt.Errorf("run: there is no directory %q, and the app in %q has no command of that name; %s", name, o.dir, has)
+	return fmt.Errorf("run: %s, and the app in %q has no command of that name; %s", noApp(name), o.dir, has)
 }
 
 // runEntry runs the process whose ID is the first argument.
@@ -201,14 +267,19 @@ func (p *program) ended(ctx context.Context, id registry.ID, exit process.Exit, 
 
 // load loads an app with the terminal of this program, and shows its problems.
 func (p *program) load(settings boot.Settings) (*boot.App, error) {
+	app, err := p.loadQuietly(settings)
+	if err != nil {
+		return nil, p.showProblems(err)
+	}
+	return app, nil
+}
+
+// loadQuietly is load that leaves the problems to the caller.
+func (p *program) loadQuietly(settings boot.Settings) (*boot.App, error) {
 	logger, err := p.logger()
 	if err != nil {
 		return nil, err
 	}
 	settings.Logger, settings.Stdin, settings.Stdout, settings.Stderr = logger, p.stdin, p.stdout, p.stderr
-	app, err := boot.Load(settings)
-	if err != nil {
-		return nil, p.showProblems(err)
-	}
-	return app, nil
+	return boot.Load(settings)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/boot"
 	"github.com/wippy-cdc/runtime/internal/printable"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 const testHelp = `Run the tests of an app: its processes with meta.command.use_case: test, in the order of their names.
@@ -38,11 +39,11 @@ func (p *program) testCommand() *cobra.Command {
 	}
 }
 
-// namesTest reports whether the first argument is the name of a test and not a directory. A test of the app that is
-// here goes before a directory of the same name, as a command does for run.
+// namesTest reports whether the first argument is the name of a test and not a directory. What leads to an app is a
+// directory: nothing else is looked at.
 func (p *program) namesTest(arg string) bool {
-	if strings.ContainsAny(arg, `/\`) || arg == "." || arg == ".." {
-		return false // no command has such a name
+	if isPath(arg) || hasApp(arg) {
+		return false
 	}
 	app, err := boot.Load(boot.Settings{Dir: "."})
 	if err != nil {
@@ -127,7 +128,8 @@ func selectTests(app *boot.App, dir string, names []string) ([]boot.Command, err
 	if len(unknown) == 0 {
 		return selected, nil
 	}
-	return nil, fmt.Errorf("test: the app in %q has no test %q; it has %s", dir, unknown[0], strings.Join(known, ", "))
+	return nil, fmt.Errorf("test: the app in %q has no test %q%s; it has %s",
+		dir, unknown[0], suggest.Hint(unknown[0], known), strings.Join(known, ", "))
 }
 
 func testsOf(app *boot.App) []boot.Command {

@@ -71,6 +71,19 @@ func Fail(L *lua.LState, err error) int {
 	return 2
 }
 
+// Where returns the position of the Lua code that has called the function that runs, with ": " behind it; "" if none has.
+// Go functions between them, such as pcall, are passed over.
+func Where(L *lua.LState) string {
+	for level := 1; ; level++ {
+		if _, ok := L.GetStack(level); !ok {
+			return ""
+		}
+		if where := L.Where(level); where != "" && where != "[G]:" {
+			return where + " "
+		}
+	}
+}
+
 // newErrorType makes the metatable of error values.
 func newErrorType(L *lua.LState) *lua.LTable {
 	method := func(f func(err error) lua.LValue) *lua.LFunction {

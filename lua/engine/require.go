@@ -27,7 +27,7 @@ func (p *Process) require(L *lua.LState, u *unit) int {
 		return 1
 	}
 	if why := p.engine.refuses(u, name); why != "" {
-		L.Error(ErrorValue(L, &errs.Error{Kind: errs.Invalid, Err: &moduleError{L.Where(1) + " " + why}}), 0)
+		L.Error(ErrorValue(L, &errs.Error{Kind: errs.Invalid, Err: &moduleError{Where(L) + why}}), 0)
 	}
 	L.Push(p.open(L, p.engine.modules[name]))
 	return 1

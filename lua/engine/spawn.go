@@ -4,19 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/process"
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 // Spawn implements process.Runner. The context's values, not its end, reach the process.
 func (e *Engine) Spawn(ctx context.Context, s process.Spawn) (process.PID, error) {
 	u := e.lookup(e.scripts, s.Process)
 	if u == nil {
-		return "", errs.New(errs.NotFound, "lua: spawn %q: there is no such process.lua entry", s.Process)
+		return "", errs.New(errs.NotFound, "lua: spawn %q: there is no such process.lua entry%s", s.Process, e.similar(s.Process))
 	}
 	host := e.host(s.Host)
 	if host == nil {
@@ -37,6 +40,18 @@ func (e *Engine) Spawn(ctx context.Context, s process.Spawn) (process.PID, error
 		return "", fmt.Errorf("lua: spawn %q: %w", s.Process, err)
 	}
 	return p.pid, nil
+}
+
+// similar names the process that was probably meant.
+func (e *Engine) similar(id registry.ID) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	names := make([]string, 0, len(e.scripts))
+	for known := range e.scripts {
+		names = append(names, known.String())
+	}
+	slices.Sort(names)
+	return suggest.Among(id.String(), names)
 }
 
 // Wait implements process.Runner. The end of a process that has a parent is told to the parent and forgotten, unless

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,9 +38,23 @@ func Listen(ctx context.Context, address string, logger *slog.Logger) (*Server, 
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", complete)
 	if err != nil {
-		return nil, errs.New(errs.Unavailable, "metrics: %w", err)
+		return nil, errs.New(errs.Unavailable, "metrics: %w%s", err, cure(err))
 	}
 	return &Server{listener: listener, logger: logger}, nil
+}
+
+// cure says what to do about an address that cannot be had.
+func cure(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return ": another program has this port, or another run of the app; stop that, or give another port (:0 takes any that is free)"
+	case errors.Is(err, syscall.EACCES):
+		return ": ports below 1024 need rights of their own; give a higher one"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return ": this machine does not have the address; leave the host out for 127.0.0.1, or give 0.0.0.0 for all there are"
+	default:
+		return ""
+	}
 }
 
 // URL is where the metrics are.

@@ -8,6 +8,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/api/resource"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 // Directory implements resource.Directory in memory. The zero value is ready to use. A declaration or publication
@@ -71,10 +72,16 @@ func (d *Directory) Publish(id registry.ID, r any) (withdraw func()) {
 func (d *Directory) Lookup(id registry.ID) (any, error) {
 	d.mu.RLock()
 	s, known := d.slots[id]
+	var others []string
+	if !known {
+		for other := range d.slots {
+			others = append(others, other.String())
+		}
+	}
 	d.mu.RUnlock()
 	switch {
 	case !known:
-		return nil, errs.New(errs.NotFound, "resource %q: there is no entry of this ID that provides a resource", id)
+		return nil, errs.New(errs.NotFound, "resource %q: there is no entry of this ID that provides a resource%s", id, suggest.Among(id.String(), others))
 	case s.published == nil:
 		return nil, errs.New(errs.Unavailable, "resource %q: it is not running; if it has failed, the log says why; else name it under lifecycle.requires of what needs it, or give it auto_start", id)
 	default:

@@ -29,6 +29,8 @@ type child struct {
 	// turn is held while a change of state is made and told, so that observers hear of changes in order. It is
 	// taken before mu. Observers may call Status, which takes mu alone.
 	turn sync.Mutex
+	// told is what the last failure had to say beyond its first line. It is guarded by turn.
+	told string
 
 	mu        sync.Mutex
 	status    supervisor.Status

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"log/slog"
+	"strings"
 
 	"github.com/wippy-cdc/runtime/api/supervisor"
 )
@@ -18,7 +19,7 @@ func (c *child) log(ch change) {
 	case supervisor.Completed:
 		logger.Debug("service has completed")
 	case supervisor.Backoff:
-		logger.Warn("service has failed and is started again", append(failure(ch), "retry_in", ch.delay)...)
+		logger.Warn("service has failed and is started again", append(c.again(ch), "retry_in", ch.delay)...)
 	case supervisor.Failed:
 		logger.Error("service has failed", failure(ch)...)
 	case supervisor.Stopped:
@@ -36,6 +37,18 @@ func logStopped(logger *slog.Logger, ch change) {
 	default:
 		logger.Debug("service has stopped")
 	}
+}
+
+// again is failure for one of many attempts. What an error has to say beyond its first line, such as a traceback, is told
+// once: a dependency that is down for hours would fill the log with it. c.turn must be held.
+func (c *child) again(ch change) []any {
+	line, rest, _ := strings.Cut(ch.err.Error(), "\n")
+	same := rest != "" && rest == c.told
+	c.told = rest
+	if !same {
+		return failure(ch)
+	}
+	return []any{"error", line, "attempt", ch.attempts}
 }
 
 func failure(ch change) []any {

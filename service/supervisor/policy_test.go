@@ -3,7 +3,9 @@ package supervisor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -120,6 +122,33 @@ func TestServiceFailsAfterMaxAttempts(t *testing.T) {
 		require.Equal(t, []api.State{
 			api.Starting, api.Backoff, api.Starting, api.Backoff, api.Starting, api.Failed,
 		}, w.watch.of("app:db"))
+	})
+}
+
+// A dependency that is down does not fill the log with the same traceback at each attempt.
+func TestTracebackIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t)
+		n := 0
+		svc := does(func(context.Context, func()) error {
+			n++
+			where := "main.lua:3"
+			if n == 4 {
+				where = "main.lua:9"
+			}
+			return fmt.Errorf("attempt %d is refused\nstack traceback:\n\t%s", n, where)
+		})
+		l := lifecycle()
+		l.Restart.MaxAttempts = 5
+		require.Error(t, w.Start(t.Context(), "app:db", svc, l))
+		time.Sleep(time.Hour) //nolint:forbidigo // the clock of synctest
+		w.close(t)
+		log := w.log.String()
+		for n := range 5 {
+			require.Contains(t, log, fmt.Sprintf("attempt %d is refused", n+1))
+		}
+		require.Equal(t, 2, strings.Count(log, "main.lua:3"), "at the first failure, and at the last one, which is final")
+		require.Equal(t, 1, strings.Count(log, "main.lua:9"))
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -146,5 +147,13 @@ func (c *Composite) engineOf(id registry.ID) (Engine, error) {
 			return e, nil
 		}
 	}
-	return nil, errs.New(errs.NotFound, "cdc: source %q: no entry of kind %s or %s has this ID", id, KindSQLite, KindPostgres)
+	known := "there are no sources"
+	if sources := c.Sources(); len(sources) > 0 {
+		names := make([]string, len(sources))
+		for i, s := range sources {
+			names[i] = s.ID.String()
+		}
+		known = "the sources are " + strings.Join(names, ", ")
+	}
+	return nil, errs.New(errs.NotFound, "cdc: source %q: no entry of kind %s or %s has this ID; %s", id, KindSQLite, KindPostgres, known)
 }

@@ -68,7 +68,7 @@ func TestUnknownSources(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	for argument, want := range map[string][2]string{
-		`"app:nothing"`: {"NOT_FOUND", `cdc: source "app:nothing": no entry of kind db.cdc.sqlite or db.cdc.postgres has this ID`},
+		`"app:nothing"`: {"NOT_FOUND", `cdc: source "app:nothing": no entry of kind db.cdc.sqlite or db.cdc.postgres has this ID; `},
 		`"nothing"`:     {"NOT_FOUND", `cdc: source "app:nothing": `},
 	} {
 		got := w.List(prelude + `return err(cdc.stream(` + argument + `))`)

@@ -10,7 +10,7 @@
 //	io.flush()                    -- nothing is held back, so there is nothing to do
 //
 // Writing calls return true. What one call writes is not mixed with what others write. On other hosts every call
-// raises a PERMISSION_DENIED error: who prints without looking would not notice.
+// raises: a script that prints looks at no result.
 package io
 
 import (
@@ -24,7 +24,6 @@ import (
 
 	lua "github.com/yuin/gopher-lua"
 
-	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/option"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/value"
@@ -63,8 +62,8 @@ func (m *Module) Open(L *lua.LState) *lua.LTable {
 			p := engine.FromState(L)
 			terminal, ok := p.Terminal()
 			if !ok {
-				L.Error(engine.ErrorValue(L, errs.New(errs.PermissionDenied,
-					"%s io: %s: process %q has no terminal: run it on a terminal.host, or use the module logger", L.Where(1), name, p.ID())), 0)
+				return engine.Misuse(L, fmt.Errorf(
+					"io: %s: process %q has no terminal: run it on a terminal.host, or use the module logger", name, p.ID()))
 			}
 			return f(L, name, terminal)
 		}))

@@ -62,7 +62,7 @@ func TestSpawnErrors(t *testing.T) {
 	w := newWorld(t)
 	add(t, w, "child", ``)
 	for call, want := range map[string]string{
-		`process.spawn("nobody", "host")`:      `NOT_FOUND lua: spawn "app:nobody": there is no such process.lua entry`,
+		`process.spawn("nobody", "host")`:      `NOT_FOUND lua: spawn "app:nobody": there is no such process.lua entry; there are app:child, app:test`,
 		`process.spawn("other:child", "host")`: `NOT_FOUND lua: spawn "other:child"`,
 		`process.spawn("child", "nowhere")`:    `UNAVAILABLE lua: spawn "app:child": host "app:nowhere" is not running`,
 	} {

@@ -60,6 +60,7 @@ func (e *Engine) Open(ctx context.Context, run *source.Run) (source.Session, err
 	saved, err := s.checkpoint.load(ctx)
 	s.saved, s.unloaded = saved.Checkpoint, err
 	s.sequence.Store(saved.sequence)
+	tellMissing(ctx, db.Pool(), e.config.Tables, run.Logger())
 	return s, nil
 }
 

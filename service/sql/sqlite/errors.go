@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/mattn/go-sqlite3"
 
@@ -15,7 +16,22 @@ func (db *DB) Classify(err error) error {
 	if !ok {
 		return err
 	}
+	if what := cure(e); what != "" {
+		err = fmt.Errorf("%w: %s", err, what)
+	}
 	return errs.Wrap(kindOf(e), err)
+}
+
+// cure says what to do about a lock that cannot be had, see https://www.sqlite.org/rescode.html#busy.
+func cure(e sqlite3.Error) string {
+	switch {
+	case e.ExtendedCode == sqlite3.ErrBusySnapshot:
+		return "another program has written since this transaction began to read; roll it back and begin anew"
+	case e.Code == sqlite3.ErrBusy:
+		return "another connection, perhaps of another program, had it locked for longer than busy_timeout; end its transaction, or raise busy_timeout"
+	default:
+		return ""
+	}
 }
 
 func kindOf(e sqlite3.Error) errs.Kind {
