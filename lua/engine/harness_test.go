@@ -20,7 +20,7 @@ import (
 )
 
 // limit bounds what a test waits for something that must happen.
-const limit = 20 * time.Second
+const limit = 5 * time.Minute
 
 var hostID = id("host")
 

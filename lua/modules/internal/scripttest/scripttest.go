@@ -18,7 +18,7 @@ import (
 )
 
 // limit bounds what a test waits for that must happen.
-const limit = 30 * time.Second
+const limit = 5 * time.Minute
 
 // World is an engine with a process host and a terminal host.
 type World struct {
