@@ -125,7 +125,7 @@ func (g *guarded) gone(lost *lostFile) error {
 	}
 	aside := g.resolved() + "-wal." + time.Now().UTC().Format("20060102T150405Z")
 	if err := os.Rename(g.resolved()+"-wal", aside); err == nil {
-		lost.how += "; its write-ahead log was moved to " + aside
+		lost.detail += "; its write-ahead log was moved to " + aside
 	}
 	return errs.New(errs.Invalid, "%w; %s", lost, restore)
 }
@@ -211,9 +211,9 @@ func (g *guarded) wait(ctx, inner context.Context, content *sqlite.Watch) *lostF
 			g.log.Warn("the database file was touched by something other than SQLite; nothing may write it while it is open",
 				"file", g.path, "found", how)
 		case sqlite.LogDeleted:
-			return &lostFile{path: g.path, how: "not left alone: " + how}
+			return &lostFile{path: g.path, how: "not left alone", detail: how}
 		case sqlite.Overwritten:
-			return &lostFile{path: g.path, how: "overwritten: " + how, watch: content}
+			return &lostFile{path: g.path, how: "overwritten", detail: how, watch: content}
 		}
 	}
 }
@@ -247,12 +247,16 @@ func (g *guarded) statWAL() os.FileInfo {
 
 // lostFile is why a guarded database ends.
 type lostFile struct {
-	path, how string
+	path, how, detail string
 	// watch is that of a file that was overwritten; it is not closed.
 	watch *sqlite.Watch
 }
 
 // Error implements error.
 func (l *lostFile) Error() string {
-	return "the file " + l.path + " was " + l.how + " while it was open"
+	text := "the file " + l.path + " was " + l.how + " while it was open"
+	if l.detail != "" {
+		text += ": " + l.detail
+	}
+	return text
 }

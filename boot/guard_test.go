@@ -97,7 +97,7 @@ func TestDatabaseFileIsOverwritten(t *testing.T) {
 	require.NoError(t, err)
 	former, err := os.ReadFile(file)
 	require.NoError(t, err)
-	noticed := r.log.seen("was overwritten: ")
+	noticed := r.log.seen("was overwritten while it was open: ")
 	again := time.NewTicker(500 * time.Millisecond)
 	defer again.Stop()
 	written := backup
@@ -139,7 +139,7 @@ func TestWriteAheadLogIsDeleted(t *testing.T) {
 	file := filepath.Join(r.settings.Dir, "one.db")
 	r.stdout.forget()
 	require.NoError(t, os.Remove(file+"-wal"))
-	r.log.wait(t, "its -wal was deleted while it was open")
+	r.log.wait(t, "was not left alone while it was open: its -wal was deleted")
 	r.stdout.wait(t, "watching\ta\n")
 	r.execute(t, "INSERT INTO a VALUES (2)")
 	r.stdout.wait(t, "insert\ta\t2\n")

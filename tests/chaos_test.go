@@ -198,7 +198,7 @@ func (d *disturbed) hup(result string) {
 // await waits until one of the texts is written behind a place.
 func (d *disturbed) await(o *output, after int, texts ...string) {
 	d.t.Helper()
-	limit := time.After(time.Minute)
+	limit := time.After(5 * time.Minute) // a machine may be busy
 	for {
 		written, changed := o.peek()
 		if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(written[after:], text) }) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,7 +19,7 @@ import (
 const app = `
 namespace: app
 entries:
-  - {name: term, kind: terminal.host, lifecycle: {stop_timeout: 500ms}}
+  - {name: term, kind: terminal.host, lifecycle: {stop_timeout: %t}}
   - name: patient
     kind: process.lua
     meta: {command: {name: patient, use_case: test}}
@@ -67,7 +68,7 @@ entries:
     kind: process.service
     process: %s
     host: term
-    lifecycle: {auto_start: true, stop_timeout: 500ms}
+    lifecycle: {auto_start: true, stop_timeout: %t}
 `
 
 // output tells when a text appears in it.
@@ -108,10 +109,15 @@ func (o *output) String() string {
 	return o.content.String()
 }
 
-func writeApp(t *testing.T, process string) {
+func writeApp(t *testing.T, process string, args []string) {
 	t.Helper()
 	dir := t.TempDir()
-	yaml := strings.Replace(app, "%s", process, 1)
+	// Only one that does not end is waited for in vain.
+	patience := "1m"
+	if process == "stubborn" || slices.Contains(args, "app:stubborn") {
+		patience = "500ms"
+	}
+	yaml := strings.NewReplacer("%s", process, "%t", patience).Replace(app)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "app.yaml"), []byte(yaml), 0o600))
 	t.Chdir(dir)
 }
@@ -129,7 +135,7 @@ func TestFirstSignalStopsCleanly(t *testing.T) {
 		"process, SIGTERM": {[]string{"run", "-x", "app:patient"}, syscall.SIGTERM, 143},
 	} {
 		t.Run(name, func(t *testing.T) {
-			writeApp(t, "patient")
+			writeApp(t, "patient", c.args)
 			signals := make(chan os.Signal, 2)
 			stdout, stderr := &output{}, &output{}
 			up := stdout.wants("up\n")
@@ -162,7 +168,7 @@ func TestTroubleOnBeingStoppedIsTold(t *testing.T) {
 		"process does not end": {"patient", []string{"run", "-s", "-x", "app:stubborn"}, 143, []string{"has not ended in time after pid.cancel"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			writeApp(t, c.process)
+			writeApp(t, c.process, c.args)
 			if c.process == "patient" {
 				unstarted(t)
 			}
@@ -191,7 +197,7 @@ func TestASignalEndsAPatternThatWouldTakeForEver(t *testing.T) {
 		"process": {[]string{"run", "-x", "app:matching"}, 143},
 	} {
 		t.Run(name, func(t *testing.T) {
-			writeApp(t, "matching")
+			writeApp(t, "matching", c.args)
 			if c.code != 0 {
 				unstarted(t)
 			}
@@ -263,7 +269,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		"process": {[]string{"run", "-x", "app:stubborn"}, syscall.SIGTERM, 143},
 	} {
 		t.Run(name, func(t *testing.T) {
-			writeApp(t, "stubborn")
+			writeApp(t, "stubborn", c.args)
 			signals := make(chan os.Signal, 2)
 			stdout, stderr := &output{}, &output{}
 			up, asked := stdout.wants("up\n"), stdout.wants("asked to end\n")

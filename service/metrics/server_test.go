@@ -133,3 +133,14 @@ func TestIncompleteMetricsAreLogged(t *testing.T) {
 	require.NoError(t, s.Close(t.Context()))
 	require.Contains(t, log.String(), "metrics are incomplete")
 }
+
+func TestAnAddressInUseTellsWhatToDo(t *testing.T) {
+	t.Parallel()
+	s, _ := serve(t, prometheus.NewRegistry())
+	address := strings.TrimSuffix(strings.TrimPrefix(s.URL(), "http://"), "/metrics")
+	_, err := metrics.Listen(t.Context(), address, slog.New(slog.DiscardHandler))
+	require.ErrorContains(t, err, "address already in use: another program has this port, or another run of the app")
+	_, err = metrics.Listen(t.Context(), "192.0.2.1:1", slog.New(slog.DiscardHandler))
+	require.ErrorContains(t, err, "this machine does not have the address")
+	require.NoError(t, s.Close(t.Context()))
+}

@@ -188,11 +188,11 @@ func (w *Watch) header() string {
 	case !read:
 		return "it was truncated"
 	case !bytes.HasPrefix(header[:], magic):
-		return "it was overwritten with what is no database"
+		return "it is no database any more"
 	}
 	counter := binary.BigEndian.Uint32(header[24:28])
 	if w.begun && int32(counter-w.counter) < 0 { //nolint:gosec // the counter wraps around
-		return "it was overwritten with an older database"
+		return "what is in it now is older"
 	}
 	w.counter, w.begun = counter, true
 	return ""

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
@@ -166,7 +167,7 @@ func TestWatchSeesWhatSQLiteDoesNotDo(t *testing.T) {
 			copied(w.t, older+".same", w.file)
 			require.NoError(w.t, os.Chtimes(w.file, time.Time{}, time.Now().Add(time.Second)))
 		}},
-		"no database": {sqlite.Overwritten, "what is no database", func(w *watched) {
+		"no database": {sqlite.Overwritten, "no database any more", func(w *watched) {
 			require.NoError(w.t, os.WriteFile(w.file, []byte(strings.Repeat("x", 500000)), 0o600))
 		}},
 		"truncation": {sqlite.Overwritten, "truncated", func(w *watched) { require.NoError(w.t, os.Truncate(w.file, 0)) }},
@@ -221,4 +222,23 @@ func TestWatchNeedsALog(t *testing.T) {
 	require.ErrorContains(t, err, "its journal_mode is delete")
 	require.NoFileExists(t, file+"-shm")
 	require.NoError(t, db.Close())
+}
+
+func TestALockSaysWhatToDo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "data.db")
+	cfg := &sqlapi.SQLiteConfig{File: file}
+	cfg.SetDefaults()
+	cfg.BusyTimeout = 0
+	db, err := sqlite.Open(t.Context(), registry.ID{Namespace: "app", Name: "db"}, cfg, "")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	other, err := sql.Open("sqlite3", file)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, other.Close()) }()
+	other.SetMaxOpenConns(1)
+	_, err = other.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+	_, err = db.Pool().ExecContext(t.Context(), "CREATE TABLE a (n)")
+	require.ErrorContains(t, db.Classify(err), "database is locked: another connection, perhaps of another program, had it locked")
+	require.Equal(t, errs.Unavailable, errs.KindOf(db.Classify(err)))
 }
