@@ -21,7 +21,7 @@ CREATE TABLE copied (x);
 CREATE TABLE raised (what);
 CREATE INDEX plain_a ON plain (a);
 CREATE VIRTUAL TABLE words USING fts3 (body);
-CREATE TABLE notes_content (id INTEGER PRIMARY KEY, body);
+CREATE TABLE notes_content (docid INTEGER PRIMARY KEY, body);
 CREATE VIEW people AS SELECT id, name FROM users;
 CREATE TRIGGER people_insert INSTEAD OF INSERT ON people BEGIN INSERT INTO users (id, name) VALUES (new.id, new.name); END;
 CREATE TRIGGER users_before BEFORE INSERT ON users WHEN new.age > 40 BEGIN
@@ -101,7 +101,7 @@ func drawTarget(t *rapid.T) target {
 		{"aged (x)", 1, "x", "x"},
 		{"words (rowid, body)", 2, "body", "rowid"},
 		{"people (id, name)", 2, "name", "id"},
-		{"notes_content (id, body)", 2, "body", "id"},
+		{"notes_content (docid, body)", 2, "body", "docid"},
 	}).Draw(t, "table")
 }
 
@@ -163,7 +163,6 @@ func ddl(t *rapid.T) string {
 		"DROP TABLE "+oneOf(t, "drop", "extra", "other", "orders", "plain"),
 		"CREATE TABLE IF NOT EXISTS plain (a, b)",
 		"CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, user REFERENCES users (id) ON DELETE CASCADE, item)",
-		"CREATE VIRTUAL TABLE notes USING fts4 (content='notes_content', body)", "DROP TABLE notes",
 		"CREATE TEMP TABLE plain (a, b)",
 		"DROP TABLE temp.plain",
 		"ANALYZE", "REINDEX",
@@ -186,7 +185,9 @@ func identityDDL(t *rapid.T) string {
 		"ALTER TABLE loose DROP COLUMN "+rowid,
 		"UPDATE loose SET "+oneOf(t, "part", "a", "k")+" = NULL"+where(t, "a"),
 		"UPDATE loose SET "+rowid+" = "+rowid+" + 10, b = 1"+where(t, rowid),
-		"DROP TABLE extra; CREATE TABLE extra "+oneOf(t, "extra",
+		"INSERT INTO extra VALUES (NULL, "+literal(t)+"), ("+oneOf(t, "part", "NULL", number(t))+", "+literal(t)+")",
+		"INSERT INTO extra VALUES ("+literal(t)+", NULL), ("+literal(t)+", NULL)",
+		"DROP TABLE IF EXISTS extra; CREATE TABLE extra "+oneOf(t, "extra",
 			"(rowid, oid PRIMARY KEY)", "(rowid PRIMARY KEY, _rowid_, oid AS (1))", "(oid, k INTEGER PRIMARY KEY DESC)", "(b, rowid INTEGER PRIMARY KEY)",
 			"(rowid, k INTEGER PRIMARY KEY, oid AS (1), _rowid_ AS (1))", `("RowID", b UNIQUE)`, "(oid INT PRIMARY KEY, k, rowid AS (1), _rowid_ AS (1))",
 			"(k INT NOT NULL, rowid, oid AS (1), _rowid_ AS (1), PRIMARY KEY (rowid, k))"),
@@ -225,7 +226,12 @@ func (s step) String() string {
 }
 
 func drawStep(t *rapid.T) step {
-	switch rapid.IntRange(0, 21).Draw(t, "step") {
+	switch rapid.IntRange(0, 23).Draw(t, "step") {
+	case 23:
+		return step{"exec", oneOf(t, "index", "CREATE VIRTUAL TABLE notes USING fts4 (content='notes_content', body)", "DROP TABLE notes",
+			"INSERT INTO notes_content (body) VALUES ("+literal(t)+")")}
+	case 22:
+		return step{"exec", identityDDL(t)}
 	case 21:
 		return step{"idle", oneOf(t, "takes the sentinel away", "PRAGMA temp_store = 0", "PRAGMA temp_store = 1", "PRAGMA temp_store = 2",
 			"DROP TABLE IF EXISTS temp.wippy_capture_guard", "PRAGMA writable_schema = RESET")}
