@@ -49,6 +49,7 @@ func measurements() []measurement {
 		{"B6", peakMemory},
 		{"B7", snapshots},
 		{"B8", backlogs},
+		{"B12", schemaCost},
 	}
 }
 
