@@ -61,3 +61,10 @@ func (c Content) Window() *Window { return &Window{window{content: c.content}} }
 
 // At returns n bytes at an offset.
 func (w *Window) At(offset, n int64) ([]byte, error) { return w.at(offset, n) }
+
+// InUse returns the memory that the segments of a log take.
+func (l *Log) InUse() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.inUse
+}

@@ -38,11 +38,9 @@ type Log struct {
 
 	// mu is held for a moment only: the goroutine that appends takes it.
 	mu sync.Mutex
-	// segments are without gaps; the last one is being filled unless it is alone. inUse is the memory that they take, next the
-	// capacity of the next one.
+	// segments are without gaps; the last one is being filled unless it is alone. inUse is the memory that they take.
 	segments []*segment
 	inUse    int64
-	next     int
 	// end is the place behind the newest record, newest the position of its last change, trimmed that of the newest record
 	// that has left.
 	end             place
@@ -164,8 +162,7 @@ func (l *Log) room(tx *Transaction) *segment {
 	}
 	capacity := size
 	if !alone {
-		l.next = min(max(min(smallestSegment, l.largest), 2*l.next), l.largest)
-		capacity = max(size, l.next)
+		capacity = max(size, l.capacity())
 	}
 	s := newSegment(capacity, alone)
 	s.begin = l.end
@@ -176,6 +173,16 @@ func (l *Log) room(tx *Transaction) *segment {
 	l.rolled = l.rolled || alone || len(l.segments) > 0
 	l.segments = append(l.segments, s)
 	return s
+}
+
+// capacity returns that of the next segment: twice what the one before has held. One that ended early, because the ID of a table
+// has changed its meaning, would otherwise make those behind it large and leave them empty as well. l.mu must be held.
+func (l *Log) capacity() int {
+	held := 0
+	if n := len(l.segments); n > 0 {
+		held = int(min(l.segments[n-1].size.Load(), int64(l.largest)))
+	}
+	return min(max(smallestSegment, 2*held), l.largest)
 }
 
 // publish makes a record known that was put into s, and returns its place. l.mu must be held.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 )
@@ -296,4 +297,23 @@ func TestALogThatIsClosedKeepsNothing(t *testing.T) {
 	require.Equal(t, cause, err)
 	require.Zero(t, l.Held())
 	require.False(t, l.Watched())
+}
+
+// Each change of the schema gives IDs another meaning, and so begins a segment: those must not be as large as if they were filled.
+func TestSegmentsThatEndEarlyStaySmall(t *testing.T) {
+	l, w := newLog(t, 64*unit.MiB)
+	r := open(t, l, options())
+	const changes = 100
+	for i := range changes {
+		tx := w.make()
+		meaning := &shape{1, sql.Table{Schema: "main", Name: "users"}}
+		tx.Entries = entries(insert(meaning, int64(i)))
+		tx.Touched = []log.Touched{{ID: 1, Shape: meaning, Codes: 1 << log.Insert}}
+		tx.Counts[log.Insert]++
+		require.True(t, l.Append(tx))
+	}
+	require.LessOrEqual(t, l.InUse(), int64(changes*(8<<10)))
+	lines, err := read(t, r)
+	require.NoError(t, err)
+	require.Len(t, lines, changes)
 }

@@ -244,7 +244,7 @@ func (l *Log) remove(r *Reader) {
 	}
 	l.trimmed = newer(l.trimmed, l.newest)
 	l.forgetGaps()
-	l.segments, l.inUse, l.next = nil, 0, 0
+	l.segments, l.inUse = nil, 0
 	l.parked.uncall()
 	l.end.before = left
 }
