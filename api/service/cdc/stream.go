@@ -68,7 +68,7 @@ type StreamOptions struct {
 	// ManualAck is whether changes are acknowledged by Ack alone. Otherwise a transaction is acknowledged when its last
 	// change is handed over, and a snapshot when its reader comes back after the last row, or closes the stream.
 	ManualAck bool
-	// Buffer is how many rows of a snapshot are read ahead of the reader, 1 to MaxBuffer; 0 means DefaultBuffer. Changes of
+	// Buffer is about how many rows of a snapshot are read ahead of the reader, 1 to MaxBuffer; 0 means DefaultBuffer. Changes of
 	// the log are not decoded ahead.
 	Buffer int
 	// MaxBytes is how much of the log may be unread before the stream is ended, at most the source's log_bytes;

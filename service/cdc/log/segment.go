@@ -58,7 +58,7 @@ func (s *segment) fits(size int, touched []Touched) bool {
 	return true
 }
 
-// put writes a record behind the others, where nobody reads yet.
+// put writes a record behind the others, where no reader is yet.
 func (s *segment) put(tx *Transaction) {
 	c := s.content.Load()
 	b := appendFront(c.front[s.size.Load():s.size.Load()], tx)

@@ -2,5 +2,5 @@
 // they ask for one.
 //
 // A stream has no goroutine while it reads the log: its reader decodes, on its own goroutine, straight from a segment into a
-// change, so that nothing is decoded that nobody reads. A snapshot, which waits for a disk or a server, has one while it lasts.
+// change, so that nothing is decoded before it is read. A snapshot, which waits for a disk or a server, has one while it lasts.
 package stream

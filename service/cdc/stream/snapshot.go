@@ -30,7 +30,8 @@ const (
 	rowsPerTurn = 32
 )
 
-// scan is the goroutine that reads the snapshot of a stream, ahead of the reader by no more than the stream's buffer.
+// scan is the goroutine that reads the snapshot of a stream, ahead of the reader: it fills one batch of half the stream's buffer while
+// another waits and the reader takes a third.
 type scan struct {
 	stream   *Stream
 	snapshot Snapshot

@@ -19,7 +19,7 @@ type Stream struct {
 	selection *Selection
 	place     reservation
 	reader    *log.Reader
-	// delivered is called when the reader has come back after the last row of the snapshot; nil if nobody cares.
+	// delivered is called when the reader has come back after the last row of the snapshot; nil if that does not matter.
 	delivered func()
 	// scanning is the scan as others see it, who cancel it.
 	scanning atomic.Pointer[scan]

@@ -2,7 +2,7 @@
 #include "internal.h"
 
 /*
-** The summary of a transaction: whom it may concern. A table is noted once for each transaction, so that a row costs a
+** The summary of a transaction: which tables it may have changed. A table is noted once for each transaction, so that a row costs a
 ** comparison and an addition. Counts go back with a savepoint, tables do not.
 */
 
