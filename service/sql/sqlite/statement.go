@@ -69,20 +69,8 @@ func firstWord(query string) string {
 	return query
 }
 
-// skipBlank skips white space, comments and empty statements, see https://www.sqlite.org/lang_comment.html.
-func skipBlank(query string) string {
-	for {
-		query = strings.TrimLeft(query, " \t\n\r\f;\uFEFF")
-		switch {
-		case strings.HasPrefix(query, "--"):
-			_, query, _ = strings.Cut(query, "\n")
-		case strings.HasPrefix(query, "/*"):
-			_, query, _ = strings.Cut(query[2:], "*/")
-		default:
-			return query
-		}
-	}
-}
+// skipBlank skips white space, comments and empty statements.
+func skipBlank(query string) string { return skip(query, space+";") }
 
 // mentionsReturning reports whether a statement may have a RETURNING clause.
 func mentionsReturning(query string) bool {

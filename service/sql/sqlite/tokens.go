@@ -32,10 +32,16 @@ func tokensOf(text string) iter.Seq[token] {
 	}
 }
 
+// space is the characters that SQLite takes for white space.
+const space = " \t\n\r\f\uFEFF"
+
 // skipSpace skips white space and comments.
-func skipSpace(text string) string {
+func skipSpace(text string) string { return skip(text, space) }
+
+// skip skips characters and comments, see https://www.sqlite.org/lang_comment.html.
+func skip(text, characters string) string {
 	for {
-		text = strings.TrimLeft(text, " \t\n\r\f\uFEFF")
+		text = strings.TrimLeft(text, characters)
 		switch {
 		case strings.HasPrefix(text, "--"):
 			_, text, _ = strings.Cut(text, "\n")
