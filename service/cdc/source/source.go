@@ -100,10 +100,12 @@ func (s *Source) capture(ctx context.Context, run *Run, ready func()) error {
 	defer cancel(nil)
 	var capturing sync.WaitGroup
 	var captured error
+	started := false
 	done := make(chan struct{})
 	capturing.Go(func() {
 		defer close(done)
 		captured = run.session.Capture(ctx, run.streams, func() {
+			started = true
 			run.ready()
 			run.logger.InfoContext(ctx, "capture started", run.place()...)
 			ready()
@@ -112,7 +114,9 @@ func (s *Source) capture(ctx context.Context, run *Run, ready func()) error {
 	err := run.tend(ctx, s.engine.Limits().StatusInterval, done)
 	cancel(err)
 	capturing.Wait()
-	run.logger.InfoContext(ctx, "capture ended", run.place()...)
+	if started {
+		run.logger.InfoContext(ctx, "capture ended", run.place()...)
+	}
 	return cmp.Or(err, captured)
 }
 
