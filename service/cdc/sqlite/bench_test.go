@@ -120,7 +120,7 @@ func scanAll(b *testing.B, h *house) {
 // BenchmarkCommit measures single-row commits by how many streams there are and what they do.
 func BenchmarkCommit(b *testing.B) {
 	for name, setup := range map[string]func(h *house){
-		"nobody": func(*house) {},
+		"none": func(*house) {},
 		"reading": func(h *house) {
 			s := h.subscribe(cdcID, apicdc.StreamOptions{MaxBytes: unit.GiB})
 			go func() {

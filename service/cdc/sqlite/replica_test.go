@@ -41,7 +41,7 @@ func (c content) apply(change *apicdc.Change) error {
 		delete(c, table)
 		return nil
 	case apicdc.OpSchema:
-		c.reshape(change)
+		c.changeSchema(change)
 		return nil
 	default:
 	}
@@ -65,8 +65,8 @@ func (c content) apply(change *apicdc.Change) error {
 	return nil
 }
 
-// reshape follows ADD COLUMN without a default, and RENAME.
-func (c content) reshape(change *apicdc.Change) {
+// changeSchema applies ADD COLUMN without a default, and RENAME.
+func (c content) changeSchema(change *apicdc.Change) {
 	table := change.Table.Name
 	if from := change.Schema.From; from != "" {
 		c[table] = c[from]

@@ -60,5 +60,5 @@ func TestSpilledBytesAreCounted(t *testing.T) {
 	require.Len(t, stats, 2)
 	require.Equal(t, []registry.ID{cdcID, other}, []registry.ID{stats[0].Source, stats[1].Source})
 	require.Greater(t, stats[0].SpilledBytes, uint64(unit.MiB))
-	require.Zero(t, stats[1].SpilledBytes, "nobody watched it")
+	require.Zero(t, stats[1].SpilledBytes, "no stream watched it")
 }

@@ -64,7 +64,7 @@ func (db *DB) enforce(ctx context.Context, a *attachment) error {
 	}
 	err = connection.Raw(func(driverConn any) error {
 		if c, ok := driverConn.(*conn); ok {
-			c.follow.engaged()
+			c.session.engaged()
 		}
 		return nil
 	})

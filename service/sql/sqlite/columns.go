@@ -20,7 +20,7 @@ type keyPart struct {
 }
 
 // readColumns reads the columns of a table, and what tells its rows apart.
-func (s *shape) readColumns(conn *sqlite3.SQLiteConn) error {
+func (s *Shape) readColumns(conn *sqlite3.SQLiteConn) error {
 	table := s.table
 	var key []keyPart
 	var names []string // those of virtual generated columns included: they hide the rowid, too
@@ -68,7 +68,7 @@ func rowIDAmong(names []string) string {
 
 // identifyWithoutRowID decides about a table whose rowid no name reaches. If a column is the rowid itself, that is
 // another name of it. Else a key that may hold NULL does not always tell rows apart, and nothing else does.
-func (s *shape) identifyWithoutRowID(conn *sqlite3.SQLiteConn, key []keyPart) error {
+func (s *Shape) identifyWithoutRowID(conn *sqlite3.SQLiteConn, key []keyPart) error {
 	table := s.table
 	if len(key) == 1 && strings.EqualFold(table.Columns[key[0].column].Type, "INTEGER") {
 		indexed := false // as is one that is declared DESC, which is no rowid

@@ -11,13 +11,13 @@ import (
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
-// conn is the driver's connection, followed statement by statement. database/sql uses it from one goroutine at a
-// time.
+// conn is the driver's connection; the capture session looks at each of its statements. database/sql uses it from one
+// goroutine at a time.
 type conn struct {
 	db    *DB
 	inner *sqlite3.SQLiteConn
-	// follow is nil in a program built without capture.
-	follow *follower
+	// session is nil in a program built without capture.
+	session *captureSession
 	// tx is the transaction begun by BeginTx, nil if there is none.
 	tx *tx
 	// authorizer refuses what the entry does not allow.
@@ -30,18 +30,18 @@ type conn struct {
 // is written through it is captured with the next statement that goes through the wrapper; a transaction that was
 // opened by the wrapper must not be continued there, nor may its hooks be replaced: either ends all streams.
 func (c *conn) Unwrap() *sqlite3.SQLiteConn {
-	if c.follow != nil {
-		c.follow.unwrapped = true
+	if c.session != nil {
+		c.session.unwrapped = true
 	}
 	return c.inner
 }
 
 // run executes one statement of a class with what capture must do around it.
 func run[T any](c *conn, what class, f func() (T, error)) (T, error) {
-	return runAs(c, what, c.follow.engaged(), f)
+	return runAs(c, what, c.session.engaged(), f)
 }
 
-// runAs is run for a caller that has asked already whether the statement must be followed.
+// runAs is run for a caller that has asked already whether the session is engaged.
 func runAs[T any](c *conn, what class, engaged bool, f func() (T, error)) (T, error) {
 	var none T
 	c.db.gate.RLock()
@@ -56,12 +56,12 @@ func runAs[T any](c *conn, what class, engaged bool, f func() (T, error)) (T, er
 		return none, c.tx.ended
 	}
 	if engaged {
-		c.follow.before(what)
+		c.session.before(what)
 	}
 	result, err := f()
 	err = c.explain(err)
 	if engaged {
-		c.follow.after(what)
+		c.session.after(what)
 	}
 	if c.tx != nil && (err != nil || what == controls || what == pragmas) {
 		c.tx.check(err)
@@ -71,10 +71,10 @@ func runAs[T any](c *conn, what class, engaged bool, f func() (T, error)) (T, er
 
 // ExecContext implements driver.ExecerContext.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	engaged := c.follow.engaged()
+	engaged := c.session.engaged()
 	if !engaged || isSingle(query) {
 		what := classOf(query)
-		c.follow.about(what, query)
+		c.session.about(what, query)
 		return runAs(c, what, engaged, func() (driver.Result, error) { return c.inner.ExecContext(ctx, query, args) })
 	}
 	return c.execScript(ctx, query, args)
@@ -82,12 +82,12 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 
 // QueryContext implements driver.QueryerContext.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	engaged := c.follow.engaged()
+	engaged := c.session.engaged()
 	if engaged && !isSingle(query) {
 		return c.queryScript(ctx, query, args)
 	}
 	what := classOf(query)
-	c.follow.about(what, query)
+	c.session.about(what, query)
 	inner, err := runAs(c, what, engaged, func() (driver.Rows, error) { return c.inner.QueryContext(ctx, query, args) })
 	if err != nil {
 		return nil, err
@@ -132,10 +132,10 @@ func (c *conn) Begin() (driver.Tx, error) {
 func (c *conn) Ping(ctx context.Context) error { return c.inner.Ping(ctx) }
 
 // ResetSession implements driver.SessionResetter: what was written through Unwrap is taken over, and a transaction
-// that a BEGIN has left open on the pool is rolled back, because nobody could tell whose the next statement is.
+// that a BEGIN has left open on the pool is rolled back, because it cannot be told whose the next statement is.
 func (c *conn) ResetSession(ctx context.Context) error {
-	if c.follow.engaged() && c.follow.unwrapped {
-		c.follow.after(controls)
+	if c.session.engaged() && c.session.unwrapped {
+		c.session.after(controls)
 	}
 	if c.inner.AutoCommit() {
 		return nil
@@ -152,8 +152,8 @@ func (c *conn) IsValid() bool { return !c.broken }
 
 // Close implements driver.Conn.
 func (c *conn) Close() error {
-	if c.follow != nil {
-		c.follow.close()
+	if c.session != nil {
+		c.session.close()
 	}
 	if c.authorizer != nil {
 		c.authorizer.Close()

@@ -41,7 +41,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	conn := &conn{db: c.db, inner: inner}
 	if CanCapture() {
-		if conn.follow, err = c.follow(inner); err != nil {
+		if conn.session, err = c.openSession(inner); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", c.file, err), inner.Close())
 		}
 	}
@@ -56,7 +56,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
-func (c *connector) follow(inner *sqlite3.SQLiteConn) (*follower, error) {
+func (c *connector) openSession(inner *sqlite3.SQLiteConn) (*captureSession, error) {
 	handle, err := handleOf(inner)
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (c *connector) follow(inner *sqlite3.SQLiteConn) (*follower, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &follower{db: c.db, inner: inner, recorder: recorder, buffer: make([]byte, bufferSize)}, nil
+	return &captureSession{db: c.db, inner: inner, recorder: recorder, buffer: make([]byte, bufferSize)}, nil
 }
 
 // dsn sets what must be set while the driver opens the file; the rest are pragmas.

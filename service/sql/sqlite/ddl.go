@@ -9,154 +9,156 @@ import (
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
-// No hook tells of schema changes, nor of the rows that CREATE TABLE … AS inserts and DROP TABLE removes. So the
+// No hook tells of DDL, nor of the rows that CREATE TABLE … AS inserts and DROP TABLE removes. So the
 // tables of the schema are compared before and after each statement that may change them, and what differs is
 // recorded as a part of the statement's transaction, where a savepoint undoes it like everything else.
 
-// Statements that add tables or drop them, in programs that do so thousands of times, must not cost what reading the whole
-// schema costs: there only what can have changed is looked at.
+// Statements that add tables or drop them, in programs that do so thousands of times, must not cost what reading the
+// whole schema costs: there only what can have changed is looked at.
 
-// beforeReshape remembers the schema as it is before a statement that may change it. DROP TABLE may delete rows one by
+// beforeDDL remembers the schema as it is before a statement that may change it. DROP TABLE may delete rows one by
 // one, and then there is no table left to resolve, so it is resolved before; likewise a table that is renamed to a name
 // that is not captured.
 //
 // If another connection has changed the schema, that must be noticed now, too: afterwards a table that the statement
 // drops could not be resolved any more. Within a transaction no other connection can have done so, and records refer to
 // tables as they were.
-func (f *follower) beforeReshape(what class) {
+func (s *captureSession) beforeDDL(what class) {
 	switch {
-	case !f.catalog.known:
-		f.catalog.read(f.inner)
-	case what == creates || !f.readable():
-	case what == drops && f.catalog.unsure:
-		version := schemaVersion(f.inner) // which also looks whether another connection has committed
-		if f.recorder.Foreign() {
-			f.catalog.readIfChanged(f.inner, version)
+	case !s.catalog.known:
+		s.catalog.read(s.inner)
+	case what == creates || !s.readable():
+	case what == drops && s.catalog.unsure:
+		version := schemaVersion(s.inner) // which also looks whether another connection has committed
+		if s.recorder.Foreign() {
+			s.catalog.readIfChanged(s.inner, version)
 		}
-		f.catalog.version, f.catalog.unsure = version, version == unknownVersion
+		s.catalog.version, s.catalog.unsure = version, version == unknownVersion
 	default:
-		f.catalog.read(f.inner)
+		s.catalog.read(s.inner)
 	}
-	if f.stepped = unknownVersion; f.state.Idle() {
-		f.stepped = f.catalog.version
-		f.shapes.checkVersion(f.stepped)
+	if s.stepped = unknownVersion; s.state.Idle() {
+		s.stepped = s.catalog.version
+		s.shapes.checkVersion(s.stepped)
 	}
-	if what == creates || what != drops && f.all {
+	if what == creates || what != drops && s.all {
 		return
 	}
-	for _, name := range f.atStake() {
-		if f.recorder.Wants(name) {
-			f.recorder.SlotOf(name)
+	for _, name := range s.atStake() {
+		if s.recorder.Wants(name) {
+			s.recorder.SlotOf(name)
 		}
 	}
-	_ = f.resolve() // a table that cannot be read now is found out when a row needs it
+	_ = s.resolve() // a table that cannot be read now is found out when a row needs it
 }
 
 // atStake returns the tables that the statement may drop or rename: those that it mentions, or all if it changes the
 // schema by hand, or drops a virtual table.
-func (f *follower) atStake() []string {
-	tables, virtual := f.catalog.mentioned(f.text)
-	if virtual || f.byHand || f.text == "" {
-		return slices.Sorted(maps.Keys(f.catalog.tables))
+func (s *captureSession) atStake() []string {
+	tables, virtual := s.catalog.mentioned(s.text)
+	if virtual || s.byHand || s.text == "" {
+		return slices.Sorted(maps.Keys(s.catalog.tables))
 	}
 	return tables
 }
 
-// recordReshape records what the last statement has changed in the schema.
-func (f *follower) recordReshape(what class) {
-	isExact := f.catalog.known && !f.external && !f.byHand && f.text != "" && !f.recorder.Foreign()
+// recordDDL records what the last statement has changed in the schema.
+func (s *captureSession) recordDDL(what class) {
+	isExact := s.catalog.known && !s.external && !s.byHand && s.text != "" && !s.recorder.Foreign()
 	switch {
 	case isExact && what == creates:
-		f.recordCreated()
+		s.recordCreated()
 	case isExact && what == drops:
-		f.recordDropped()
+		s.recordDropped()
 	default:
-		f.recordDifference(what)
+		s.recordDifference(what)
 	}
-	f.text = ""
+	s.text = ""
 }
 
-// recordCreated records the table that the statement has created, if it has. No other connection has changed the schema.
-func (f *follower) recordCreated() {
-	c := creationOf(f.text)
+// recordCreated records the table that the statement has created, if it has. No other connection has changed the
+// schema.
+func (s *captureSession) recordCreated() {
+	c := creationOf(s.text)
 	folded := lower(c.name)
-	_, wasVirtual := f.catalog.virtuals[folded]
+	_, wasVirtual := s.catalog.virtuals[folded]
 	switch {
-	case c.virtual || wasVirtual || f.catalog.views[folded]:
-		f.recordDifference(creates)
+	case c.virtual || wasVirtual || s.catalog.views[folded]:
+		s.recordDifference(creates)
 		return
-	case c.name == "" || f.catalog.find(c.name) != "" || !f.recorder.Holds():
+	case c.name == "" || s.catalog.find(c.name) != "" || !s.recorder.Holds():
 		return
 	}
 	isQuery := c.sql == ""
 	if isQuery {
 		var err error
-		if c.sql, err = sqlOf(f.inner, c.name); err != nil {
-			f.recorder.Lose()
-			f.catalog.forget()
+		if c.sql, err = sqlOf(s.inner, c.name); err != nil {
+			s.recorder.Lose()
+			s.catalog.forget()
 		}
 	}
 	if c.sql == "" {
 		return
 	}
-	f.catalog.add(c.name, definition{sql: c.sql})
-	found, err := f.shapes.read(f.inner, c.name, &f.catalog)
+	s.catalog.add(c.name, definition{sql: c.sql})
+	found, err := s.shapes.read(s.inner, c.name, &s.catalog)
 	switch {
 	case errors.Is(err, errGone): // the statement has failed
-		f.catalog.remove(c.name)
+		s.catalog.remove(c.name)
 		return
 	case err != nil:
-		f.recorder.Lose()
-		f.catalog.forget()
+		s.recorder.Lose()
+		s.catalog.forget()
 		return
 	}
-	f.catalog.unsure = true
-	f.forget()
-	f.shapes.ready = found
-	f.recordShape(c.name, capture.Create, c.sql, "", isQuery)
-	f.shapes.ready = nil
+	s.catalog.unsure = true
+	s.forget()
+	s.shapes.ready = found
+	s.recordShape(c.name, capture.Create, c.sql, "", isQuery)
+	s.shapes.ready = nil
 }
 
-// recordDropped records which of the tables that the statement mentions are gone. No other connection has changed the schema.
-func (f *follower) recordDropped() {
-	tables, virtual := f.catalog.mentioned(f.text)
+// recordDropped records which of the tables that the statement mentions are gone. No other connection has changed the
+// schema.
+func (s *captureSession) recordDropped() {
+	tables, virtual := s.catalog.mentioned(s.text)
 	if virtual {
-		f.recordDifference(drops)
+		s.recordDifference(drops)
 		return
 	}
-	if !f.recorder.Holds() {
+	if !s.recorder.Holds() {
 		return
 	}
 	for _, name := range tables {
 		stays := false
-		err := eachRow(f.inner, "PRAGMA main.table_info("+quote(name)+")", func([]driver.Value) { stays = true })
+		err := eachRow(s.inner, "PRAGMA main.table_info("+quote(name)+")", func([]driver.Value) { stays = true })
 		if err != nil {
-			f.recorder.Lose()
-			f.catalog.forget()
+			s.recorder.Lose()
+			s.catalog.forget()
 			return
 		}
 		if !stays {
-			f.recordDrop(name)
-			f.catalog.remove(name)
+			s.recordDrop(name)
+			s.catalog.remove(name)
 		}
 	}
-	f.catalog.unsure = true
+	s.catalog.unsure = true
 }
 
 // recordDifference compares the whole schema with what it was.
-func (f *follower) recordDifference(what class) {
-	before, known := f.catalog.tables, f.catalog.known
-	if !f.catalog.read(f.inner) || !f.recorder.Holds() {
+func (s *captureSession) recordDifference(what class) {
+	before, known := s.catalog.tables, s.catalog.known
+	if !s.catalog.read(s.inner) || !s.recorder.Holds() {
 		return
 	}
-	if !known || !f.catalog.known {
-		f.recorder.Lose()
+	if !known || !s.catalog.known {
+		s.recorder.Lose()
 		return
 	}
-	after := f.catalog.tables
-	if what == creates && f.text != "" && f.recorder.Foreign() {
-		f.forget()
-		f.recordMentioned(before)
+	after := s.catalog.tables
+	if what == creates && s.text != "" && s.recorder.Foreign() {
+		s.forget()
+		s.recordMentioned(before)
 		return
 	}
 	former := map[int64]string{}
@@ -165,31 +167,31 @@ func (f *follower) recordDifference(what class) {
 			continue
 		}
 		renamed := nameOf(after, before[name].root)
-		if renamed == "" || has(before, renamed) || !f.recorder.Wants(renamed) {
-			f.recordDrop(name)
-		} else if f.recorder.Wants(name) {
+		if renamed == "" || has(before, renamed) || !s.recorder.Wants(renamed) {
+			s.recordDrop(name)
+		} else if s.recorder.Wants(name) {
 			former[before[name].root] = name
 		}
 	}
-	f.forget()
+	s.forget()
 	for _, name := range changed(after, before) {
 		from := former[after[name].root]
 		switch {
 		case has(before, name) || from != "":
-			f.recordShape(name, capture.Alter, after[name].sql, from, false)
+			s.recordShape(name, capture.Alter, after[name].sql, from, false)
 		default:
-			f.recordShape(name, capture.Create, after[name].sql, "", true)
+			s.recordShape(name, capture.Create, after[name].sql, "", true)
 		}
 	}
 }
 
-// recordMentioned records a table that was created while another connection may have changed the schema: of what is new,
-// the statement has made what it names.
-func (f *follower) recordMentioned(before map[string]definition) {
-	tables, _ := f.catalog.mentioned(f.text)
+// recordMentioned records a table that was created while another connection may have changed the schema: of what is
+// new, the statement has made what it names.
+func (s *captureSession) recordMentioned(before map[string]definition) {
+	tables, _ := s.catalog.mentioned(s.text)
 	for _, name := range tables {
 		if !has(before, name) {
-			f.recordShape(name, capture.Create, f.catalog.tables[name].sql, "", true)
+			s.recordShape(name, capture.Create, s.catalog.tables[name].sql, "", true)
 		}
 	}
 }
@@ -220,26 +222,26 @@ func nameOf(tables map[string]definition, root int64) string {
 	return ""
 }
 
-func (f *follower) recordDrop(name string) {
-	slot, wanted := f.recorder.SlotOf(name)
-	if !wanted || slot >= f.shapes.known() || f.shapes.bySlot[slot] == nil {
+func (s *captureSession) recordDrop(name string) {
+	slot, wanted := s.recorder.SlotOf(name)
+	if !wanted || slot >= s.shapes.known() || s.shapes.bySlot[slot] == nil {
 		return
 	}
-	f.recorder.Truncate(slot)
-	f.recorder.Schema(slot, capture.Drop, "", "")
+	s.recorder.Truncate(slot)
+	s.recorder.Schema(slot, capture.Drop, "", "")
 }
 
 // recordShape records a table as it is now. One that is new to the streams may hold rows that no hook has told about.
-func (f *follower) recordShape(name string, action capture.Action, text, from string, holdsRows bool) {
-	slot, wanted := f.recorder.SlotOf(name)
-	if err := f.resolve(); err != nil || !wanted || f.shapes.bySlot[slot] == nil {
+func (s *captureSession) recordShape(name string, action capture.Action, text, from string, holdsRows bool) {
+	slot, wanted := s.recorder.SlotOf(name)
+	if err := s.resolve(); err != nil || !wanted || s.shapes.bySlot[slot] == nil {
 		return // a shadow table, or one that cannot be read; a row of it would be reported as lost
 	}
-	f.recorder.Schema(slot, action, text, from)
-	table := f.shapes.bySlot[slot].table
+	s.recorder.Schema(slot, action, text, from)
+	table := s.shapes.bySlot[slot].table
 	if holdsRows {
-		if err := f.recorder.Rows(slot, selectRows(table)); err != nil {
-			f.recorder.Lose()
+		if err := s.recorder.Rows(slot, selectRows(table)); err != nil {
+			s.recorder.Lose()
 		}
 	}
 }

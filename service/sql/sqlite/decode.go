@@ -52,9 +52,10 @@ func cutRecord(b *[]byte) ([]byte, error) {
 	return record, nil
 }
 
-// Decode reads a record of the table into change: what it says of the row, or of the table. Values are appended to Before and
-// After, which are empty, and share memory with the record; a side that the operation does not have is set to nil.
-func (s *shape) Decode(record []byte, change *cdc.Change) error {
+// Decode reads a record of the table into change: what it says of the row, or of the table. Values are appended to
+// Before and After, which are empty, and share memory with the record; a side that the operation does not have is set
+// to nil.
+func (s *Shape) Decode(record []byte, change *cdc.Change) error {
 	op := capture.Op(record[4])
 	if op < capture.OpInsert || op > capture.OpSchema {
 		return errCorrupt
@@ -131,7 +132,7 @@ func makeReal(row []sqlapi.Value, reals []int) {
 // decoder takes values off the front of a record. After the first that is not whole, it is bad.
 type decoder struct {
 	rest  []byte
-	shape *shape
+	shape *Shape
 	bad   bool
 	// failed is why the default of a column is not known.
 	failed error

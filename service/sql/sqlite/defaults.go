@@ -11,7 +11,7 @@ import (
 )
 
 // defaultOf returns the value that a column has in rows that are older than it.
-func (s *shape) defaultOf(column int) (sqlapi.Value, error) {
+func (s *Shape) defaultOf(column int) (sqlapi.Value, error) {
 	if s.defaults[column] == "" {
 		return sqlapi.Value{}, nil
 	}
@@ -32,7 +32,7 @@ func (s *shape) defaultOf(column int) (sqlapi.Value, error) {
 }
 
 // askForDefault asks a table with such a column, so that the value gets the type that the column gives it.
-func (s *shape) askForDefault(column int) (value sqlapi.Value, err error) {
+func (s *Shape) askForDefault(column int) (value sqlapi.Value, err error) {
 	conn, err := openPlain(sqlapi.InMemory)
 	if err != nil {
 		return value, err
@@ -63,7 +63,7 @@ func (s *shape) askForDefault(column int) (value sqlapi.Value, err error) {
 // tells an expression without the brackets around it, and a word, which must not have any, as it is. Brackets come
 // first: without them 'a' NOT NULL is a default and a constraint. A word in brackets is refused, because it is no
 // constant. A comment may be at the end.
-func (s *shape) createWithDefault(conn *sqlite3.SQLiteConn, column int) error {
+func (s *Shape) createWithDefault(conn *sqlite3.SQLiteConn, column int) error {
 	end := ")"
 	if s.isStrict {
 		end = ") STRICT"

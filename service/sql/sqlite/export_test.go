@@ -4,7 +4,7 @@ import sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 
 // NewShape returns the shape of a table whose last column has REAL affinity.
 func NewShape(table *sqlapi.Table) *Shape {
-	return &shape{table: table, reals: []int{len(table.Columns) - 1}, defaults: make([]string, len(table.Columns))}
+	return &Shape{table: table, reals: []int{len(table.Columns) - 1}, defaults: make([]string, len(table.Columns))}
 }
 
 // TableOptions reads the options of a table from its CREATE text.

@@ -51,7 +51,7 @@ func TestSchemaChangesAfterAnotherConnection(t *testing.T) {
 			r := record(t, db)
 			mustExec(t, db.Pool(), "UPDATE t SET a = 1")
 			r.take(t)
-			require.NoError(t, db.Aside(t.Context(), func(ctx context.Context, connection *sql.DB) error {
+			require.NoError(t, db.WithSideConnection(t.Context(), func(ctx context.Context, connection *sql.DB) error {
 				_, err := connection.ExecContext(ctx, c.other)
 				return err
 			}))

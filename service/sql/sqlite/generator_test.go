@@ -166,7 +166,8 @@ func ddl(t *rapid.T) string {
 		"CREATE TEMP TABLE plain (a, b)",
 		"DROP TABLE temp.plain",
 		"ANALYZE", "REINDEX",
-		// VACUUM may number the rows of a table without INTEGER PRIMARY KEY anew: https://www.sqlite.org/lang_vacuum.html.
+		// VACUUM may number the rows of a table without INTEGER PRIMARY KEY anew:
+		// https://www.sqlite.org/lang_vacuum.html.
 		"DROP TABLE IF EXISTS extra; DELETE FROM totals; DELETE FROM main.plain; DELETE FROM raised; DELETE FROM witnesses; "+
 			"DELETE FROM aged; DELETE FROM copied; VACUUM",
 		"ATTACH ':memory:' AS aside; CREATE TABLE aside.plain (a, b)", "INSERT INTO aside.plain VALUES (1, 2)", "DETACH aside",
@@ -234,7 +235,7 @@ func drawStep(t *rapid.T) step {
 		return step{"exec", identityDDL(t)}
 	case 21:
 		return step{"idle", oneOf(t, "takes the sentinel away", "PRAGMA temp_store = 0", "PRAGMA temp_store = 1", "PRAGMA temp_store = 2",
-			"DROP TABLE IF EXISTS temp.wippy_capture_guard", "PRAGMA writable_schema = RESET")}
+			"DROP TABLE IF EXISTS temp.wippy_capture_sentinel", "PRAGMA writable_schema = RESET")}
 	case 0, 1, 2, 3, 4, 5:
 		return step{"exec", control(t)}
 	case 6:

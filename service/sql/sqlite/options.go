@@ -14,8 +14,9 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 )
 
-// configure sets pragmas and makes the savepoint guard. What a file can be given only as long as it is empty comes before
-// the journal mode, which writes to it; the guard after all that drops the temp schema, and before what forbids to write.
+// configure sets pragmas and makes the savepoint sentinel. Pragmas that work only on an empty file come before the
+// journal mode, which writes to it; the sentinel after all that drop the temp schema, and before those that forbid to
+// write.
 func (c *connector) configure(ctx context.Context, conn *conn) error {
 	if err := checkPragmas(conn.inner, c.cfg.Options); err != nil {
 		return err
@@ -49,8 +50,8 @@ func (c *connector) configure(ctx context.Context, conn *conn) error {
 	if err := c.check(conn.inner, slices.Concat(first, then)); err != nil {
 		return err
 	}
-	if conn.follow != nil {
-		if err := conn.follow.recorder.Arm(); err != nil {
+	if conn.session != nil {
+		if err := conn.session.recorder.Install(); err != nil {
 			return err
 		}
 	}

@@ -121,8 +121,8 @@ func TestExclusiveLockingSaysWhyNothingElseReads(t *testing.T) {
 	_, err := db.Snapshot(t.Context(), func() {})
 	require.ErrorContains(t, err, why)
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
-	err = db.Aside(t.Context(), func(ctx context.Context, beside *sql.DB) error {
-		_, err := beside.ExecContext(ctx, "INSERT INTO t VALUES (2)")
+	err = db.WithSideConnection(t.Context(), func(ctx context.Context, side *sql.DB) error {
+		_, err := side.ExecContext(ctx, "INSERT INTO t VALUES (2)")
 		return err
 	})
 	require.ErrorContains(t, err, why)

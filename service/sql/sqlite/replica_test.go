@@ -42,7 +42,7 @@ func (r *replica) apply(tx *transaction) {
 	for _, change := range changes(r.tb, tx) {
 		switch change.Op {
 		case cdc.OpSchema:
-			r.reshape(change)
+			r.changeSchema(change)
 		case cdc.OpTruncate:
 			r.ensure(change.Table)
 			r.exec("DELETE FROM " + quote(change.Table.Name))
@@ -108,7 +108,7 @@ func names(table *sqlapi.Table) []string {
 	return columns
 }
 
-func (r *replica) reshape(change cdc.Change) {
+func (r *replica) changeSchema(change cdc.Change) {
 	r.tb.Helper()
 	name := change.Table.Name
 	switch change.Schema.Action {

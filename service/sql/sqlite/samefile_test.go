@@ -36,11 +36,11 @@ func TestOtherFileIsNotTakenForTheDatabase(t *testing.T) {
 			})
 			_, err := db.Pool().ExecContext(t.Context(), "CREATE TABLE t (a)")
 			require.NoError(t, err)
-			beside := func(ctx context.Context, connection *sql.DB) error { return connection.PingContext(ctx) }
-			require.NoError(t, db.Aside(t.Context(), beside))
+			ping := func(ctx context.Context, connection *sql.DB) error { return connection.PingContext(ctx) }
+			require.NoError(t, db.WithSideConnection(t.Context(), ping))
 			require.NoError(t, change(file))
 
-			err = db.Aside(t.Context(), beside)
+			err = db.WithSideConnection(t.Context(), ping)
 			require.Equal(t, errs.Unavailable, errs.KindOf(err))
 			require.ErrorContains(t, err, "was moved, deleted or replaced while it was open")
 			_, err = db.Snapshot(t.Context(), func() {})

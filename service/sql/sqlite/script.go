@@ -9,7 +9,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// A script is several statements in one call. The driver would run them all before anybody could look, and a later
+// A script is several statements in one call. The driver would run them all before the session could look, and a later
 // statement that fails calls the rollback hook as if it undid the earlier ones, which are committed. So they are run
 // one by one here, divided where SQLite's parser divides them, with arguments dealt out as the driver does.
 
@@ -46,7 +46,7 @@ func (c *conn) eachPart(ctx context.Context, script string, args []driver.NamedV
 			return fmt.Errorf("not enough args to execute query: want %d got %d", n, len(args)-used)
 		}
 		what := classOf(text)
-		c.follow.about(what, text)
+		c.session.about(what, text)
 		if err := f(part{inner: inner, what: what, args: deal(args, used, n), last: tail == ""}); err != nil {
 			return err
 		}

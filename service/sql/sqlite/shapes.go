@@ -19,19 +19,20 @@ import (
 type shapes struct {
 	// bySlot is shared with transactions: it is only appended to or replaced. An entry is nil for a table that is
 	// not captured.
-	bySlot []*shape
+	bySlot []*Shape
 	// byName holds the last shape of each table, so that the same shape stays the same pointer.
-	byName map[string]*shape
+	byName map[string]*Shape
 	// ready is a shape that was read before its table has a slot, nil if there is none.
-	ready *shape
+	ready *Shape
 	// stale means that slots exist that no future row will use.
 	stale bool
 	// version is the schema version after the last check.
 	version int64
 }
 
-// shape is a table with what its rows need to be decoded.
-type shape struct {
+// Shape is a table as it was when records of it were made, with what its rows need to be decoded. It is immutable; what
+// was not changed in between has the same pointer. Methods may be called from any goroutine.
+type Shape struct {
 	table *sqlapi.Table
 	// reals are the columns of REAL affinity.
 	reals []int
@@ -43,6 +44,9 @@ type shape struct {
 	mu    sync.Mutex
 	older map[int]sqlapi.Value
 }
+
+// Table returns what users see of the table.
+func (s *Shape) Table() *sqlapi.Table { return s.table }
 
 func (s *shapes) known() int { return len(s.bySlot) }
 
@@ -78,7 +82,7 @@ func schemaVersion(conn *sqlite3.SQLiteConn) int64 {
 func (s *shapes) resolve(conn *sqlite3.SQLiteConn, recorder *capture.Recorder, schema *catalog) error {
 	for slot := len(s.bySlot); slot < recorder.Tables(); slot++ {
 		name, wanted := recorder.Table(slot)
-		var found *shape
+		var found *Shape
 		if wanted && s.ready != nil && s.ready.table.Name == name {
 			found = s.ready
 		} else if wanted {
@@ -100,9 +104,9 @@ var errGone = errors.New("it is gone")
 
 // read returns the shape of a table as it is now, nil for the shadow table of a virtual table. schema is how the schema
 // is now, not known if that was not read.
-func (s *shapes) read(conn *sqlite3.SQLiteConn, name string, schema *catalog) (*shape, error) {
+func (s *shapes) read(conn *sqlite3.SQLiteConn, name string, schema *catalog) (*Shape, error) {
 	table := &sqlapi.Table{Schema: "main", Name: name}
-	found := &shape{table: table}
+	found := &Shape{table: table}
 	definition, exists := schema.tables[name]
 	if !schema.known || !exists { // for instance one that a module has made while rows were written
 		schema = &catalog{}
@@ -128,7 +132,7 @@ func (s *shapes) read(conn *sqlite3.SQLiteConn, name string, schema *catalog) (*
 		return old, nil
 	}
 	if s.byName == nil {
-		s.byName = map[string]*shape{}
+		s.byName = map[string]*Shape{}
 	}
 	for i, column := range table.Columns {
 		if hasRealAffinity(column.Type) {
@@ -150,7 +154,7 @@ func hasRealAffinity(declared string) bool {
 	return strings.Contains(declared, "REAL") || strings.Contains(declared, "FLOA") || strings.Contains(declared, "DOUB")
 }
 
-func (s *shape) columnNames() []string {
+func (s *Shape) columnNames() []string {
 	names := make([]string, len(s.table.Columns))
 	for i, column := range s.table.Columns {
 		names[i] = column.Name
@@ -158,7 +162,7 @@ func (s *shape) columnNames() []string {
 	return names
 }
 
-func (s *shape) is(o *shape) bool {
+func (s *Shape) is(o *Shape) bool {
 	a, b := s.table, o.table
 	return a.HasRowID == b.HasRowID && a.RowID == b.RowID && s.isStrict == o.isStrict && slices.Equal(a.Columns, b.Columns) &&
 		slices.Equal(a.Key, b.Key) && slices.Equal(s.defaults, o.defaults)

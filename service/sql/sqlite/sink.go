@@ -3,13 +3,12 @@ package sqlite
 import (
 	"time"
 
-	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/internal/tempfile"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
-// Sink receives what the writer of a database commits. All methods are called one at a time, on the goroutine that runs the
-// writer's statement: they must return at once, take no lock that is held for long, and not use the database.
+// Sink receives what the writer of a database commits. All methods are called one at a time, on the goroutine that runs
+// the writer's statement: they must return at once, take no lock that is held for long, and not use the database.
 type Sink interface {
 	// Tables names the tables to capture, bare or qualified with main, in any case; nil means all. It is called
 	// once, by Attach.
@@ -45,23 +44,16 @@ type TouchedTable struct {
 	Ops uint32
 }
 
-// Shape is a table as it was when records of it were made. It is immutable; what was not changed in between has the same pointer.
-// Methods may be called from any goroutine.
-type Shape = shape
-
-// Table returns what users see of the table.
-func (s *shape) Table() *sqlapi.Table { return s.table }
-
 // hand hands a committed transaction to the sinks.
-func (f *follower) hand(summary capture.Summary, spilled *tempfile.Part, records []byte, owned bool) {
-	c := &f.commit
+func (s *captureSession) hand(summary capture.Summary, spilled *tempfile.Part, records []byte, owned bool) {
+	c := &s.commit
 	c.At, c.Counts, c.Spilled, c.Records, c.Owned = time.Now(), summary.Counts, spilled, records, owned
 	c.Touched = c.Touched[:0]
 	for _, t := range summary.Touched {
-		if int(t.Slot) < len(f.shapes.bySlot) && f.shapes.bySlot[t.Slot] != nil {
-			c.Touched = append(c.Touched, TouchedTable{t.Slot, f.shapes.bySlot[t.Slot], t.Ops})
+		if int(t.Slot) < len(s.shapes.bySlot) && s.shapes.bySlot[t.Slot] != nil {
+			c.Touched = append(c.Touched, TouchedTable{t.Slot, s.shapes.bySlot[t.Slot], t.Ops})
 		}
 	}
-	f.db.commit(c)
+	s.db.commit(c)
 	spilled.Release()
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
-// Snapshot begins to read the database as of one moment. It takes the writer's connection, which may have to be
-// waited for until ctx is done, and calls pinned while it has it: what has committed before is in the snapshot and was
-// handed to the sinks, changes made through Unwrap included, and nothing commits until pinned has returned. The writer is
-// held up for that moment only, but a database in memory, which has no other connection, is copied meanwhile.
+// Snapshot begins to read the database as of one moment. It takes the writer's connection, which may have to be waited
+// for until ctx is done, and calls pinned while it has it: what has committed before is in the snapshot and was handed
+// to the sinks, changes made through Unwrap included, and nothing commits until pinned has returned. The writer is held
+// up for that moment only, but a database in memory, which has no other connection, is copied meanwhile.
 //
 // The error is of kind Invalid if the database is not in WAL mode, where reading would hold up the writer.
 func (db *DB) Snapshot(ctx context.Context, pinned func()) (*Snapshot, error) {
@@ -35,7 +35,7 @@ func (db *DB) snapshot(ctx context.Context, pinned func()) (*Snapshot, error) {
 	if db.connector.file == sqlapi.InMemory {
 		return db.copyOfMemory(ctx, pinned)
 	}
-	reader, err := db.connector.openBeside("ro")
+	reader, err := db.connector.openSide("ro")
 	if err != nil {
 		return nil, db.whyLocked(ctx, err)
 	}
@@ -90,8 +90,8 @@ func copyDatabase(to, from *sqlite3.SQLiteConn) error {
 	return errors.Join(err, backup.Finish())
 }
 
-// Snapshot is the content of a database as of one moment: a read transaction on a connection of its own. It is used by one
-// goroutine at a time. While it is open SQLite keeps all that is written later in the write-ahead log.
+// Snapshot is the content of a database as of one moment: a read transaction on a connection of its own. It is used by
+// one goroutine at a time. While it is open SQLite keeps all that is written later in the write-ahead log.
 type Snapshot struct{ conn *sqlite3.SQLiteConn }
 
 func (s *Snapshot) requireWAL() error {
@@ -160,9 +160,9 @@ type SnapshotRows struct {
 	of    *Shape
 }
 
-// batchSize is about how many bytes of rows are read at a time, some ten microseconds: from a call into C that takes longer
-// than 20, Go's monitor takes the processor away, and as long as there is something to take it wakes up all the time, at the
-// expense of whoever commits.
+// batchSize is about how many bytes of rows are read at a time, some ten microseconds: from a call into C that takes
+// longer than 20, Go's monitor takes the processor away, and as long as there is something to take it wakes up all the
+// time, at the expense of the connection that commits.
 const batchSize = 2 << 10
 
 // Next reads the next row into change, as Decode reads one that is inserted. It returns io.EOF after the last row.

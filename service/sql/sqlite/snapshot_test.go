@@ -129,7 +129,7 @@ func TestSnapshotIsPinnedWhileTheWriterIsHeld(t *testing.T) {
 	db := open(t)
 	mustExec(t, db.Pool(), `CREATE TABLE a (x)`)
 	s, err := db.Snapshot(t.Context(), func() {
-		require.Zero(t, db.Pool().Stats().Idle, "nobody else has the writer")
+		require.Zero(t, db.Pool().Stats().Idle, "no other goroutine has the writer")
 	})
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
@@ -169,7 +169,7 @@ func TestSnapshotOfMemoryIsACopy(t *testing.T) {
 	require.Len(t, rows["a"], 2)
 	_, ok := db.WALBytes()
 	require.False(t, ok)
-	require.ErrorIs(t, db.Aside(t.Context(), nil), sqlite.ErrInMemory)
+	require.ErrorIs(t, db.WithSideConnection(t.Context(), nil), sqlite.ErrInMemory)
 }
 
 func TestSnapshotNeedsWAL(t *testing.T) {
@@ -180,7 +180,7 @@ func TestSnapshotNeedsWAL(t *testing.T) {
 	require.ErrorContains(t, err, "the journal mode is delete")
 }
 
-func TestAsideIsNotCapturedNorInTheWay(t *testing.T) {
+func TestSideConnectionsAreNotCapturedNorInTheWay(t *testing.T) {
 	t.Parallel()
 	db := open(t)
 	mustExec(t, db.Pool(), `CREATE TABLE a (x); CREATE TABLE b (x)`)
@@ -196,7 +196,7 @@ func TestAsideIsNotCapturedNorInTheWay(t *testing.T) {
 		_, err := connection.ExecContext(ctx, `INSERT INTO a VALUES (1)`)
 		return err
 	}
-	require.NoError(t, db.Aside(t.Context(), write))
+	require.NoError(t, db.WithSideConnection(t.Context(), write))
 	after, ok := db.WALBytes()
 	require.True(t, ok)
 	require.Greater(t, after, before)
@@ -210,7 +210,7 @@ func TestAsideIsNotCapturedNorInTheWay(t *testing.T) {
 	require.NoError(t, tx.QueryRowContext(t.Context(), `SELECT count(*) FROM a`).Scan(&n))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- db.Aside(ctx, write) }()
+	go func() { ended <- db.WithSideConnection(ctx, write) }()
 	_, err = tx.ExecContext(t.Context(), `INSERT INTO b VALUES (2)`)
 	require.NoError(t, err)
 	cancel()
@@ -218,13 +218,13 @@ func TestAsideIsNotCapturedNorInTheWay(t *testing.T) {
 	require.NoError(t, tx.Commit())
 
 	require.NoError(t, db.Close())
-	require.NoError(t, db.Aside(t.Context(), write), "the file is there though the writer is closed")
+	require.NoError(t, db.WithSideConnection(t.Context(), write), "the file is there though the writer is closed")
 }
 
-func TestAsideRespectsQueryOnly(t *testing.T) {
+func TestSideConnectionsRespectQueryOnly(t *testing.T) {
 	t.Parallel()
 	db := open(t, func(c *sqlapi.SQLiteConfig) { c.Options = map[string]string{"Query_Only": "1"} })
-	err := db.Aside(t.Context(), func(ctx context.Context, connection *sql.DB) error {
+	err := db.WithSideConnection(t.Context(), func(ctx context.Context, connection *sql.DB) error {
 		_, err := connection.ExecContext(ctx, `CREATE TABLE a (x)`)
 		return err
 	})

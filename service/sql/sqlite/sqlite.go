@@ -26,8 +26,8 @@ type DB struct {
 	// filterVersion moves whenever the sinks change, so that the writer notices without a lock.
 	filterVersion atomic.Uint64
 
-	// gate is held for reading while a statement runs, and guards shut, which forbids any more: what a transaction that is
-	// still open would commit would be told to nobody. It is taken before mu.
+	// gate is held for reading while a statement runs, and guards shut, which forbids any more: no sink would
+	// be told of what a transaction that is still open would commit. It is taken before mu.
 	gate sync.RWMutex
 	shut bool
 

@@ -18,8 +18,8 @@ const (
 	writes
 	// creates is CREATE, which adds to the schema. This class and those that follow may change the schema.
 	creates
-	// reshapes is everything else.
-	reshapes
+	// alters is everything else, such as ALTER.
+	alters
 	// drops is DROP, which may delete rows of a table that is gone afterwards.
 	drops
 	// vacuums is VACUUM, which may give rows other rowids.
@@ -35,7 +35,7 @@ func classOf(query string) class {
 		return controls
 	case "PRAGMA":
 		if strings.Contains(strings.ToLower(query), "schema") { // writable_schema, schema_version
-			return reshapes
+			return alters
 		}
 		return pragmas
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH":
@@ -47,7 +47,7 @@ func classOf(query string) class {
 	case "VACUUM":
 		return vacuums
 	default:
-		return reshapes
+		return alters
 	}
 }
 

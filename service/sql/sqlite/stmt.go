@@ -12,7 +12,7 @@ import (
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
-// stmt is the driver's prepared statement, followed.
+// stmt is the driver's prepared statement on a captured connection.
 type stmt struct {
 	*sqlite3.SQLiteStmt
 	conn *conn
@@ -30,7 +30,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	if err := s.settle(); err != nil {
 		return nil, err
 	}
-	s.conn.follow.about(s.what, s.text)
+	s.conn.session.about(s.what, s.text)
 	return run(s.conn, s.what, func() (driver.Result, error) { return s.SQLiteStmt.ExecContext(ctx, args) })
 }
 
@@ -39,7 +39,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if err := s.settle(); err != nil {
 		return nil, err
 	}
-	s.conn.follow.about(s.what, s.text)
+	s.conn.session.about(s.what, s.text)
 	inner, err := run(s.conn, s.what, func() (driver.Rows, error) { return s.SQLiteStmt.QueryContext(ctx, args) })
 	if err != nil {
 		return nil, err
@@ -51,12 +51,12 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 // to Exec, such as INSERT … RETURNING, before it is used again; resetting commits it, and the commit must not be
 // taken for a part of the next execution.
 func (s *stmt) settle() error {
-	if !s.returns || !s.conn.follow.engaged() || s.conn.follow.state.Idle() || !capture.IsBusy(stmtHandleOf(s.SQLiteStmt)) {
+	if !s.returns || !s.conn.session.engaged() || s.conn.session.state.Idle() || !capture.IsBusy(stmtHandleOf(s.SQLiteStmt)) {
 		return nil
 	}
 	// The driver resets before it binds, and goes no further than a value that it cannot bind.
 	_, err := s.SQLiteStmt.Exec([]driver.Value{unbindable{}}) //nolint:staticcheck // without a context it does not start a goroutine
-	s.conn.follow.after(s.what)
+	s.conn.session.after(s.what)
 	if e, ok := errors.AsType[sqlite3.Error](err); ok {
 		return e // of the commit
 	}
@@ -68,12 +68,12 @@ type unbindable struct{}
 // Close implements driver.Stmt.
 func (s *stmt) Close() error {
 	err := s.SQLiteStmt.Close()
-	s.conn.follow.after(s.what)
+	s.conn.session.after(s.what)
 	return err
 }
 
-// rows are the driver's rows, with values as they are stored, and followed: a statement such as
-// INSERT … RETURNING commits when its rows are closed.
+// rows are the driver's rows, with values as they are stored. The session looks again when they are closed: a statement
+// such as INSERT … RETURNING commits then.
 type rows struct {
 	*sqlite3.SQLiteRows
 	conn  *conn
@@ -128,7 +128,7 @@ func (r *rows) Close() error {
 			err = closeErr
 		}
 	}
-	r.conn.follow.after(r.what)
+	r.conn.session.after(r.what)
 	if r.conn.tx != nil && r.what >= writes {
 		r.conn.tx.check(err)
 	}

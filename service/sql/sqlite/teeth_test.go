@@ -21,14 +21,14 @@ type rule struct{ name, file, text, instead string }
 func rules() []rule {
 	return []rule{
 		{"a savepoint cuts the arena back", "capture/savepoint.c", "wippy_arena_cut(&c->arena, c->marks[n].offset);", ""},
-		{"savepoints are joined before the first write", "follower.go", "what < writes || f.state.Idle()", "what < writes || true"},
+		{"the sentinel is enlisted before the first write", "session.go", "what < writes || s.state.Idle()", "what < writes || true"},
 		{"a commit counts when the statement has ended", "capture/capture.c", "c->committing = 1;", "wippy_seal(c);"},
 		{"a script is split into statements", "conn.go", "if !engaged || isSingle(query) {", "if true {"},
-		{"a table is resolved when its row is met", "follower.go", "f.recorder.ForgetTables()", "_ = 0"},
+		{"a table is resolved when its row is met", "session.go", "s.recorder.ForgetTables()", "_ = 0"},
 		{"a prepared RETURNING is settled before its next use", "stmt.go", "if !s.returns ||", "if true ||"},
-		{"RETURNING commits when its rows are closed", "stmt.go", "r.conn.follow.after(r.what)", "_ = 0"},
-		{"statements that a rollback aborts are stragglers", "capture/capture.go", "s&(Autocommit|Writing|Stragglers)", "s&(Autocommit|Writing)"},
-		{"the schema is compared around DDL", "follower.go", "f.recordReshape(what)", "_ = 0"},
+		{"RETURNING commits when its rows are closed", "stmt.go", "r.conn.session.after(r.what)", "_ = 0"},
+		{"unreset statements that a rollback aborts count as a transaction", "capture/capture.go", "s&(Autocommit|Writing|Unreset)", "s&(Autocommit|Writing)"},
+		{"the schema is compared around DDL", "session.go", "s.recordDDL(what)", "_ = 0"},
 		{"a REAL column shows no integers", "decode.go", "makeReal(change.Before, s.reals)", "_ = 0"},
 		{"virtual columns are left out", "columns.go", "if row[6] == hiddenVirtual {", "if false {"},
 		{"columns hide the rowid", "columns.go", "strings.EqualFold(name, alias)", "false"},
@@ -38,12 +38,12 @@ func rules() []rule {
 		{"a key that may hold NULL and has no rowid beside it is none", "columns.go", "table.Key = nil", "_ = 0"},
 		{"expressions are defaults in brackets", "defaults.go", `create("(" + s.defaults[column] + "\n)")`, "create(s.defaults[column])"},
 		{"words are defaults without", "defaults.go", "create(s.defaults[column]) == nil", "false"},
-		{"joining leaves total_changes() alone", "capture/savepoint.c", "sqlite3_total_changes64(c->db) - c->pretended", "sqlite3_total_changes64(c->db)"},
-		{"tables that are created are recorded", "ddl.go", "f.recordCreated()", "_ = 0"},
-		{"tables that are dropped are recorded", "ddl.go", "f.recordDropped()", "_ = 0"},
+		{"enlisting leaves total_changes() alone", "capture/savepoint.c", "sqlite3_total_changes64(c->db) - c->pretended", "sqlite3_total_changes64(c->db)"},
+		{"tables that are created are recorded", "ddl.go", "s.recordCreated()", "_ = 0"},
+		{"tables that are dropped are recorded", "ddl.go", "s.recordDropped()", "_ = 0"},
 		{"the content of an index is no shadow table", "shadow.go", `suffix == "content" && !v.keepsContent()`, "false"},
-		{"the savepoint sentinel is brought back", "follower.go", "_ = f.recorder.Rearm()", "_ = 0"},
-		{"joining leaves changes() alone", "capture/savepoint.c", "c->join_rows = sqlite3_changes64(c->db);", "c->join_rows = 0;"},
+		{"the savepoint sentinel is brought back", "session.go", "_ = s.recorder.Reinstall()", "_ = 0"},
+		{"enlisting leaves changes() alone", "capture/savepoint.c", "c->enlist_rows = sqlite3_changes64(c->db);", "c->enlist_rows = 0;"},
 	}
 }
 

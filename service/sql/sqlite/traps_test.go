@@ -20,7 +20,7 @@ func openTwice(t *testing.T, configure ...func(*sqlapi.SQLiteConfig)) (db, other
 }
 
 // A transaction that only reads, or writes to temporary tables alone, does not lock out other writers.
-func TestJoiningLocksNothing(t *testing.T) {
+func TestEnlistingLocksNothing(t *testing.T) {
 	t.Parallel()
 	db, other := openTwice(t)
 	mustExec(t, db.Pool(), "CREATE TABLE t (a)", "CREATE TEMP TABLE aside (a)")
@@ -64,7 +64,7 @@ func TestDDLWaitsForALock(t *testing.T) {
 	s.check(1, "what waited")
 }
 
-// A transaction that begins after somebody else has committed may still write after a further such commit.
+// A transaction that begins after another connection has committed may still write after a further such commit.
 func TestABeginSeesNothingYet(t *testing.T) {
 	t.Parallel()
 	db, other := openTwice(t)
@@ -78,7 +78,7 @@ func TestABeginSeesNothingYet(t *testing.T) {
 	mustExec(t, conn, "INSERT INTO t VALUES (4)", "COMMIT")
 }
 
-// A commit of our own that does not touch the database must not hide that somebody else has changed it.
+// A commit of our own that does not touch the database must not hide that another connection has changed it.
 func TestAnotherCommitIsNoticedBesideTemporaryOnes(t *testing.T) {
 	t.Parallel()
 	db, other := openTwice(t)

@@ -10,9 +10,9 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 )
 
-// tx is the driver's transaction, followed. If SQLite ends it because a statement failed, such as INSERT OR ROLLBACK,
-// statements are refused until the caller ends it as well: they would commit one by one.
-// See https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction.
+// tx is the driver's transaction on a captured connection. If SQLite ends it because a statement failed, such as INSERT
+// OR ROLLBACK, statements are refused until the caller ends it as well: they would commit one by one. See
+// https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction.
 type tx struct {
 	conn     *conn
 	inner    driver.Tx

@@ -95,7 +95,7 @@ func TestReadOnlyTransactions(t *testing.T) {
 	}
 }
 
-// A transaction that is open when the database closes cannot commit any more: nobody would be told.
+// A transaction that is open when the database closes cannot commit any more: no sink would be told.
 func TestNothingIsCommittedAfterClose(t *testing.T) {
 	t.Parallel()
 	db, other := openTwice(t)

@@ -19,71 +19,71 @@ import (
 type rowIDRange struct{ count, smallest, largest any }
 
 // beforeVacuum notes the rowids that identify rows of captured tables.
-func (f *follower) beforeVacuum() {
-	f.vacuumed = nil
-	if !f.state.Idle() { // it will be refused
+func (s *captureSession) beforeVacuum() {
+	s.vacuumed = nil
+	if !s.state.Idle() { // it will be refused
 		return
 	}
-	f.vacuumed = map[string]rowIDRange{}
-	for _, name := range slices.Sorted(maps.Keys(f.catalog.tables)) {
-		if _, wanted := f.recorder.SlotOf(name); wanted {
-			f.vacuumed[name] = rowIDRange{}
+	s.vacuumed = map[string]rowIDRange{}
+	for _, name := range slices.Sorted(maps.Keys(s.catalog.tables)) {
+		if _, wanted := s.recorder.SlotOf(name); wanted {
+			s.vacuumed[name] = rowIDRange{}
 		}
 	}
-	err := f.resolve()
-	for name := range f.vacuumed {
+	err := s.resolve()
+	for name := range s.vacuumed {
 		if err == nil {
-			f.vacuumed[name], err = f.rowIDs(name)
+			s.vacuumed[name], err = s.rowIDs(name)
 		}
 	}
 	if err != nil {
-		f.vacuumed = nil
-		f.lostByVacuum(fmt.Errorf("the rowids before it could not be read: %w", err))
+		s.vacuumed = nil
+		s.lostByVacuum(fmt.Errorf("the rowids before it could not be read: %w", err))
 	}
 }
 
 // afterVacuum tells the sinks if rows have got other rowids.
-func (f *follower) afterVacuum() {
-	for _, name := range slices.Sorted(maps.Keys(f.vacuumed)) {
-		now, err := f.rowIDs(name)
-		if err == nil && now != f.vacuumed[name] {
+func (s *captureSession) afterVacuum() {
+	for _, name := range slices.Sorted(maps.Keys(s.vacuumed)) {
+		now, err := s.rowIDs(name)
+		if err == nil && now != s.vacuumed[name] {
 			err = fmt.Errorf("the rows of table %q, which are identified by their rowids, have got new ones: "+
 				"give it an INTEGER PRIMARY KEY", name)
 		}
 		if err != nil {
-			f.lostByVacuum(err)
+			s.lostByVacuum(err)
 			break
 		}
 	}
-	f.vacuumed = nil
+	s.vacuumed = nil
 }
 
-func (f *follower) lostByVacuum(err error) {
-	f.db.lose(errs.New(errs.Unavailable, "VACUUM: %w", err))
+func (s *captureSession) lostByVacuum(err error) {
+	s.db.lose(errs.New(errs.Unavailable, "VACUUM: %w", err))
 }
 
 // rowIDs reads the rowids of a table, if they identify any of its rows.
-func (f *follower) rowIDs(name string) (rowIDRange, error) {
-	slot, wanted := f.recorder.SlotOf(name)
+func (s *captureSession) rowIDs(name string) (rowIDRange, error) {
+	slot, wanted := s.recorder.SlotOf(name)
 	if !wanted { // it has turned out to be a shadow table
 		return rowIDRange{}, nil
 	}
-	if slot >= f.shapes.known() {
+	if slot >= s.shapes.known() {
 		return rowIDRange{}, errors.New("the columns of a table are not known")
 	}
-	s := f.shapes.bySlot[slot]
-	if s == nil || !s.usesRowID() {
+	shape := s.shapes.bySlot[slot]
+	if shape == nil || !shape.usesRowID() {
 		return rowIDRange{}, nil
 	}
 	var found rowIDRange
-	rowid := quote(s.table.RowID)
+	rowid := quote(shape.table.RowID)
 	query := "SELECT count(*), min(" + rowid + "), max(" + rowid + ") FROM main." + quote(name)
-	err := eachRow(f.inner, query, func(row []driver.Value) { found = rowIDRange{row[0], row[1], row[2]} })
+	err := eachRow(s.inner, query, func(row []driver.Value) { found = rowIDRange{row[0], row[1], row[2]} })
 	return found, err
 }
 
 // usesRowID reports whether rows may be identified by their rowid, and the rowid is no column.
-func (s *shape) usesRowID() bool {
+func (s *Shape) usesRowID() bool {
 	t := s.table
 	isInteger := len(t.Key) == 1 && strings.EqualFold(t.Columns[t.Key[0]].Type, "INTEGER")
 	return t.RowID != "" && !isInteger

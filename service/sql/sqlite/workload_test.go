@@ -241,8 +241,8 @@ func TestPreparedReturningRunByExecCommitsWithItsNextUse(t *testing.T) {
 	s.check(3, "each execution is a transaction")
 }
 
-// While a RETURNING statement is open in autocommit mode, a second statement joins its transaction, and if that one
-// fails, SQLite undoes it by a savepoint that nobody asked for.
+// While a RETURNING statement is open in autocommit mode, a second statement becomes part of its transaction, and if
+// that one fails, SQLite undoes it by a savepoint that no statement asked for.
 func TestStatementsBesideAnOpenReturning(t *testing.T) {
 	t.Parallel()
 	db := open(t)

@@ -1,10 +1,11 @@
 #include "internal.h"
 
 /*
-** SQLite tries a checkpoint at each commit that leaves more than so many frames in the write-ahead log. While somebody
-** reads for long, a snapshot for instance, the log cannot begin anew, and each commit would pay for an attempt that
-** achieves nothing. So after such an attempt the next one is made when the log has grown by a part of that number.
-** See https://www.sqlite.org/c3ref/wal_autocheckpoint.html and https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files.
+** SQLite tries a checkpoint at each commit that leaves more than so many frames in the write-ahead log. While a
+** connection reads for long, for a snapshot for instance, the log cannot begin anew, and each commit would pay for an
+** attempt that achieves nothing. So after such an attempt the next one is made when the log has grown by a part of that
+** number. See https://www.sqlite.org/c3ref/wal_autocheckpoint.html and
+** https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files.
 */
 enum { ATTEMPTS_PER_LOG = 4 };
 

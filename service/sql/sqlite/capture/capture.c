@@ -30,7 +30,7 @@ static int on_commit(void *arg) {
 
 static void on_rollback(void *arg) {
   wippy_capture *c = arg;
-  c->stragglers = 1;
+  c->unreset = 1;
   if (c->committing && wippy_wal_has_committed(c)) {
     c->signals.rolled_back = 1; /* which is what SQLite does to its schemas */
     wippy_seal(c);
@@ -46,7 +46,7 @@ static unsigned int data_version(wippy_capture *c) {
   return v;
 }
 
-static int install(wippy_capture *c) {
+static int install_hooks(wippy_capture *c) {
   void *preupdate = sqlite3_preupdate_hook(c->db, wippy_preupdate, c);
   void *commit = sqlite3_commit_hook(c->db, on_commit, c);
   void *rollback = sqlite3_rollback_hook(c->db, on_rollback, c);
@@ -81,8 +81,8 @@ wippy_capture *wippy_capture_open(sqlite3 *db, uint64_t memory, uint64_t limit, 
     free(c);
     return NULL;
   }
-  if (wippy_guard_open(c, destroy) != SQLITE_OK) return NULL; /* which has called destroy */
-  install(c);
+  if (wippy_sentinel_open(c, destroy) != SQLITE_OK) return NULL; /* which has called destroy */
+  install_hooks(c);
   c->data_version = data_version(c);
   return c;
 }
@@ -91,12 +91,12 @@ void wippy_capture_close(wippy_capture *c) {
   sqlite3_preupdate_hook(c->db, NULL, NULL);
   sqlite3_commit_hook(c->db, NULL, NULL);
   sqlite3_rollback_hook(c->db, NULL, NULL);
-  sqlite3_finalize(c->join);
-  c->join = NULL;
+  sqlite3_finalize(c->enlist);
+  c->enlist = NULL;
   c->active = 0;
 }
 
-int wippy_capture_reclaim(wippy_capture *c) { return install(c); }
+int wippy_capture_restore_hooks(wippy_capture *c) { return install_hooks(c); }
 
 void wippy_capture_lose(wippy_capture *c, int why) {
   int *lost = c->ncommits ? &c->commits[c->ncommits - 1].lost : &c->lost;
@@ -139,7 +139,7 @@ void wippy_capture_taken(wippy_capture *c) {
 ** While a statement that writes has not been reset, SQLite undoes others that fail by a savepoint and not by a
 ** rollback, even in autocommit mode.
 */
-static int has_stragglers(wippy_capture *c) {
+static int has_unreset(wippy_capture *c) {
   sqlite3_stmt *s = NULL;
   while ((s = sqlite3_next_stmt(c->db, s))) {
     if (sqlite3_stmt_busy(s) && !sqlite3_stmt_readonly(s)) return 1;
@@ -175,7 +175,7 @@ uint64_t wippy_capture_after(wippy_capture *c, uint32_t known, void *buffer, uin
   int txn = sqlite3_txn_state(c->db, "main");
   if (txn == SQLITE_TXN_WRITE) state |= WIPPY_WRITING;
   if (txn > 0) state |= WIPPY_PINNED;
-  if (c->joined) state |= WIPPY_JOINED;
+  if (c->enlisted) state |= WIPPY_ENLISTED;
   if (c->committing && autocommit) wippy_seal(c);
   c->committing = 0; /* a COMMIT that was busy leaves the transaction open */
   if (c->in_doubt && autocommit) wippy_wal_settle(c);
@@ -183,8 +183,8 @@ uint64_t wippy_capture_after(wippy_capture *c, uint32_t known, void *buffer, uin
   if (version != c->data_version + c->own_commits) state |= WIPPY_EXTERNAL;
   c->data_version = version;
   c->own_commits = 0;
-  if (c->stragglers) c->stragglers = has_stragglers(c);
-  if (c->stragglers) state |= WIPPY_STRAGGLERS;
+  if (c->unreset) c->unreset = has_unreset(c);
+  if (c->unreset) state |= WIPPY_UNRESET;
   if (c->signals.rolled_back) state |= WIPPY_ROLLED_BACK;
   c->signals.rolled_back = 0;
   if (c->signals.tables > known) state |= WIPPY_NEW_TABLES;

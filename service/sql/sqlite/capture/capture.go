@@ -1,8 +1,9 @@
 // Package capture records the row changes of one SQLite connection in C memory: the preupdate, commit and rollback
 // hooks, the arena they write to, and the virtual table by which SQLite tells about savepoints. With its scans of
-// rows and its look at the wal-index it is the only package of the program with C code. It links against the SQLite library that the SQL driver brings.
+// rows and its look at the wal-index it is the only package of the program with C code. It links against the SQLite
+// library that the SQL driver brings.
 //
-// A Recorder belongs to one connection and is used by whoever uses the connection, one goroutine at a time.
+// A Recorder belongs to one connection and is used by the goroutine that uses the connection, one at a time.
 package capture
 
 /*
@@ -31,13 +32,13 @@ const (
 	Autocommit State = C.WIPPY_AUTOCOMMIT
 	// Writing means that a write transaction is open; with Autocommit, one of a statement that has not been reset.
 	Writing State = C.WIPPY_WRITING
-	// Joined means that savepoints of the open transaction are followed.
-	Joined State = C.WIPPY_JOINED
+	// Enlisted means that the savepoint sentinel takes part in the open transaction.
+	Enlisted State = C.WIPPY_ENLISTED
 	// Committed means that committed transactions wait to be taken.
 	Committed State = C.WIPPY_COMMITTED
 	// Copied means that there was just one and it was moved to the buffer.
 	Copied State = C.WIPPY_COPIED
-	// External means that somebody else may have changed the database, its schema included.
+	// External means that another connection may have changed the database, its schema included.
 	External State = C.WIPPY_EXTERNAL
 	// NewTables means that there are more tables than known.
 	NewTables State = C.WIPPY_NEW_TABLES
@@ -45,18 +46,18 @@ const (
 	RolledBack State = C.WIPPY_ROLLED_BACK
 	// Pinned means that the open transaction sees the database as of one moment: reading does not begin anything.
 	Pinned State = C.WIPPY_PINNED
-	// Stragglers means that a statement that a rollback has aborted was not reset yet.
-	Stragglers State = C.WIPPY_STRAGGLERS
+	// Unreset means that a statement that a rollback has aborted was not reset yet.
+	Unreset State = C.WIPPY_UNRESET
 )
 
 // Idle reports whether no transaction is open at all, and the next statement that fails undoes its own.
-func (s State) Idle() bool { return s&(Autocommit|Writing|Stragglers) == Autocommit }
+func (s State) Idle() bool { return s&(Autocommit|Writing|Unreset) == Autocommit }
 
 // Available reports whether SQLite was compiled with the preupdate hook.
 func Available() bool { return C.wippy_capture_available() != 0 }
 
-// Compiled reports whether SQLite was compiled with an option, which is named as in https://www.sqlite.org/compile.html,
-// with or without SQLITE_ in front.
+// Compiled reports whether SQLite was compiled with an option, which is named as in
+// https://www.sqlite.org/compile.html, with or without SQLITE_ in front.
 func Compiled(option string) bool {
 	name := C.CString(option)
 	defer C.free(unsafe.Pointer(name))
@@ -85,7 +86,7 @@ func Open(db unsafe.Pointer, memory, limit int64, dir string) (*Recorder, error)
 	defer C.free(unsafe.Pointer(name))
 	c := C.wippy_capture_open((*C.sqlite3)(db), C.uint64_t(memory), C.uint64_t(limit), name)
 	if c == nil {
-		return nil, errors.New("capture: open: SQLite refused the savepoint guard, or memory is short")
+		return nil, errors.New("capture: open: SQLite refused the savepoint sentinel, or memory is short")
 	}
 	return &Recorder{c: c, signals: C.wippy_capture_signals(c)}, nil
 }
@@ -111,30 +112,31 @@ func flag(b bool) C.int {
 	return 0
 }
 
-// Arm makes the savepoint guard, after the options are set, and takes over the automatic checkpoints as they are set
-// then.
-func (r *Recorder) Arm() error {
-	if rc := C.wippy_capture_arm(r.c); rc != 0 {
-		return fmt.Errorf("capture: make the savepoint guard: SQLite error %d", int(rc))
+// Install makes the savepoint sentinel, after the options are set, and takes over the automatic checkpoints as they are
+// set then.
+func (r *Recorder) Install() error {
+	if rc := C.wippy_capture_install(r.c); rc != 0 {
+		return fmt.Errorf("capture: make the savepoint sentinel: SQLite error %d", int(rc))
 	}
 	return nil
 }
 
-// Unguarded reports whether the savepoint guard may be gone. It costs no call.
-func (r *Recorder) Unguarded() bool { return r.signals.unguarded != 0 }
+// SentinelGone reports whether the savepoint sentinel may be gone. It costs no call.
+func (r *Recorder) SentinelGone() bool { return r.signals.sentinel_gone != 0 }
 
-// Rearm makes the savepoint guard again if it is gone. It is called while no transaction is open.
-func (r *Recorder) Rearm() error {
-	if rc := C.wippy_capture_rearm(r.c); rc != 0 {
-		return fmt.Errorf("capture: make the savepoint guard again: SQLite error %d", int(rc))
+// Reinstall makes the savepoint sentinel again if it is gone. It is called while no transaction is open.
+func (r *Recorder) Reinstall() error {
+	if rc := C.wippy_capture_reinstall(r.c); rc != 0 {
+		return fmt.Errorf("capture: make the savepoint sentinel again: SQLite error %d", int(rc))
 	}
 	return nil
 }
 
-// Join follows savepoints until the open transaction ends. It is called before the first statement that may write.
-func (r *Recorder) Join() error {
-	if rc := C.wippy_capture_join(r.c); rc != 0 {
-		return fmt.Errorf("capture: join: SQLite error %d", int(rc))
+// Enlist makes the sentinel take part in the open transaction, whose savepoints are followed to its end. It is called
+// before the first statement that may write.
+func (r *Recorder) Enlist() error {
+	if rc := C.wippy_capture_enlist(r.c); rc != 0 {
+		return fmt.Errorf("capture: enlist: SQLite error %d", int(rc))
 	}
 	return nil
 }
@@ -181,7 +183,8 @@ type Summary struct {
 // Touched is a table of a summary: its slot, and the bit 1<<op for each operation.
 type Touched struct{ Slot, Ops uint32 }
 
-// Copied returns the summary of the transaction that After has moved to the buffer. It is good until the next statement.
+// Copied returns the summary of the transaction that After has moved to the buffer. It is good until the next
+// statement.
 func (r *Recorder) Copied() Summary { return summaryOf(&r.signals.copied) }
 
 func summaryOf(s *C.wippy_summary) Summary {
@@ -234,7 +237,7 @@ func lostError(why C.int) error {
 		return errors.New("SQLite could not read a row")
 	case C.WIPPY_LOST_BLOB_WRITE:
 		return errors.New("a blob was written incrementally, which shows no row")
-	case C.WIPPY_LOST_UNGUARDED:
+	case C.WIPPY_LOST_NOT_ENLISTED:
 		return errors.New("rows were written in a transaction whose savepoints could not be followed")
 	case C.WIPPY_LOST_SPILL:
 		return errors.New("the temporary file of a large transaction could not be written")
@@ -339,5 +342,5 @@ func (r *Recorder) Rows(slot int, query Query) error {
 	return nil
 }
 
-// Reclaim puts the hooks back and reports whether somebody had replaced them.
-func (r *Recorder) Reclaim() (replaced bool) { return C.wippy_capture_reclaim(r.c) == 0 }
+// RestoreHooks puts the hooks back and reports whether they had been replaced.
+func (r *Recorder) RestoreHooks() (replaced bool) { return C.wippy_capture_restore_hooks(r.c) == 0 }

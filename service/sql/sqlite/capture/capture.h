@@ -18,7 +18,7 @@ enum {
   WIPPY_LOST_NO_MEMORY,
   WIPPY_LOST_READ_ERROR,
   WIPPY_LOST_BLOB_WRITE,
-  WIPPY_LOST_UNGUARDED,
+  WIPPY_LOST_NOT_ENLISTED,
   WIPPY_LOST_MARKS,
   WIPPY_LOST_SPILL,
   WIPPY_LOST_IN_PART,
@@ -29,15 +29,15 @@ enum {
 enum {
   WIPPY_AUTOCOMMIT = 1,  /* no transaction is open */
   WIPPY_WRITING = 2,     /* a write transaction is open, by a statement still running if AUTOCOMMIT is set */
-  WIPPY_JOINED = 4,      /* savepoints are being followed */
+  WIPPY_ENLISTED = 4,    /* the sentinel takes part in the open transaction */
   WIPPY_COMMITTED = 8,   /* at least one transaction is committed for certain and waits to be taken */
   WIPPY_COPIED = 16,     /* ... it was the only one, and its records are in the buffer given */
   WIPPY_LOST = 32,       /* one of them is incomplete */
   WIPPY_EXTERNAL = 64,   /* another connection may have committed since the last call */
-  WIPPY_NEW_TABLES = 128,/* tables were met that nobody has resolved */
+  WIPPY_NEW_TABLES = 128,/* tables were met that are not resolved */
   WIPPY_ROLLED_BACK = 256,/* something was undone since the last call */
   WIPPY_PINNED = 1024,   /* the open transaction sees the database as of one moment, and reading changes nothing */
-  WIPPY_STRAGGLERS = 512 /* a statement that a rollback has aborted was not reset yet */
+  WIPPY_UNRESET = 512    /* a statement that a rollback has aborted was not reset yet */
 };
 
 /* A table of which a transaction may have changed rows; ops has the bit 1<<op for each operation. What a savepoint has
@@ -60,7 +60,7 @@ typedef struct wippy_summary {
 typedef struct wippy_signals {
   uint32_t tables;       /* number of slots */
   uint32_t rolled_back;  /* something was undone since the last wippy_capture_after */
-  uint32_t unguarded;    /* the guard may be gone */
+  uint32_t sentinel_gone; /* the sentinel may be gone */
   wippy_summary copied;  /* of what wippy_capture_after has moved to the buffer, until the next statement */
 } wippy_signals;
 
@@ -94,14 +94,14 @@ void wippy_capture_close(wippy_capture*);
 /* Sets what is captured: nothing, everything, or the n names that stand one behind the other in names. */
 int wippy_capture_filter(wippy_capture*, int active, int all, const char *names, int n);
 
-/* Makes the guard, when all options are set, and takes over the automatic checkpoints. */
-int wippy_capture_arm(wippy_capture*);
+/* Makes the sentinel, when all options are set, and takes over the automatic checkpoints. */
+int wippy_capture_install(wippy_capture*);
 
-/* Makes the guard again if it is gone. Called while no transaction is open. */
-int wippy_capture_rearm(wippy_capture*);
+/* Makes the sentinel again if it is gone. Called while no transaction is open. */
+int wippy_capture_reinstall(wippy_capture*);
 
-/* Follows savepoints from now until the open transaction ends. Called before the first statement that writes. */
-int wippy_capture_join(wippy_capture*);
+/* Makes the sentinel take part in the open transaction, until it ends. Called before the first statement that writes. */
+int wippy_capture_enlist(wippy_capture*);
 
 /* Looks at the connection after a statement. known is the number of tables resolved. With WIPPY_COPIED the only
 ** committed transaction was moved to buffer, and the upper 32 bits of the result are its length. */
@@ -126,8 +126,8 @@ void wippy_capture_lose(wippy_capture*, int why);
 
 /*
 ** Changes that no hook tells about. They go to the end of the transaction that the last statement belongs to, which
-** must not have been looked at by wippy_capture_after yet. holds tells whether there is one,
-** foreign whether another connection has committed meanwhile. slot_of returns the slot of a table, or -1 if it is not wanted.
+** must not have been looked at by wippy_capture_after yet. holds tells whether there is one, foreign whether another
+** connection has committed meanwhile. slot_of returns the slot of a table, or -1 if it is not wanted.
 */
 int wippy_capture_holds(wippy_capture*);
 int wippy_capture_foreign(wippy_capture*);
@@ -138,7 +138,7 @@ void wippy_capture_schema(wippy_capture*, uint32_t slot, int action, const char 
 int wippy_capture_rows(wippy_capture*, uint32_t slot, const char *select, const char *rowids);
 
 /* Whether the hooks are still ours; puts them back. */
-int wippy_capture_reclaim(wippy_capture*);
+int wippy_capture_restore_hooks(wippy_capture*);
 
 int wippy_capture_is_busy(void *stmt);
 

@@ -41,12 +41,12 @@ struct wippy_capture {
 
   mark *marks;
   int nmarks, marks_size;
-  int joined;                /* the guard takes part in the open transaction */
-  int joining;
+  int enlisted;              /* the sentinel takes part in the open transaction */
+  int enlisting;
 
   wippy_commit *commits;
   int ncommits, commits_size;
-  int stragglers;            /* a rollback may have aborted statements that wrote and are not reset yet */
+  int unreset;               /* a rollback may have aborted statements that wrote and are not reset yet */
   int committing;            /* the commit hook was called for the open transaction */
   int elsewhere;             /* the transaction of the last commit hook also writes to another database */
   const volatile uint32_t *wal_index; /* ... and this counts the commits of main, if it is not NULL */
@@ -63,11 +63,11 @@ struct wippy_capture {
   uint32_t *index;           /* hash index over the tables from first_live on */
   uint32_t index_size, first_live, last;
 
-  char guard[48];            /* the name of the guard */
-  int guard_names;           /* how many names were tried */
-  int guards;                /* connected guards of that name */
-  sqlite3_stmt *join;
-  sqlite3_int64 join_rows;   /* rows that the guard pretends to have */
+  char sentinel[48];         /* the name of the sentinel */
+  int sentinel_names;        /* how many names were tried */
+  int sentinels;             /* connected sentinels of that name */
+  sqlite3_stmt *enlist;
+  sqlite3_int64 enlist_rows; /* rows that the sentinel pretends to have */
   sqlite3_int64 pretended;   /* ... and has had deleted, which total_changes() must not count */
   int checkpoint_every;      /* frames after which SQLite would try a checkpoint */
   int checkpoint_at, frames; /* frames at which the next is tried, and how many there were last */
@@ -93,7 +93,7 @@ void wippy_arena_free(arena*);
 void wippy_mark(wippy_capture*, int n);
 void wippy_cut_to_mark(wippy_capture*, int n);
 void wippy_forget_marks(wippy_capture*, int n);
-int wippy_guard_open(wippy_capture*, void (*destroy)(void*));
+int wippy_sentinel_open(wippy_capture*, void (*destroy)(void*));
 
 /* autocheckpoint.c */
 void wippy_autocheckpoint(wippy_capture*);

@@ -285,8 +285,8 @@ void wippy_preupdate(void *arg, sqlite3 *db, int op, const char *schema, const c
     c->lost = WIPPY_LOST_BLOB_WRITE;
     return;
   }
-  if (!c->joined && !sqlite3_get_autocommit(db)) {
-    c->lost = WIPPY_LOST_UNGUARDED;
+  if (!c->enlisted && !sqlite3_get_autocommit(db)) {
+    c->lost = WIPPY_LOST_NOT_ENLISTED;
     return;
   }
   if (!wippy_may_record(c)) return;

@@ -12,7 +12,7 @@ import (
 )
 
 // Scan reads the rows of a table as records of inserted rows, many at a time: a call into C costs as much as reading
-// a row. It is used by whoever uses the connection.
+// a row. It is used by the goroutine that uses the connection.
 type Scan struct {
 	c *C.wippy_scan
 	// failed is why the scan has ended early.
@@ -23,7 +23,8 @@ type Scan struct {
 type Query struct {
 	// Rows selects the rowid and the stored columns; the columns alone if RowIDs is not "".
 	Rows string
-	// RowIDs selects the rowids in the same order, for a table with so many columns that a result has no room for one more.
+	// RowIDs selects the rowids in the same order, for a table with so many columns that a result has no room for one
+	// more.
 	RowIDs string
 }
 

@@ -1,9 +1,10 @@
 #include "internal.h"
 
 /*
-** What the log of main has committed, by the header of the wal-index: https://www.sqlite.org/walformat.html#the_wal_index_file_format.
-** A transaction that also writes to another database, that of temporary tables included, is committed database by
-** database. If that fails after main, SQLite reports an error and calls the rollback hook, and main is committed.
+** What the log of main has committed, by the header of the wal-index:
+** https://www.sqlite.org/walformat.html#the_wal_index_file_format. A transaction that also writes to another database,
+** that of temporary tables included, is committed database by database. If that fails after main, SQLite reports an
+** error and calls the rollback hook, and main is committed.
 */
 enum { WAL_INDEX_SIZE = 32768, CHANGE_COUNTER = 2 /* iChange, in 32-bit words */, HEADER_WORDS = 12, ATTEMPTS = 100 };
 

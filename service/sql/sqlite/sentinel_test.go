@@ -15,20 +15,20 @@ func TestTheSentinelComesBack(t *testing.T) {
 		"temp_store":           {"PRAGMA temp_store = MEMORY"},
 		"temp_store in turns":  {"PRAGMA temp_store = 1", "PRAGMA temp_store = 2", "PRAGMA temp_store = 0"},
 		"temp_store_directory": {"PRAGMA temp_store_directory = ''"},
-		"DROP":                 {"DROP TABLE temp.wippy_capture_guard"},
-		"a script that drops":  {"BEGIN; DROP TABLE temp.wippy_capture_guard; COMMIT"},
-		"RENAME":               {"ALTER TABLE temp.wippy_capture_guard RENAME TO other"},
+		"DROP":                 {"DROP TABLE temp.wippy_capture_sentinel"},
+		"a script that drops":  {"BEGIN; DROP TABLE temp.wippy_capture_sentinel; COMMIT"},
+		"RENAME":               {"ALTER TABLE temp.wippy_capture_sentinel RENAME TO other"},
 		"a schema read anew":   {"PRAGMA writable_schema = RESET"},
 		"rows of the schema": {
 			"PRAGMA writable_schema = ON", "DELETE FROM temp.sqlite_schema WHERE name LIKE 'wippy%'", "PRAGMA writable_schema = RESET",
 		},
-		"a DROP undone": {"BEGIN; DROP TABLE temp.wippy_capture_guard; ROLLBACK"},
+		"a DROP undone": {"BEGIN; DROP TABLE temp.wippy_capture_sentinel; ROLLBACK"},
 		"a table of that name": {
-			"BEGIN; DROP TABLE temp.wippy_capture_guard; CREATE TEMP TABLE wippy_capture_guard (a); COMMIT",
-			"INSERT INTO wippy_capture_guard VALUES (1)",
+			"BEGIN; DROP TABLE temp.wippy_capture_sentinel; CREATE TEMP TABLE wippy_capture_sentinel (a); COMMIT",
+			"INSERT INTO wippy_capture_sentinel VALUES (1)",
 		},
 		"a table of the module": {
-			"CREATE VIRTUAL TABLE temp.mine USING wippy_capture_guard", "DELETE FROM mine", "DROP TABLE temp.wippy_capture_guard",
+			"CREATE VIRTUAL TABLE temp.mine USING wippy_capture_sentinel", "DELETE FROM mine", "DROP TABLE temp.wippy_capture_sentinel",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,10 +54,10 @@ func TestATableOfTheNameOfTheSentinelKeepsItsRows(t *testing.T) {
 	db := open(t)
 	mustExec(t, db.Pool(), "CREATE TABLE t (a)")
 	s := newSession(t, db)
-	mustExec(t, db.Pool(), "BEGIN; DROP TABLE temp.wippy_capture_guard; CREATE TEMP TABLE wippy_capture_guard (a); COMMIT",
-		"INSERT INTO wippy_capture_guard VALUES (1), (2)")
+	mustExec(t, db.Pool(), "BEGIN; DROP TABLE temp.wippy_capture_sentinel; CREATE TEMP TABLE wippy_capture_sentinel (a); COMMIT",
+		"INSERT INTO wippy_capture_sentinel VALUES (1), (2)")
 	s.run(1, "BEGIN", "INSERT INTO t VALUES (1)", "COMMIT")
-	require.Equal(t, [][]any{{int64(2)}}, query(t, db.Pool(), "SELECT count(*) FROM wippy_capture_guard"))
+	require.Equal(t, [][]any{{int64(2)}}, query(t, db.Pool(), "SELECT count(*) FROM wippy_capture_sentinel"))
 }
 
 // It may go away while nothing is captured.
@@ -76,7 +76,7 @@ func TestADropInATransactionIsToldOnce(t *testing.T) {
 	mustExec(t, db.Pool(), "CREATE TABLE t (a)")
 	r := record(t, db)
 	drop := func(end string) {
-		mustExec(t, db.Pool(), "BEGIN; SAVEPOINT s; INSERT INTO t VALUES (1); DROP TABLE temp.wippy_capture_guard; ROLLBACK TO s; "+
+		mustExec(t, db.Pool(), "BEGIN; SAVEPOINT s; INSERT INTO t VALUES (1); DROP TABLE temp.wippy_capture_sentinel; ROLLBACK TO s; "+
 			"INSERT INTO t VALUES (2); "+end)
 	}
 	drop("ROLLBACK")

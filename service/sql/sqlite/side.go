@@ -18,31 +18,31 @@ import (
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
-// A connection beside the writer waits this long for a lock of another process.
-const besideTimeout = 250 * time.Millisecond
+// A side connection waits this long for a lock of another process.
+const sideTimeout = 250 * time.Millisecond
 
 // ErrInMemory says that something needs a file and the database has none.
 var ErrInMemory = errors.New("the database is in memory")
 
-// Aside calls f with a connection whose commits are not captured, while no transaction of the writer is open, so
-// that neither is in the other's way. It waits for the writer, and f for other processes, until ctx is done. A
-// database in memory has no such connection: the error is ErrInMemory. The connection is opened for the occasion: it is seldom used. Holding the
-// writer's is not for its sake alone: if the file changed under a transaction that has read but not yet written, SQLite
-// would refuse to let it write, see https://www.sqlite.org/isolation.html.
-func (db *DB) Aside(ctx context.Context, f func(ctx context.Context, connection *sql.DB) error) error {
+// WithSideConnection calls f with a connection whose commits are not captured, while no transaction of the writer is
+// open, so that neither is in the other's way. It waits for the writer, and f for other processes, until ctx is done. A
+// database in memory has no side connections: the error is ErrInMemory. The connection is opened for the occasion, as
+// it is seldom used. The writer's is held for its own sake as well: if the file changed under a transaction that has
+// read but not yet written, SQLite would refuse to let it write, see https://www.sqlite.org/isolation.html.
+func (db *DB) WithSideConnection(ctx context.Context, f func(ctx context.Context, connection *sql.DB) error) error {
 	if db.connector.file == sqlapi.InMemory {
-		return fmt.Errorf("sqlite: write beside %q: %w", db.id, ErrInMemory)
+		return fmt.Errorf("sqlite: side connection of %q: %w", db.id, ErrInMemory)
 	}
-	beside := sql.OpenDB(&besideConnector{connector: db.connector})
-	beside.SetMaxOpenConns(1)
+	side := sql.OpenDB(&sideConnector{connector: db.connector})
+	side.SetMaxOpenConns(1)
 	var err error
 	if db.isClosed() { // and there is no transaction to be in the way of
-		err = f(ctx, beside)
+		err = f(ctx, side)
 	} else {
-		err = db.holdWriter(ctx, func(*conn) error { return f(ctx, beside) })
+		err = db.holdWriter(ctx, func(*conn) error { return f(ctx, side) })
 	}
-	err = errors.Join(db.whyLocked(ctx, err), beside.Close())
-	return errs.Wrap(errs.KindOf(db.Classify(err)), prefix(err, "sqlite: write beside %q", db.id))
+	err = errors.Join(db.whyLocked(ctx, err), side.Close())
+	return errs.Wrap(errs.KindOf(db.Classify(err)), prefix(err, "sqlite: side connection of %q", db.id))
 }
 
 // whyLocked explains an error of another connection than the writer's, if it is the writer that is in the way for good.
@@ -75,7 +75,8 @@ func prefix(err error, format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, err)...)
 }
 
-// WALBytes returns the size of the write-ahead log, false if there is none. SQLite names the file after the database's, links resolved.
+// WALBytes returns the size of the write-ahead log, false if there is none. SQLite names the file after the database's,
+// links resolved.
 func (db *DB) WALBytes() (size int64, ok bool) {
 	if db.connector.file == sqlapi.InMemory {
 		return 0, false
@@ -107,13 +108,13 @@ func (db *DB) holdWriter(ctx context.Context, f func(writer *conn) error) error 
 	return errors.Join(err, connection.Close())
 }
 
-// besideConnector opens plain connections to the file of a database. One that must not be written by its options is not
+// sideConnector opens side connections, to the file of a database. One that must not be written by its options is not
 // written; checkpoints of the write-ahead log are left to the writer.
-type besideConnector struct{ *connector }
+type sideConnector struct{ *connector }
 
 // Connect implements driver.Connector.
-func (c *besideConnector) Connect(ctx context.Context) (driver.Conn, error) {
-	inner, err := c.openBeside("rw")
+func (c *sideConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	inner, err := c.openSide("rw")
 	if err != nil {
 		return nil, err
 	}
@@ -131,13 +132,13 @@ func (c *besideConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return inner, nil
 }
 
-// openBeside opens a plain connection to the file that the writer has open; mode is rw or ro,
+// openSide opens a side connection, to the file that the writer has open; mode is rw or ro,
 // see https://www.sqlite.org/uri.html#recognized_query_parameters.
-func (c *connector) openBeside(mode string) (*sqlite3.SQLiteConn, error) {
+func (c *connector) openSide(mode string) (*sqlite3.SQLiteConn, error) {
 	if err := c.same.check(c.file); err != nil {
 		return nil, err
 	}
-	dsn := fmt.Sprintf("file:%s?mode=%s&_busy_timeout=%d", (&url.URL{Path: c.file}).EscapedPath(), mode, besideTimeout.Milliseconds())
+	dsn := fmt.Sprintf("file:%s?mode=%s&_busy_timeout=%d", (&url.URL{Path: c.file}).EscapedPath(), mode, sideTimeout.Milliseconds())
 	return openPlain(dsn)
 }
 
