@@ -31,7 +31,7 @@ func (a *App) begin(ctx context.Context) (*execution, error) {
 	x.applier = registry.NewApplier(x.listeners)
 	if a.settings.Metrics != "" && ctx.Err() == nil {
 		var err error
-		if x.metrics, err = serveMetrics(ctx, a.settings, x.sources); err != nil {
+		if x.metrics, err = metrics.Start(ctx, a.settings.Metrics, x.sources, a.settings.Logger); err != nil {
 			return nil, errors.Join(err, x.end(ctx))
 		}
 	}

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 // How long a client may take to send its request, and how long Close waits for answers that are under way.
@@ -28,6 +30,24 @@ type Server struct {
 	server   *http.Server
 	logger   *slog.Logger
 	serving  sync.WaitGroup
+}
+
+// Start serves the figures that meter has of its sources, and those of Go and of the program, at an address, see Address.
+func Start(ctx context.Context, address string, meter cdc.Meter, logger *slog.Logger) (*Server, error) {
+	registerer := prometheus.NewRegistry()
+	if err := errors.Join(
+		registerer.Register(NewCollector(meter)),
+		registerer.Register(collectors.NewGoCollector()),
+		registerer.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
+	); err != nil {
+		return nil, err
+	}
+	server, err := Listen(ctx, address, logger)
+	if err != nil {
+		return nil, err
+	}
+	server.Serve(registerer)
+	return server, nil
 }
 
 // Listen takes an address, see Address; it answers from Serve on.

@@ -144,3 +144,17 @@ func TestAnAddressInUseTellsWhatToDo(t *testing.T) {
 	require.ErrorContains(t, err, "this machine does not have the address")
 	require.NoError(t, s.Close(t.Context()))
 }
+
+func TestStartServesSourcesAndTheProgram(t *testing.T) {
+	t.Parallel()
+	s, err := metrics.Start(t.Context(), ":0", full(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
+	status, body := request(t, http.MethodGet, s.URL())
+	require.Equal(t, http.StatusOK, status)
+	for _, want := range []string{`wippy_cdc_transactions_total{source="app:cdc"} 3`, "go_goroutines ", "process_start_time_seconds "} {
+		require.Contains(t, body, want)
+	}
+	_, err = metrics.Start(t.Context(), "nowhere", full(), slog.New(slog.DiscardHandler))
+	require.Equal(t, errs.Invalid, errs.KindOf(err))
+}
