@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/wippy-cdc/runtime/api/process"
 	api "github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/service/metrics"
@@ -44,7 +45,7 @@ type Settings struct {
 type App struct {
 	settings Settings
 	state    *registry.State
-	commands []Command
+	commands []process.Command
 }
 
 // Problems is what Load finds wrong with the declarations, one by one.
@@ -56,39 +57,26 @@ func Load(settings Settings) (*App, error) {
 	if settings.Logger == nil {
 		settings.Logger = slog.New(slog.DiscardHandler)
 	}
-	if settings.Stdin == nil {
-		settings.Stdin = eof{}
-	}
-	if settings.Stdout == nil {
-		settings.Stdout = io.Discard
-	}
-	if settings.Stderr == nil {
-		settings.Stderr = io.Discard
-	}
 	if settings.Metrics != "" {
 		if _, err := metrics.Address(settings.Metrics); err != nil {
 			return nil, err
 		}
 	}
-	state, err := registry.NewLoader(readers(settings), settings.LookupEnv).Load(settings.Dir)
+	// Scripts are compiled, and the modules that they require never opened.
+	checker := engine.NewChecker(settings.Dir, modules(nil, nil))
+	state, err := registry.NewLoader(readers(checker), settings.LookupEnv).Load(settings.Dir)
 	if err != nil {
 		return nil, err
 	}
-	commands, err := commandsOf(state)
-	if err != nil {
-		return nil, err
-	}
-	return &App{settings: settings, state: state, commands: commands}, nil
+	return &App{settings: settings, state: state, commands: checker.Commands()}, nil
 }
 
 // readers is the part of the kind table that reading declarations needs.
-func readers(settings Settings) []registry.Kind {
-	// Scripts are compiled by an engine that never runs anything.
-	scratch := newRuntime(settings, nil)
+func readers(checker *engine.Checker) []registry.Kind {
 	var list []registry.Kind
 	for _, k := range kinds() {
 		if k.check != nil {
-			k.read.Check = func(entry *api.Entry) error { return k.check(scratch.engine, entry) }
+			k.read.Check = func(entry *api.Entry) error { return k.check(checker, entry) }
 		}
 		list = append(list, k.read)
 	}
@@ -99,15 +87,7 @@ func readers(settings Settings) []registry.Kind {
 func (a *App) Len() int { return a.state.Len() }
 
 // Commands lists what the app offers by name, ordered by name.
-func (a *App) Commands() []Command { return slices.Clone(a.commands) }
-
-// eof is an input that is at its end.
-type eof struct{}
-
-// Read implements io.Reader.
-func (eof) Read([]byte) (int, error) { return 0, io.EOF }
-
-var _ compiler = (*engine.Engine)(nil)
+func (a *App) Commands() []process.Command { return slices.Clone(a.commands) }
 
 // Build says which SQLite the program was built with and what of it that is a choice: see sqlite.Build.
 func Build() string { return sqlite.Build() }

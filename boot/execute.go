@@ -3,7 +3,6 @@ package boot
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/process"
@@ -42,12 +41,12 @@ func (a *App) executable(id api.ID) error {
 	case entry == nil:
 		var known []string
 		for entry := range a.state.Entries() {
-			if hasScript(entry) {
+			if entry.Kind == process.KindLua {
 				known = append(known, entry.ID.String())
 			}
 		}
 		return errs.New(errs.NotFound, "run: there is no entry %q%s", id, suggest.Among(id.String(), known))
-	case !hasScript(entry):
+	case entry.Kind != process.KindLua:
 		return errs.New(errs.Invalid, "run: the entry %q is a %s; only a %s can be run", id, entry.Kind, process.KindLua)
 	default:
 		return nil
@@ -69,28 +68,14 @@ func (x *execution) execute(ctx context.Context, state *registry.State, id api.I
 	if err := errors.Join(failed[id.String()], failed[host.ID.String()]); err != nil {
 		return process.Exit{}, err
 	}
+	spawn, patience := process.Spawn{Process: id, Host: host.ID, Args: args}, host.Lifecycle.StopTimeout.Std()
 	if !declared {
 		terminals := x.listeners[process.KindTerminal]
 		if err := terminals.Add(ctx, host); err != nil {
 			return process.Exit{}, err
 		}
-		exit, err := x.process(ctx, id, host, args)
+		exit, err := x.engine.Run(ctx, spawn, patience)
 		return exit, errors.Join(err, terminals.Delete(context.WithoutCancel(ctx), host.ID))
 	}
-	return x.process(ctx, id, host, args)
-}
-
-// process runs a process and waits for its end.
-func (x *execution) process(ctx context.Context, id api.ID, host *api.Entry, args []any) (process.Exit, error) {
-	pid, err := x.engine.Spawn(ctx, process.Spawn{Process: id, Host: host.ID, Args: args})
-	if err != nil {
-		return process.Exit{}, fmt.Errorf("run %q: %w", id, err)
-	}
-	exit, err := x.engine.Wait(ctx, pid)
-	if err == nil || ctx.Err() == nil {
-		return exit, err
-	}
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), host.Lifecycle.StopTimeout.Std())
-	defer cancel()
-	return process.Exit{PID: pid, Err: x.engine.Cancel(patience, pid)}, context.Cause(ctx)
+	return x.engine.Run(ctx, spawn, patience)
 }

@@ -6,6 +6,7 @@ import (
 	api "github.com/wippy-cdc/runtime/api/registry"
 	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/service/registry"
 )
 
@@ -13,7 +14,7 @@ import (
 type kind struct {
 	// read says how entries are read, check what is wrong with their scripts; it may be nil.
 	read  registry.Kind
-	check func(compiler, *api.Entry) error
+	check func(*engine.Checker, *api.Entry) error
 	// listen makes the listener that turns entries into running things; nil if entries only configure others.
 	listen func(*runtime) api.Listener
 }
@@ -26,8 +27,8 @@ func kinds() []kind {
 		{read: config[sqlapi.PostgresConfig](sqlapi.KindPostgres), listen: (*runtime).postgresDatabases},
 		{read: config[cdcapi.SQLiteConfig](cdcapi.KindSQLite), listen: (*runtime).sqliteSources},
 		{read: config[cdcapi.PostgresConfig](cdcapi.KindPostgres), listen: (*runtime).postgresSources},
-		{read: script[process.LuaConfig](process.KindLua), check: checkProcess, listen: (*runtime).processes},
-		{read: script[process.LibraryConfig](process.KindLibrary), check: checkLibrary, listen: (*runtime).libraries},
+		{read: script[process.LuaConfig](process.KindLua), check: (*engine.Checker).Process, listen: (*runtime).processes},
+		{read: script[process.LibraryConfig](process.KindLibrary), check: (*engine.Checker).Library, listen: (*runtime).libraries},
 		{read: config[process.HostConfig](process.KindHost), listen: (*runtime).hosts},
 		{read: config[process.HostConfig](process.KindTerminal), listen: (*runtime).terminals},
 		{read: config[process.ServiceConfig](process.KindService), listen: (*runtime).services},
@@ -48,21 +49,10 @@ func config[C any, P pointer[C]](name api.Kind) registry.Kind {
 func script[C any, P pointer[C]](name api.Kind) registry.Kind {
 	kind := config[C, P](name)
 	kind.Files = func(c api.Config) map[string]string {
-		if code := codeOf(c); code != nil && code.File() != "" {
+		if code, ok := c.(interface{ File() string }); ok && code.File() != "" {
 			return map[string]string{"source": code.File()}
 		}
 		return nil
 	}
 	return kind
-}
-
-func codeOf(c api.Config) *process.Code {
-	switch c := c.(type) {
-	case *process.LuaConfig:
-		return &c.Code
-	case *process.LibraryConfig:
-		return &c.Code
-	default:
-		return nil
-	}
 }

@@ -137,24 +137,3 @@ func (l *serviceListener) remove(ctx context.Context, id registry.ID) error {
 	old.withdraw()
 	return err
 }
-
-// scriptListener makes scripts known to the engine; nothing runs.
-type scriptListener struct {
-	add    func(entry *registry.Entry) error
-	remove func(id registry.ID)
-}
-
-// Add implements registry.Listener.
-func (l scriptListener) Add(_ context.Context, entry *registry.Entry) error { return l.add(entry) }
-
-// Update implements registry.Listener.
-func (l scriptListener) Update(_ context.Context, entry *registry.Entry) error { return l.add(entry) }
-
-// Stop implements registry.Listener: who has the script keeps it.
-func (l scriptListener) Stop(context.Context, registry.ID) error { return nil }
-
-// Delete implements registry.Listener.
-func (l scriptListener) Delete(_ context.Context, id registry.ID) error {
-	l.remove(id)
-	return nil
-}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/boot"
 )
 
@@ -54,27 +55,13 @@ x = = 1
 
 func TestCommandsAreChecked(t *testing.T) {
 	require.Equal(t, []string{
-		"app.yaml:3: app:a: meta.command: expected a mapping with name, short and use_case",
-		"app.yaml:4: app:b: meta.command: name is required: it is what the user types",
-		"app.yaml:4: app:b: meta.command.nam: unknown field of meta.command; did you mean name?",
-		"app.yaml:5: app:c: meta.command.name: expected text",
-		"app.yaml:5: app:c: meta.command.short: expected text",
-		"app.yaml:6: app:d: meta.command.name: \"a b\" is not the name of a command",
-		"app.yaml:7: app:e: meta.command.name: \"-x\" is not the name of a command",
-	}, problems(t, `namespace: app
-entries:
-  - {name: a, kind: process.lua, source: "function main() end", meta: {command: go}}
-  - {name: b, kind: process.lua, source: "function main() end", meta: {command: {nam: x}}}
-  - {name: c, kind: process.lua, source: "function main() end", meta: {command: {name: 1, short: [x]}}}
-  - {name: d, kind: process.lua, source: "function main() end", meta: {command: {name: "a b"}}}
-  - {name: e, kind: process.lua, source: "function main() end", meta: {command: {name: "-x"}}}
-`))
-	require.Equal(t, []string{
 		"app.yaml:4: app:b: meta.command.name: there is another command go: app:a",
+		"app.yaml:5: app:c: meta.command.nam: unknown field of meta.command; did you mean name?",
 	}, problems(t, `namespace: app
 entries:
   - {name: a, kind: process.lua, source: "function main() end", meta: {command: {name: go}}}
   - {name: b, kind: process.lua, source: "function main() end", meta: {command: {name: go}}}
+  - {name: c, kind: process.lua, source: "function main() end", meta: {command: {name: come, nam: x}}}
 `))
 }
 
@@ -86,7 +73,7 @@ entries:
   - {name: c, kind: process.lua, source: "function main() end"}
 `).app(t)
 	require.Equal(t, 3, app.Len())
-	require.Equal(t, []boot.Command{
+	require.Equal(t, []process.Command{
 		{ID: id("a"), Name: "one", Short: "first"}, {ID: id("b"), Name: "two", UseCase: "test"},
 	}, app.Commands())
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/registry"
+	resourceapi "github.com/wippy-cdc/runtime/api/resource"
 	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	supervisorapi "github.com/wippy-cdc/runtime/api/supervisor"
@@ -57,19 +58,24 @@ func newRuntime(s Settings, supervisor supervisorapi.Supervisor) *runtime {
 	}
 	r.slots = newSlots(r.lookupEnv)
 	r.sources = cdcapi.NewComposite(r.sqlite, r.postgres)
-	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: []engine.Module{
-		cdcmodule.New(r.sources),
+	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: modules(r.sources, r.directory)})
+	return r
+}
+
+// modules are the built-ins that scripts may require.
+func modules(sources cdcapi.Engine, directory resourceapi.Directory) []engine.Module {
+	return []engine.Module{
+		cdcmodule.New(sources),
 		channel.New(),
 		errors.New(),
 		io.New(),
 		json.New(),
 		logger.New(),
 		process.New(),
-		sqlmodule.New(r.directory),
+		sqlmodule.New(directory),
 		test.New(),
 		time.New(),
-	}})
-	return r
+	}
 }
 
 // listeners is the part of the kind table that running an app needs.
@@ -137,13 +143,9 @@ func (r *runtime) sqliteSources() api.Listener {
 	})
 }
 
-func (r *runtime) processes() api.Listener {
-	return scriptListener{add: r.engine.AddProcess, remove: r.engine.RemoveProcess}
-}
+func (r *runtime) processes() api.Listener { return r.engine.Processes() }
 
-func (r *runtime) libraries() api.Listener {
-	return scriptListener{add: r.engine.AddLibrary, remove: r.engine.RemoveLibrary}
-}
+func (r *runtime) libraries() api.Listener { return r.engine.Libraries() }
 
 func (r *runtime) hosts() api.Listener {
 	return newServiceListener(r.supervisor, r.log, func(entry *api.Entry) (supervisorapi.Service, error) {

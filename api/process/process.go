@@ -92,6 +92,19 @@ func (c *Code) File() string {
 	return path
 }
 
+// Command is a process that can be run by name: meta.command of a process.lua entry.
+type Command struct {
+	// ID is the process.
+	ID registry.ID
+	// Name is what the user types, Short one line about it.
+	Name, Short string
+	// UseCase is UseCaseTest for commands that test the app, else "".
+	UseCase string
+}
+
+// UseCaseTest marks the commands that test the app.
+const UseCaseTest = "test"
+
 // HostConfig configures a process.host or terminal.host entry.
 type HostConfig struct {
 	// MaxProcesses bounds the processes that run at a time; 0 means no limit.

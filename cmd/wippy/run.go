@@ -198,13 +198,13 @@ func hasCommand(dir, name string) bool {
 	return found
 }
 
-func find(app *boot.App, name string) (boot.Command, bool) {
+func find(app *boot.App, name string) (process.Command, bool) {
 	for _, c := range app.Commands() {
 		if c.Name == name {
 			return c, true
 		}
 	}
-	return boot.Command{}, false
+	return process.Command{}, false
 }
 
 func unknownCommand(app *boot.App, o *runOptions, name string) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/boot"
 	"github.com/wippy-cdc/runtime/internal/printable"
 	"github.com/wippy-cdc/runtime/internal/suggest"
@@ -50,7 +51,7 @@ func (p *program) namesTest(arg string) bool {
 		// Without an app here it can only be a directory; else the problems of the app are shown.
 		return !errs.Is(err, errs.NotFound) && !isDirectory(arg)
 	}
-	return !isDirectory(arg) || slices.ContainsFunc(testsOf(app), func(c boot.Command) bool { return c.Name == arg })
+	return !isDirectory(arg) || slices.ContainsFunc(testsOf(app), func(c process.Command) bool { return c.Name == arg })
 }
 
 // test runs the tests of these names, or all, of the app in dir.
@@ -82,7 +83,7 @@ func (p *program) test(ctx context.Context, dir string, names []string) error {
 }
 
 // report prints how a test has ended, in the way the module test does for its cases.
-func (p *program) report(test boot.Command, failure error) error {
+func (p *program) report(test process.Command, failure error) error {
 	line := "ok   test " + test.Name
 	if failure != nil {
 		line = "FAIL test " + test.Name + ": " + strings.ReplaceAll(printable.Lines(failure.Error()), "\n", "\n     ")
@@ -107,7 +108,7 @@ func (p *program) sum(passed, failed int) error {
 }
 
 // selectTests returns the tests of these names, or all, in the order of their names.
-func selectTests(app *boot.App, dir string, names []string) ([]boot.Command, error) {
+func selectTests(app *boot.App, dir string, names []string) ([]process.Command, error) {
 	all := testsOf(app)
 	if len(all) == 0 {
 		return nil, fmt.Errorf("test: the app in %q has no tests: no process.lua entry has meta.command with use_case: test", dir)
@@ -115,7 +116,7 @@ func selectTests(app *boot.App, dir string, names []string) ([]boot.Command, err
 	if len(names) == 0 {
 		return all, nil
 	}
-	var selected []boot.Command
+	var selected []process.Command
 	var known []string
 	unknown := slices.Clone(names)
 	for _, test := range all {
@@ -132,10 +133,10 @@ func selectTests(app *boot.App, dir string, names []string) ([]boot.Command, err
 		dir, unknown[0], suggest.Hint(unknown[0], known), strings.Join(known, ", "))
 }
 
-func testsOf(app *boot.App) []boot.Command {
-	var tests []boot.Command
+func testsOf(app *boot.App) []process.Command {
+	var tests []process.Command
 	for _, c := range app.Commands() {
-		if c.UseCase == boot.UseCaseTest {
+		if c.UseCase == process.UseCaseTest {
 			tests = append(tests, c)
 		}
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -10,36 +11,22 @@ import (
 	"github.com/wippy-cdc/runtime/api/registry"
 )
 
-// CheckProcess finds what is certain to go wrong when the script of a process.lua entry runs that was added: it
-// requires by a literal name what its entry does not list, or it has no function of the name that method gives. A
-// script whose result only running can tell is not complained about.
-func (e *Engine) CheckProcess(entry *registry.Entry) []error {
-	u := e.lookup(e.scripts, entry.ID)
-	if u == nil {
-		return nil
-	}
+// certain finds what is certain to go wrong when a script runs: it requires by a literal name what its entry does not list,
+// or it is that of a process and has no function of the name that method gives. A script whose result only running can tell
+// is not complained about.
+func (e *Engine) certain(u *unit) error {
 	block, err := u.parse()
 	if err != nil {
-		return []error{err}
+		return err
 	}
 	problems := e.checkRequires(u, block)
+	if u.method == "" {
+		return errors.Join(problems...)
+	}
 	if why := missingMethod(u, block); why != "" {
 		problems = append(problems, &registry.FieldError{Field: "method", Problem: why})
 	}
-	return problems
-}
-
-// CheckLibrary is CheckProcess for a library.lua entry, which needs no method.
-func (e *Engine) CheckLibrary(entry *registry.Entry) []error {
-	u := e.lookup(e.libraries, entry.ID)
-	if u == nil {
-		return nil
-	}
-	block, err := u.parse()
-	if err != nil {
-		return []error{err}
-	}
-	return e.checkRequires(u, block)
+	return errors.Join(problems...)
 }
 
 // checkRequires finds calls of require with a literal that fail. What stands inside a function that is passed to pcall

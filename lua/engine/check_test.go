@@ -1,13 +1,16 @@
 package engine_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/process"
+	"github.com/wippy-cdc/runtime/lua/engine"
+	"github.com/wippy-cdc/runtime/lua/modules/channel"
 )
 
 // named is a module of that name.
@@ -34,7 +37,7 @@ func TestCheckFindsWhatCannotRun(t *testing.T) {
 		"own require":   {good + `local function require(x) return x end require("other")`, nil},
 		"own global":    {good + `function require(x) return x end require("other")`, nil},
 		"method call":   {good + `x:require("other") x.require("other")`, nil},
-		"nothing":       {``, []string{`method: app:test has no function "main" and returns nothing`}},
+		"nothing":       {`-- nothing`, []string{`method: app:test has no function "main" and returns nothing`}},
 		"local":         {`local function main() end`, []string{`returns nothing`}},
 		"table":         {`return {mian = function() end}`, []string{`returns a table without it (did you mean "mian"?)`}},
 		"empty table":   {`return {}`, []string{`returns a table without it`}},
@@ -57,11 +60,9 @@ func TestCheckFindsWhatCannotRun(t *testing.T) {
 		"a parameter":   {`local M return M`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, &counter{}, named("other"))
-			w.library("helpers", "return {}", nil)
-			entry := scriptEntry("test", c.source, "counter")
-			require.NoError(t, w.AddProcess(entry))
-			found := w.CheckProcess(entry)
+			checker := engine.NewChecker("", []engine.Module{channel.New(), &counter{}, named("other")})
+			require.NoError(t, checker.Library(libraryEntry("helpers", "return {}")))
+			found := apart(checker.Process(scriptEntry("test", c.source, "counter")))
 			require.Len(t, found, len(c.want), "%v", found)
 			for i, want := range c.want {
 				require.ErrorContains(t, found[i], want)
@@ -70,14 +71,71 @@ func TestCheckFindsWhatCannotRun(t *testing.T) {
 	}
 }
 
+// apart returns the errors that were joined.
+func apart(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return slices.DeleteFunc([]error{err}, func(err error) bool { return err == nil })
+	}
+	var all []error
+	for _, err := range joined.Unwrap() {
+		all = append(all, apart(err)...)
+	}
+	return all
+}
+
 func TestCheckOfALibraryNeedsNoMethod(t *testing.T) {
-	w := newWorld(t, named("other"))
-	entry := libraryEntry("lib", `local x = require("other")`)
-	require.NoError(t, w.AddLibrary(entry))
-	found := w.CheckLibrary(entry)
+	checker := engine.NewChecker("", []engine.Module{named("other")})
+	found := apart(checker.Library(libraryEntry("lib", `local x = require("other")`)))
 	require.Len(t, found, 1)
 	require.ErrorContains(t, found[0], `app:lib:1: module "other" is not allowed here: add it to modules of app:lib`)
-	require.Empty(t, w.CheckLibrary(&registry.Entry{ID: id("unknown")}))
+	require.NoError(t, checker.Library(libraryEntry("nothing", "")))
+}
+
+func TestCheckOfWhatAnEntryLists(t *testing.T) {
+	checker := engine.NewChecker("", []engine.Module{channel.New(), named("json"), named("other")})
+	entry := scriptEntry("test", "function main() end", "jsn", "filesystem", "other", "other")
+	entry.Config.(*process.LuaConfig).Imports = importsOf(map[string]string{"json": "lib"})
+	var found []string
+	for _, err := range apart(checker.Process(entry)) {
+		found = append(found, err.Error())
+	}
+	require.Equal(t, []string{
+		`modules[0]: there is no module "jsn"; did you mean json?`,
+		`modules[1]: there is no module "filesystem"; there are channel, json, other`,
+		`modules[3]: lists "other" twice`,
+		`imports.json: "json" is the name of a module: import the library under another name`,
+	}, found)
+	require.EqualError(t, checker.Process(scriptEntry("broken", "x =")), "source: app:broken:1: syntax error at the end of the script")
+	require.Equal(t, errs.Internal, errs.KindOf(checker.Library(entry)))
+}
+
+func TestCommandsAreNotedAndChecked(t *testing.T) {
+	checker := engine.NewChecker("", nil)
+	command := func(name string, meta any) error {
+		entry := scriptEntry(name, "function main() end")
+		entry.Meta = map[string]any{"command": meta}
+		return checker.Process(entry)
+	}
+	require.NoError(t, command("b", map[string]any{"name": "two", "use_case": "test"}))
+	require.NoError(t, command("a", map[string]any{"name": "one", "short": "first"}))
+	require.NoError(t, checker.Process(scriptEntry("c", "function main() end")))
+	require.Equal(t, []process.Command{
+		{ID: id("a"), Name: "one", Short: "first"}, {ID: id("b"), Name: "two", UseCase: process.UseCaseTest},
+	}, checker.Commands())
+	for want, meta := range map[string]any{
+		"meta.command: expected a mapping with name, short and use_case":           "go",
+		"meta.command: name is required: it is what the user types":                map[string]any{},
+		"meta.command.nam: unknown field of meta.command; did you mean name?":      map[string]any{"nam": "x"},
+		"meta.command.name: expected text":                                         map[string]any{"name": 1},
+		"meta.command.name: \"a b\" is not the name of a command":                  map[string]any{"name": "a b"},
+		"meta.command.name: \"-x\" is not the name of a command":                   map[string]any{"name": "-x"},
+		"meta.command.use_case: \"tests\" is not known: use test, or leave it out": map[string]any{"name": "x", "use_case": "tests"},
+		"meta.command.name: there is another command one: app:a":                   map[string]any{"name": "one"},
+	} {
+		require.ErrorContains(t, command("wrong", meta), want)
+	}
+	require.NoError(t, command("a", map[string]any{"name": "one"}), "two entries of an ID are no two commands")
 }
 
 // No restart gives a script a module that its entry does not list.

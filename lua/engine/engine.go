@@ -72,7 +72,7 @@ func (e *Engine) ModuleNames() []string { return slices.Sorted(maps.Keys(e.modul
 func (e *Engine) AddProcess(entry *registry.Entry) error {
 	cfg, ok := entry.Config.(*process.LuaConfig)
 	if !ok {
-		return errs.New(errs.Internal, "lua: entry %q: configuration is %T", entry.ID, entry.Config)
+		return wrongConfig(entry)
 	}
 	return e.add(e.scripts, entry, cfg.Code, cfg.Method)
 }
@@ -81,16 +81,15 @@ func (e *Engine) AddProcess(entry *registry.Entry) error {
 func (e *Engine) AddLibrary(entry *registry.Entry) error {
 	cfg, ok := entry.Config.(*process.LibraryConfig)
 	if !ok {
-		return errs.New(errs.Internal, "lua: entry %q: configuration is %T", entry.ID, entry.Config)
+		return wrongConfig(entry)
 	}
 	return e.add(e.libraries, entry, cfg.Code, "")
 }
 
-// RemoveProcess forgets the script of a process.lua entry.
-func (e *Engine) RemoveProcess(id registry.ID) { e.remove(e.scripts, id) }
-
-// RemoveLibrary forgets the script of a library.lua entry.
-func (e *Engine) RemoveLibrary(id registry.ID) { e.remove(e.libraries, id) }
+// wrongConfig is the error of an entry whose configuration is not that of its kind.
+func wrongConfig(entry *registry.Entry) error {
+	return errs.New(errs.Internal, "lua: entry %q: configuration is %T", entry.ID, entry.Config)
+}
 
 func (e *Engine) add(units map[registry.ID]*unit, entry *registry.Entry, code process.Code, method string) error {
 	for _, name := range code.Modules {

@@ -37,7 +37,7 @@ var _ supervisor.Service = (*Host)(nil)
 func (e *Engine) NewHost(entry *registry.Entry, terminal *Terminal) (*Host, error) {
 	cfg, ok := entry.Config.(*process.HostConfig)
 	if !ok {
-		return nil, errs.New(errs.Internal, "lua: entry %q: configuration is %T", entry.ID, entry.Config)
+		return nil, wrongConfig(entry)
 	}
 	return &Host{
 		engine: e, id: entry.ID, limit: cfg.MaxProcesses, terminal: terminal, grace: grace(entry),

@@ -141,7 +141,7 @@ func TestServiceThatFails(t *testing.T) {
 	err = w.service(nil).Serve(t.Context(), func() {})
 	require.True(t, errs.Is(err, errs.Invalid), "a restart does not help")
 
-	w.RemoveProcess(id("test"))
+	require.NoError(t, w.Processes().Delete(t.Context(), id("test")))
 	err = w.service(nil).Serve(t.Context(), func() { require.Fail(t, "it cannot be ready") })
 	require.True(t, errs.Is(err, errs.NotFound))
 }

@@ -194,7 +194,7 @@ func TestReplacedScript(t *testing.T) {
 	require.Equal(t, int64(2), w.wait(w.spawn("test")).Value)
 	require.Error(t, w.AddProcess(scriptEntry("test", `function`)), "a failed replacement changes nothing")
 	require.Equal(t, int64(2), w.wait(w.spawn("test")).Value)
-	w.RemoveProcess(id("test"))
+	require.NoError(t, w.Processes().Delete(t.Context(), id("test")))
 	_, err := w.Spawn(t.Context(), process.Spawn{Process: id("test"), Host: hostID})
 	require.EqualError(t, err, `lua: spawn "app:test": there is no such process.lua entry; there is none`)
 	require.True(t, errs.Is(err, errs.NotFound))

@@ -178,7 +178,7 @@ func TestLibrariesThatFail(t *testing.T) {
 	require.Equal(t, int64(2), run(`pcall(require, "late") return require("late")`).Value)
 	err := w.AddLibrary(libraryEntry("broken", `return {`))
 	require.ErrorContains(t, err, `lua: entry "app:broken": app:broken:1: syntax error`)
-	w.RemoveLibrary(id("fails"))
+	require.NoError(t, w.Libraries().Delete(t.Context(), id("fails")))
 	require.ErrorContains(t, run(`require("fails")`).Err, "there is no library app:fails")
 }
 

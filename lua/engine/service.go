@@ -26,7 +26,7 @@ var _ supervisor.Service = (*Service)(nil)
 func (e *Engine) NewService(entry *registry.Entry) (*Service, error) {
 	cfg, ok := entry.Config.(*process.ServiceConfig)
 	if !ok {
-		return nil, errs.New(errs.Internal, "lua: entry %q: configuration is %T", entry.ID, entry.Config)
+		return nil, wrongConfig(entry)
 	}
 	return &Service{
 		engine: e, id: entry.ID, grace: grace(entry),

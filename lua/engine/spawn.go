@@ -106,6 +106,22 @@ func (p *Process) afterCancel(ctx context.Context) error {
 	return nil
 }
 
+// Run runs a process and waits for its end. If ctx is done first, the process is told to end and has patience for it; the
+// error is the cause, and the exit tells whether the process has failed then.
+func (e *Engine) Run(ctx context.Context, s process.Spawn, patience time.Duration) (process.Exit, error) {
+	pid, err := e.Spawn(ctx, s)
+	if err != nil {
+		return process.Exit{}, fmt.Errorf("run %q: %w", s.Process, err)
+	}
+	exit, err := e.Wait(ctx, pid)
+	if err == nil || ctx.Err() == nil {
+		return exit, err
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	return process.Exit{PID: pid, Err: e.Cancel(ending, pid)}, context.Cause(ctx)
+}
+
 // Terminate implements process.Runner.
 func (e *Engine) Terminate(ctx context.Context, pid process.PID) error {
 	p := e.process(pid)

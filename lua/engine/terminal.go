@@ -2,6 +2,7 @@ package engine
 
 import (
 	"io"
+	"strings"
 	"sync"
 )
 
@@ -15,8 +16,17 @@ type Terminal struct {
 	Args []string
 }
 
-// NewTerminal returns a terminal over the given streams.
+// NewTerminal returns a terminal over the given streams. Those that are nil are empty.
 func NewTerminal(stdin io.Reader, stdout, stderr io.Writer, args []string) *Terminal {
+	if stdin == nil {
+		stdin = strings.NewReader("")
+	}
+	if stdout == nil {
+		stdout = io.Discard
+	}
+	if stderr == nil {
+		stderr = io.Discard
+	}
 	mu := new(sync.Mutex)
 	return &Terminal{
 		Stdin:  stdin,
