@@ -85,6 +85,21 @@ func Retryable(err error) bool {
 	return retryable(KindOf(err))
 }
 
+// Detailed is an error that tells more than its text does. Scripts see it as a table, so its values are strings, numbers and
+// booleans.
+type Detailed interface {
+	error
+	Details() map[string]any
+}
+
+// DetailsOf returns the details of the outermost error in err's chain that has any, else nil.
+func DetailsOf(err error) map[string]any {
+	if e, ok := errors.AsType[Detailed](err); ok {
+		return e.Details()
+	}
+	return nil
+}
+
 func retryable(kind Kind) bool {
 	return kind == Unavailable || kind == Timeout || kind == Conflict
 }

@@ -37,7 +37,7 @@ func (e *ScriptError) Unwrap() error { return e.Err }
 // boxed is the value of an error userdata.
 type boxed struct{ err error }
 
-// ErrorValue returns err as scripts see it: a value with the methods kind, message and retryable. It is nil for nil.
+// ErrorValue returns err as scripts see it: a value with the methods kind, message, retryable and details. It is nil for nil.
 func ErrorValue(L *lua.LState, err error) lua.LValue {
 	if err == nil {
 		return lua.LNil
@@ -97,16 +97,36 @@ func newErrorType(L *lua.LState) *lua.LTable {
 		})
 	}
 	message := method(func(err error) lua.LValue { return lua.LString(err.Error()) })
-	methods := L.CreateTable(0, 3)
+	methods := L.CreateTable(0, 4)
 	methods.RawSetString("kind", method(func(err error) lua.LValue { return lua.LString(errs.KindOf(err)) }))
 	methods.RawSetString("message", message)
 	methods.RawSetString("retryable", method(func(err error) lua.LValue { return lua.LBool(errs.Retryable(err)) }))
+	methods.RawSetString("details", L.NewFunction(errorDetails))
 	mt := L.CreateTable(0, 4)
 	mt.RawSetString("__index", methods)
 	mt.RawSetString("__tostring", message)
 	mt.RawSetString("__concat", L.NewFunction(concatError))
 	mt.RawSetString("__metatable", lua.LString("error"))
 	return mt
+}
+
+// errorDetails is err:details(): a new table each time, nil if the error has none.
+func errorDetails(L *lua.LState) int {
+	err, ok := ErrorOf(L.Get(1))
+	if !ok {
+		L.ArgError(1, "error value expected, call it with a colon: err:details()")
+	}
+	details := errs.DetailsOf(err)
+	if details == nil {
+		L.Push(lua.LNil)
+		return 1
+	}
+	v, err := ToLua(L, details)
+	if err != nil {
+		L.RaiseError("%s", err.Error())
+	}
+	L.Push(v)
+	return 1
 }
 
 // concatError makes "cannot read: " .. err work.

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -127,6 +128,25 @@ func TestErrorValueMethods(t *testing.T) {
 	require.ErrorContains(t, w.run(`local e = ...; return e .. {}`, cause).Err, "attempt to concatenate an error with a table value")
 	require.Equal(t, "CANCELED UNKNOWN", w.value(`local a, b = ...; return a:kind() .. " " .. b:kind()`, context.Canceled, errors.New("x")))
 }
+
+func TestDetailsOfAnError(t *testing.T) {
+	w := newWorld(t)
+	cause := fmt.Errorf("stream: %w", detailed{map[string]any{"reason": "gap", "n": int64(1) << 60, "again": true}})
+	require.Equal(t, "gap 1152921504606846976 true true", w.value(`
+		local err = ...
+		local d = err:details()
+		d.reason = d.reason .. ""
+		return table.concat({d.reason, d.n, tostring(d.again), tostring(d ~= err:details())}, " ")`, cause))
+	require.Equal(t, "nil", w.value(`local err = ...; return tostring(err:details())`, errors.New("x")))
+	require.ErrorContains(t, w.run(`local e = ...; return e.details()`, cause).Err, "error value expected, call it with a colon: err:details()")
+}
+
+// detailed is an error that tells more than its text does.
+type detailed struct{ details map[string]any }
+
+func (detailed) Error() string { return "detailed" }
+
+func (d detailed) Details() map[string]any { return d.details }
 
 func TestResultThatCannotLeave(t *testing.T) {
 	w := newWorld(t)

@@ -95,14 +95,8 @@ func (c *Change) Cursor() string { return string(c.AppendCursor(nil)) }
 
 // AppendCursor appends the cursor to dst.
 func (c *Change) AppendCursor(dst []byte) []byte {
-	dst = append(append(dst, c.Transaction.Generation...), '-')
-	dst = append(appendHex(dst, c.Transaction.Sequence, 16), '-')
-	return appendHex(dst, uint64(c.Index), 8) //nolint:gosec // an index is never negative
+	return c.Position().AppendCursor(dst, c.Transaction.Generation)
 }
 
-func appendHex(dst []byte, v uint64, digits int) []byte {
-	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
-		dst = append(dst, "0123456789abcdef"[v>>shift&0xf])
-	}
-	return dst
-}
+// Position returns where the change is in the log of its source.
+func (c *Change) Position() Position { return Position{c.Transaction.Sequence, c.Index} }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/service/sql"
 )
@@ -25,6 +26,25 @@ func TestCursorIsGenerationSequenceAndIndex(t *testing.T) {
 		require.Equal(t, want, c.Cursor())
 		require.Equal(t, "x"+want, string(c.AppendCursor([]byte("x"))))
 	})
+}
+
+func TestACursorIsParsedAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		generation := rapid.StringMatching(`[0-9a-f-]{0,16}`).Draw(t, "generation")
+		p := cdc.Position{Sequence: rapid.Uint64().Draw(t, "sequence"), Index: rapid.IntRange(0, 1<<31-1).Draw(t, "index")}
+		of, parsed, err := cdc.ParseCursor(p.Cursor(generation))
+		require.NoError(t, err)
+		require.Equal(t, generation, of)
+		require.Equal(t, p, parsed)
+	})
+	for _, text := range []string{
+		"", "12", "g-0000000000000001", "g-0000000000000001-0000000", "g-0000000000000001-80000000", "g-000000000000000A-00000000",
+		"g-000000000000000x-00000000", "g_0000000000000001-00000000", "g-0000000000000001_00000000", "g-+000000000000001-00000000",
+	} {
+		_, _, err := cdc.ParseCursor(text)
+		require.Equal(t, errs.Invalid, errs.KindOf(err), text)
+	}
 }
 
 func TestCursorsOfOneGenerationCompareInTheOrderOfDelivery(t *testing.T) {

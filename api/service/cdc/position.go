@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"math"
 	"strconv"
+
+	"github.com/wippy-cdc/runtime/api/errs"
 )
 
-// Position is a place in the log of one run of a source: behind the change of that index in the transaction of that sequence.
-// The zero Position lies before everything.
+// Position is a place in the log of a source: behind the change of that index in the transaction of that sequence. The zero
+// Position lies before everything.
 type Position struct {
 	Sequence uint64
 	Index    int
@@ -26,5 +28,41 @@ func (p Position) String() string {
 	return strconv.FormatUint(p.Sequence, 10) + "." + strconv.Itoa(p.Index)
 }
 
-// Position returns where the change is in the log of its source.
-func (c *Change) Position() Position { return Position{c.Transaction.Sequence, c.Index} }
+// The lengths of the parts of a cursor: its generation, '-', the sequence, '-', and the index, both hexadecimal.
+const (
+	sequenceDigits = 16
+	indexDigits    = 8
+	afterSequence  = 1 + indexDigits
+	positionLength = 1 + sequenceDigits + afterSequence
+)
+
+// Cursor returns the position as users see it. Cursors of one generation compare as strings in the order of positions.
+func (p Position) Cursor(generation string) string { return string(p.AppendCursor(nil, generation)) }
+
+// AppendCursor appends the cursor to dst.
+func (p Position) AppendCursor(dst []byte, generation string) []byte {
+	dst = append(append(dst, generation...), '-')
+	dst = append(appendHex(dst, p.Sequence, sequenceDigits), '-')
+	return appendHex(dst, uint64(p.Index), indexDigits) //nolint:gosec // an index is never negative
+}
+
+func appendHex(dst []byte, v uint64, digits int) []byte {
+	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
+		dst = append(dst, "0123456789abcdef"[v>>shift&0xf])
+	}
+	return dst
+}
+
+// ParseCursor returns the generation and the position of a cursor. The error is Invalid.
+func ParseCursor(cursor string) (generation string, p Position, err error) {
+	at := len(cursor) - positionLength
+	if at >= 0 {
+		index, badIndex := strconv.ParseUint(cursor[len(cursor)-indexDigits:], 16, 31)
+		sequence, badSequence := strconv.ParseUint(cursor[at+1:len(cursor)-afterSequence], 16, 64)
+		generation, p = cursor[:at], Position{sequence, int(index)}
+		if badIndex == nil && badSequence == nil && p.Cursor(generation) == cursor {
+			return generation, p, nil
+		}
+	}
+	return "", Position{}, errs.New(errs.Invalid, "%q is no cursor: take the field cursor of a change as it is", cursor)
+}

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
-
-	"github.com/wippy-cdc/runtime/api/errs"
 )
 
 const (
@@ -52,7 +50,7 @@ func (rx *receiver) committed(ctx context.Context, tx *transaction, lost error) 
 
 // lose ends streams with an error and reports whether there were any.
 func (rx *receiver) lose(err error) bool {
-	return rx.Lose(rx.newest.Load(), errs.New(errs.Unavailable, "cdc: source %q: changes were lost: %w; resubscribe", rx.origin.source, err))
+	return rx.Lose(rx.newest.Load(), err)
 }
 
 // append appends a transaction. If the source holds, it is for the streams that have been open since it began to read:

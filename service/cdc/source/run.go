@@ -157,9 +157,15 @@ func (r *Run) describe(info *api.SourceInfo) {
 	r.session.Describe(info)
 }
 
-// place says where a run is, for the log of the program.
-func (r *Run) place() []any {
+// position says where a run is: its generation and LSN are set.
+func (r *Run) position() api.SourceInfo {
 	info := api.SourceInfo{Generation: r.generation}
 	r.session.Describe(&info)
+	return info
+}
+
+// place is position for the log of the program.
+func (r *Run) place() []any {
+	info := r.position()
 	return []any{"generation", info.Generation, "lsn", info.LSN}
 }

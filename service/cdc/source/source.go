@@ -87,7 +87,7 @@ func (s *Source) prepare(run *Run, session Session) error {
 	saved, err := session.Saved()
 	run.session = session
 	run.streams = stream.New(stream.Settings{
-		Source: s.id, Tables: info.Tables, Limits: limits.Limits, Counters: run.Counters(), Logger: run.logger, Engine: session,
+		Source: s.id, Generation: run.position().Generation, Tables: info.Tables, Limits: limits.Limits, Counters: run.Counters(), Logger: run.logger, Engine: session,
 	})
 	run.bootstraps = info.Snapshot
 	run.bootstrapped.Store(saved.Bootstrapped)

@@ -110,7 +110,7 @@ func (s *session) Committed(c *sqlite.Commit) {
 
 // Lost implements sqlite.Sink.
 func (s *session) Lost(err error) {
-	s.streams.Lose(s.sequence.Add(1), errs.New(errs.Unavailable, "cdc: source %q: changes were lost: %w; resubscribe", s.origin.source, err))
+	s.streams.Lose(s.sequence.Add(1), err)
 }
 
 // Closed implements sqlite.Sink.

@@ -61,7 +61,7 @@ func TestAStreamThatEndsByItselfGivesItsPlaceBack(t *testing.T) {
 	require.Zero(t, streams.Admission().Active)
 	open(t, streams, api.StreamOptions{})
 	_, err := rest(t, s)
-	require.EqualError(t, err, "reasons")
+	require.ErrorContains(t, err, "changes were lost: reasons; resubscribe")
 	require.Equal(t, 1, streams.Admission().Active)
 }
 

@@ -171,7 +171,8 @@ func with(tb testing.TB, bytes unit.Size, e *engine) (*stream.Streams, *writer) 
 // settings are those of streams that admit many.
 func settings(bytes unit.Size, e *engine) stream.Settings {
 	return stream.Settings{
-		Source: sourceID,
+		Source:     sourceID,
+		Generation: "g",
 		Limits: stream.Limits{
 			LogBytes:      bytes,
 			Subscriptions: api.SubscriptionsConfig{MaxSubscriptions: 1 << 20, MaxBytes: 1 << 50, MaxSnapshotSubscriptions: 100},

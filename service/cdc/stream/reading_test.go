@@ -1,6 +1,8 @@
 package stream_test
 
 import (
+	"errors"
+
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -128,7 +130,7 @@ func (r *reading) end(t *rapid.T, err error) {
 	alreadyOver := r.over
 	r.over = true
 	defer func() { r.want = r.want[:r.got] }()
-	if r.lost && err == errLost { //nolint:errorlint // it is that one
+	if r.lost && errors.Is(err, errLost) {
 		reads := r.snapshot && r.got <= r.snapshotRows // a snapshot that is being read ends at once
 		if !reads && !r.anywhere && r.furthest <= r.limit {
 			require.Equal(t, len(r.want), r.got, "what was appended before is delivered")

@@ -303,8 +303,8 @@ func TestStreamThatEndsDuringItsSnapshotLeavesTheLog(t *testing.T) {
 	require.True(t, f.Lose(f.w.sequence, errOver))
 	changes, err := rest(t, s)
 	require.Empty(t, changes)
-	require.Equal(t, errOver, err)
-	require.Equal(t, errOver, s.Err())
+	require.ErrorIs(t, err, errOver)
+	require.ErrorIs(t, s.Err(), errOver)
 	require.False(t, f.Watched(), "though it is not closed")
 	require.Zero(t, f.Held())
 }

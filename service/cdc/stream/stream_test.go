@@ -210,11 +210,27 @@ func TestLostChangesEndStreamsAfterEverythingBefore(t *testing.T) {
 	w.commit(10, inserts(3, 1)...)
 	late := open(t, streams, api.StreamOptions{})
 	w.commit(10, inserts(4, 1)...)
-	require.Equal(t, cause, s.Err())
+	gap := &api.GapError{
+		Cause: api.GapCaptureLost, After: api.Behind(1), Before: api.Behind(2), Source: sourceID, Generation: "g", Err: cause,
+	}
+	require.Equal(t, gap, s.Err())
 	changes, err := rest(t, s)
 	require.Equal(t, []string{"1.0 insert users 1", "1.1 insert users 2 !"}, lines(changes))
-	require.Equal(t, cause, err)
+	require.Equal(t, gap, err)
 	require.Equal(t, []string{"4.0 insert users 4 !"}, lines(take(t, late, 1)))
+}
+
+func TestWhatAnEngineKnowsOfAGapStays(t *testing.T) {
+	streams, _ := newStreams(t, unit.MiB)
+	s := open(t, streams, api.StreamOptions{})
+	known := &api.GapError{Cause: api.GapExternalWrite, After: api.Behind(3), Before: api.Behind(5), Err: errors.New("two commits")}
+	require.True(t, streams.Lose(5, known))
+	gap, isGap := errors.AsType[*api.GapError](s.Err())
+	require.True(t, isGap)
+	require.Equal(t, &api.GapError{
+		Cause: api.GapExternalWrite, After: api.Behind(3), Before: api.Behind(5), Source: sourceID, Generation: "g", Err: known.Err,
+	}, gap)
+	require.True(t, errs.Is(s.Err(), errs.Unavailable))
 }
 
 func TestClosingEndsStreamsAfterEverythingBefore(t *testing.T) {

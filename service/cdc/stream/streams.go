@@ -3,6 +3,7 @@ package stream
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 
@@ -16,6 +17,8 @@ import (
 // Settings says what the streams of one run of a source are like.
 type Settings struct {
 	Source registry.ID
+	// Generation is that of the source, as cursors have it.
+	Generation string
 	// Tables are those that the source captures; empty means all.
 	Tables []string
 	Limits
@@ -105,6 +108,20 @@ func (s *Streams) end() {
 	s.mu.Unlock()
 	s.scans.Wait()
 	s.settings.Counters.follow(nil)
+}
+
+// Lose ends every stream with a GapError after it has read what was appended before: the transaction of that sequence could not
+// be captured. What err says of the gap, if it is a GapError, stays. It reports whether there was a stream.
+func (s *Streams) Lose(sequence uint64, err error) (told bool) {
+	gap := api.GapError{Cause: api.GapCaptureLost, Err: err}
+	if known, ok := errors.AsType[*api.GapError](err); ok {
+		gap = *known
+	}
+	gap.Source, gap.Generation = s.settings.Source, cmp.Or(gap.Generation, s.settings.Generation)
+	if gap.Before == (api.Position{}) {
+		gap.After, gap.Before = api.Behind(sequence-1), api.Behind(sequence)
+	}
+	return s.Log.Lose(sequence, &gap)
 }
 
 // Admission tells how much of the limits is in use.
