@@ -111,8 +111,8 @@ func (c *checkpoint) upsert(ctx context.Context, name string, lsn pglogrepl.LSN)
 	return err
 }
 
-// forget deletes the rows.
-func (c *checkpoint) forget(ctx context.Context) error {
+// delete deletes the rows.
+func (c *checkpoint) delete(ctx context.Context) error {
 	exists, err := c.exists(ctx)
 	if err != nil || !exists {
 		return err

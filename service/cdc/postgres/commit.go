@@ -71,8 +71,8 @@ func (rx *receiver) append(tx *transaction) error {
 	return nil
 }
 
-// room waits until the streams have read so much of the backlog that another transaction does not make one fall behind: what
-// was kept while no stream was open comes faster than any reader can take it, and no writer is held up if it comes
+// room waits until the streams have read so much of the backlog that another transaction does not make one fall behind:
+// what was kept while no stream was open comes faster than any reader can take it, and no writer is held up if it comes
 // later. A stream that takes nothing at all is not waited for.
 func (rx *receiver) room(ctx context.Context, size int64) error {
 	tick := time.NewTicker(roomInterval)
@@ -121,7 +121,7 @@ func (r *run) pause(ctx context.Context) {
 
 // endCopy tells the server to stop sending and reads what it has sent by then.
 func (r *run) endCopy(ctx context.Context) {
-	r.alarm.attach(nil)
+	r.reading.attach(nil)
 	deadline, _ := ctx.Deadline()
 	_ = r.conn.Conn().SetDeadline(deadline) // reading and writing will fail, too
 	r.conn.Frontend().Send(&pgproto3.CopyDone{})

@@ -107,13 +107,13 @@ func (r *run) prepareSlot(ctx context.Context) error {
 		r.logger.WarnContext(ctx, "the slot was gone and was made anew: what has committed in between was not captured",
 			"slot", config.SlotName, "from", saved.String(), "to", first.String())
 	}
-	r.forgetCheckpoint(ctx)
+	r.deleteCheckpoint(ctx)
 	r.positions.startAt(first)
 	return nil
 }
 
-// loadCheckpoint returns the position in the checkpoint, 0 if there is none. One of another server, from which the table was
-// copied, is not used; end is how far the WAL of this one reaches.
+// loadCheckpoint returns the position in the checkpoint, 0 if there is none. One of another server, from which the
+// table was copied, is not used; end is how far the WAL of this one reaches.
 func (r *run) loadCheckpoint(ctx context.Context, end pglogrepl.LSN) (pglogrepl.LSN, error) {
 	saved, bootstrap, err := r.checkpoint.load(ctx)
 	if err != nil {
@@ -131,7 +131,7 @@ func (r *run) loadCheckpoint(ctx context.Context, end pglogrepl.LSN) (pglogrepl.
 		if why != "" {
 			r.logger.WarnContext(ctx, "the checkpoint is not used", "because", why, "slot", r.source.config.SlotName,
 				"checkpoint", row.lsn.String(), "of", row.system, "server", r.system.String(), "end", end.String())
-			r.forgetCheckpoint(ctx)
+			r.deleteCheckpoint(ctx)
 			return 0, nil
 		}
 	}
@@ -160,11 +160,11 @@ func (r *run) distrust(ctx context.Context, row saving, end pglogrepl.LSN) (stri
 	return fmt.Sprintf("it is of timeline %d, which the server has left at %s", of.timeline, left), nil
 }
 
-// forgetCheckpoint deletes a checkpoint that does not belong to the slot.
-func (r *run) forgetCheckpoint(ctx context.Context) {
+// deleteCheckpoint deletes a checkpoint that does not belong to the slot.
+func (r *run) deleteCheckpoint(ctx context.Context) {
 	r.saved.Bootstrapped = false
 	r.checkpoint.last, r.checkpoint.bootstrapped = 0, false
-	if err := r.checkpoint.forget(ctx); err != nil {
+	if err := r.checkpoint.delete(ctx); err != nil {
 		r.unloaded = err
 	}
 }

@@ -123,7 +123,7 @@ func TestWhatWasNotTakenComesAgain(t *testing.T) {
 	}
 }
 
-func TestWhileNobodyListensTheSlotHolds(t *testing.T) {
+func TestWhileNoStreamIsOpenTheSlotHolds(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.serve(h.source(h.config("users")))
@@ -146,7 +146,7 @@ func TestDiscardReadsOnWithoutStreams(t *testing.T) {
 	h.serve(h.source(c))
 	h.insert(1, 2)
 	end := h.walEnd()
-	eventually(t, func() bool { return h.reached(end) }, "it is confirmed although nobody took it")
+	eventually(t, func() bool { return h.reached(end) }, "it is confirmed although no stream took it")
 	s := h.subscribe(apicdc.StreamOptions{})
 	h.insert(3)
 	require.Equal(t, []int64{3}, ids(t, s, 1))

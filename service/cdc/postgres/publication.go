@@ -84,8 +84,9 @@ func (r *run) publish(ctx context.Context, name string, exists bool, wanted []st
 	return err
 }
 
-// publicationOptions are those of the source's own publication. From version 18 on the server refuses updates and deletes of
-// tables whose rows are identified by generated columns that are not published, which any ALTER TABLE may make of a table.
+// publicationOptions are those of the source's own publication. From version 18 on the server refuses updates and
+// deletes of tables whose rows are identified by generated columns that are not published, which any ALTER TABLE may
+// make of a table.
 func (r *run) publicationOptions() string {
 	options := "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
 	if r.server.version >= 180000 {
@@ -94,8 +95,8 @@ func (r *run) publicationOptions() string {
 	return options
 }
 
-// checkPublication finds out whether a table has left the source's own publication: one that is dropped does, and one that
-// is renamed keeps its place under its new name, while nothing captures its successor.
+// checkPublication finds out whether a table has left the source's own publication: one that is dropped does, and one
+// that is renamed keeps its place under its new name, while nothing captures its successor.
 func (r *run) checkPublication(ctx context.Context) error {
 	if r.tables == nil {
 		return nil
@@ -120,7 +121,7 @@ func publicationError(ctx context.Context, name string, err error) error {
 	err = readOnly(classify(ctx, err))
 	if sqlstate.Code(err) != readOnlyTransaction && errs.Is(err, errs.PermissionDenied) {
 		err = errs.New(errs.PermissionDenied, "%w: the role must own the tables and may need GRANT CREATE ON DATABASE; "+
-			"or have the publication made by somebody else and name it in the field publication", err)
+			"or have the publication made by another role and name it in the field publication", err)
 	}
 	return fmt.Errorf("publication %q: %w", name, err)
 }

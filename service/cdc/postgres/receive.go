@@ -22,15 +22,15 @@ const (
 	// How long a slot may be in use when it is wanted: by our own connection that the server has yet to notice the end
 	// of, for instance.
 	busyPatience = 5 * time.Second
-	// The server sends every change by itself, and whoever is faster waits for each, at the expense of the server if they share
-	// processors. In the backlog, where nobody waits for a single change, a message that was not there at once is followed by a
-	// pause, in which others come together.
-	// A message was there at once if it took no longer than this, or than four times the fastest one on a slow machine.
+	// The server sends every change by itself, and a source that is faster waits for each, at the expense of the server
+	// if they share processors. In the backlog, where no reader waits for a single change, a message that was not there
+	// at once is followed by a pause, in which others come together. A message was there at once if it took no longer
+	// than this, or than four times the fastest one on a slow machine.
 	atOnce    = 4 * time.Microsecond
 	gathering = 200 * time.Microsecond
 )
 
-// errPause says that reading ends for now: nobody listens any more.
+// errPause says that reading ends for now: no stream is open any more.
 var errPause = errors.New("pause")
 
 // receiver is the reading of a slot from one START_REPLICATION on.
@@ -44,13 +44,13 @@ type receiver struct {
 	timeout time.Duration
 	// synchronous says that the server's commits wait for the source, and that it has said so.
 	synchronous bool
-	// backlog is the position up to which changes have committed before: they come as fast as the server reads them. last is
-	// that of the last message.
+	// backlog is the position up to which changes have committed before: they come as fast as the server reads them.
+	// last is that of the last message.
 	backlog, last pglogrepl.LSN
 	// fastest is the shortest time that a message took.
 	fastest time.Duration
-	// waitedFor is the slowest reader, which has been at waitedAt since stalled; stuck are those that have not moved for too
-	// long, with where they are.
+	// waitedFor is the slowest reader, which has been at waitedAt since stalled; stuck are those that have not moved
+	// for too long, with where they are.
 	waitedFor *log.Reader
 	waitedAt  int64
 	stalled   time.Time
@@ -59,7 +59,7 @@ type receiver struct {
 	skipping error
 }
 
-// receive reads until ctx is done, or until nobody listens and the source is to hold.
+// receive reads until ctx is done, or until no stream is open and the source is to hold.
 func (r *run) receive(ctx context.Context) error {
 	if err := r.reconnect(ctx); err != nil {
 		return err
@@ -82,9 +82,9 @@ func (r *run) receive(ctx context.Context) error {
 	}
 	rx.decoder.describe, rx.decoder.commit = describer(r.db), rx.committed
 	defer rx.decoder.close()
-	r.alarm.attach(r.conn.Conn())
-	defer r.alarm.attach(nil)
-	defer context.AfterFunc(ctx, r.alarm.ring)()
+	r.reading.attach(r.conn.Conn())
+	defer r.reading.attach(nil)
+	defer context.AfterFunc(ctx, r.reading.interrupt)()
 	rx.nextTick = time.Now().Add(r.source.config.StatusInterval.Std())
 	err = rx.loop(ctx)
 	if ctx.Err() != nil || errors.Is(err, errPause) {
@@ -145,15 +145,15 @@ func (r *run) refused(ctx context.Context, err error) error {
 		if now, lookErr := lookSlot(ctx, r.db, name); lookErr == nil && now.status == "lost" {
 			return errInvalidated(name, now.reason)
 		}
-		// The slot was found to be one that can be read: what is wrong is the state of the server, a standby that has yet to be
-		// promoted for instance.
+		// The slot was found to be one that can be read: what is wrong is the state of the server, a standby that has
+		// yet to be promoted for instance.
 		return errs.New(errs.Unavailable, "read slot %q: %w", name, err)
 	}
 	return fmt.Errorf("read slot %q: %w", name, classify(ctx, err))
 }
 
-// missing says what err misses. The server decodes old WAL with the catalogs of that time, in which a publication that is
-// younger than the slot does not exist.
+// missing says what err misses. The server decodes old WAL with the catalogs of that time, in which a publication that
+// is younger than the slot does not exist.
 func (r *run) missing(ctx context.Context, err error) error {
 	name, publication := r.source.config.SlotName, publicationOf(r.source.config)
 	exists, lookErr := publicationExists(ctx, r.db, publication)
@@ -172,21 +172,21 @@ func (rx *receiver) loop(ctx context.Context) error {
 		return err
 	}
 	for {
-		armed := rx.alarm.set(rx.nextStatus)
+		waits := rx.reading.setDeadline(rx.nextStatus)
 		if err := rx.look(ctx); err != nil {
 			return err
 		}
-		if !armed {
+		if !waits {
 			continue
 		}
-		if err := rx.drain(ctx); err != nil {
+		if err := rx.readMessages(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// drain takes messages until the alarm goes off.
-func (rx *receiver) drain(ctx context.Context) error {
+// readMessages takes messages until the next status is due, or until it is interrupted.
+func (rx *receiver) readMessages(ctx context.Context) error {
 	for {
 		asked := time.Now()
 		// The deadline of the connection ends the waiting: a context would cost a goroutine for each message.
@@ -215,8 +215,8 @@ func (rx *receiver) drain(ctx context.Context) error {
 	}
 }
 
-// gather lets messages come together. A timer of Go's may go off a millisecond late, when the server has long filled the
-// connection and waits.
+// gather lets messages come together. A timer of Go's may go off a millisecond late, when the server has long filled
+// the connection and waits.
 func gather() {
 	pause := unix.NsecToTimeval(gathering.Nanoseconds())
 	_, _ = unix.Select(0, nil, nil, nil, &pause) // a signal may end it early, which does no harm
@@ -288,8 +288,8 @@ func (rx *receiver) take(ctx context.Context, message pgproto3.BackendMessage) e
 	}
 }
 
-// noticed takes a warning that the publication did not exist at this point of the WAL: from version 18 on the server leaves
-// out what was changed then, and goes on.
+// noticed takes a warning that the publication did not exist at this point of the WAL: from version 18 on the server
+// leaves out what was changed then, and goes on.
 func (rx *receiver) noticed(ctx context.Context, m *pgproto3.NoticeResponse) error {
 	if m.Code != "55000" || m.SeverityUnlocalized != "WARNING" {
 		return nil
@@ -300,8 +300,8 @@ func (rx *receiver) noticed(ctx context.Context, m *pgproto3.NoticeResponse) err
 	return rx.status(ctx, true) // the answer tells how far the server has left changes out
 }
 
-// skipped tells streams that changes up to a position were left out. The server warns once for each time that it is made to
-// send: to hear of others, it is made to send anew.
+// skipped tells streams that changes up to a position were left out. The server warns once for each time that it is
+// made to send: to hear of others, it is made to send anew.
 func (rx *receiver) skipped(upTo pglogrepl.LSN) error {
 	if rx.lose(rx.skipping) || rx.discards() {
 		rx.positions.pass(upTo)

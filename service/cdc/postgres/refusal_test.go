@@ -150,7 +150,7 @@ func TestAnInvalidatedSlotFailsForGood(t *testing.T) {
 	require.False(t, errs.Retryable(err))
 }
 
-func TestASlotThatNobodyHasReadForTooLong(t *testing.T) {
+func TestASlotThatWasNotReadForTooLong(t *testing.T) {
 	t.Parallel()
 	if pgtest.New(t).Text(t, "SHOW server_version_num") < "180000" {
 		t.Skip("servers give such slots up from version 18 on")
@@ -159,7 +159,7 @@ func TestASlotThatNobodyHasReadForTooLong(t *testing.T) {
 	c := h.config("users")
 	require.NoError(t, h.serve(h.source(c)).stop())
 	h.exec("SELECT pg_sleep(1.5); CHECKPOINT")
-	require.ErrorContains(t, h.refusal(c), "is lost: nobody has read it for as long as idle_replication_slot_timeout allows")
+	require.ErrorContains(t, h.refusal(c), "is lost: it was not read for as long as idle_replication_slot_timeout allows")
 }
 
 func TestDeletingASourceLeavesNothing(t *testing.T) {

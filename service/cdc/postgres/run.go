@@ -30,7 +30,7 @@ type run struct {
 	db *sql.DB
 	// conn is the replication connection, nil while there is none.
 	conn       *pgconn.PgConn
-	alarm      alarm
+	reading    interrupter
 	positions  positions
 	checkpoint checkpoint
 	// saved is the checkpoint that was loaded, unloaded why it could not be.
@@ -106,13 +106,13 @@ func (r *run) Measure(stats *api.Stats) {
 func (r *run) Close(ctx context.Context) {
 	hangUp(ctx, r.conn)
 	r.conn = nil
-	_ = r.db.Close() // there is nobody to tell
+	_ = r.db.Close() // no caller could act on it
 }
 
 // hold reports whether the source must not read now.
 func (r *run) hold() bool { return !r.discards() && !r.Watched() }
 
-// discards reports whether the source reads on while nobody listens. A temporary slot goes with its connection, on
+// discards reports whether the source reads on while no stream is open. A temporary slot goes with its connection, on
 // which the server starts sending only once: there is no way to hold.
 func (r *run) discards() bool {
 	return r.source.config.OnIdle == "discard" || r.source.config.Temporary
@@ -127,7 +127,7 @@ func (r *run) advance() {
 	r.positions.acknowledge(pglogrepl.LSN(r.Acked()))
 }
 
-// serve reads the slot, as long as somebody listens if it is to hold otherwise.
+// serve reads the slot, as long as a stream is open if it is to hold otherwise.
 func (r *run) serve(ctx context.Context) error {
 	if _, err := r.checkSlot(ctx); err != nil {
 		return err
@@ -222,7 +222,7 @@ func (r *run) checkSlot(ctx context.Context) (answered bool, err error) {
 	r.retained.Store(now.retained)
 	switch {
 	case !now.exists && !r.source.config.Temporary:
-		return true, errs.New(errs.Unavailable, "slot %q is gone: somebody has dropped it; what commits until it is made anew is not captured", r.source.config.SlotName)
+		return true, errs.New(errs.Unavailable, "slot %q is gone: it was dropped; what commits until it is made anew is not captured", r.source.config.SlotName)
 	case now.status == "lost":
 		return true, errInvalidated(r.source.config.SlotName, now.reason)
 	case r.hold() && now.retained > int64(16*unit.MiB):

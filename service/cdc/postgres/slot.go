@@ -86,7 +86,7 @@ func errInvalidated(name, reason string) error {
 	switch reason {
 	case "", "wal_removed":
 	case "idle_timeout":
-		why, cure = "nobody has read it for as long as idle_replication_slot_timeout allows", "to keep slots that nobody reads, set that to 0"
+		why, cure = "it was not read for as long as idle_replication_slot_timeout allows", "to keep slots that are not read, set that to 0"
 	default:
 		why, cure = "the server has given it up ("+reason+")", "see pg_replication_slots in the manual of the server"
 	}
@@ -128,19 +128,19 @@ func createSlot(ctx context.Context, conn *pgconn.PgConn, config *api.PostgresCo
 	return pglogrepl.ParseLSN(made.ConsistentPoint)
 }
 
-// busy reports whether err says that somebody else uses the slot.
+// busy reports whether err says that another connection uses the slot.
 func busy(err error) bool { return sqlstate.Code(err) == "55006" }
 
-// errBusy says who uses a slot.
+// errBusy says which connection uses a slot.
 func errBusy(ctx context.Context, db *sql.DB, name string) error {
 	var pid int
-	var who string
+	var client string
 	err := db.QueryRowContext(ctx, `
 		SELECT s.active_pid, coalesce(a.application_name, '') || coalesce(' from ' || a.client_addr::text, '')
 		FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
-		WHERE s.slot_name = $1 AND s.active_pid IS NOT NULL`, name).Scan(&pid, &who)
+		WHERE s.slot_name = $1 AND s.active_pid IS NOT NULL`, name).Scan(&pid, &client)
 	if err != nil {
-		return errs.New(errs.Unavailable, "slot %q is in use by somebody else", name)
+		return errs.New(errs.Unavailable, "slot %q is in use by another connection", name)
 	}
-	return errs.New(errs.Unavailable, "slot %q is in use by process %d of the server (%s): stop it, or choose another slot_name", name, pid, who)
+	return errs.New(errs.Unavailable, "slot %q is in use by process %d of the server (%s): stop it, or choose another slot_name", name, pid, client)
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
 
-// Snapshot implements stream.Engine. What commits before the moment that the snapshot shows may come from the slot as well: the
-// stream passes over it.
+// Snapshot implements stream.Engine. What commits before the moment that the snapshot shows may come from the slot as
+// well: the stream passes over it.
 func (r *run) Snapshot(ctx context.Context, selection *stream.Selection) (stream.Snapshot, api.Position, error) {
 	pinning, cancel := context.WithTimeout(ctx, pinTimeout)
 	defer cancel()
@@ -35,7 +35,7 @@ func (r *run) Changed() {
 	case r.woken <- struct{}{}:
 	default:
 	}
-	r.alarm.ring()
+	r.reading.interrupt()
 }
 
 // Missed implements source.Session.

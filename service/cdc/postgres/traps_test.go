@@ -48,7 +48,7 @@ func TestABootstrapIsDueWhenTheSlotWasMadeAnew(t *testing.T) {
 	require.NoError(t, running.stop())
 	h.exec("SELECT pg_drop_replication_slot('" + h.Name + "')")
 	h.insert(3)
-	require.NoError(t, h.serve(source).stop(), "nobody reads it")
+	require.NoError(t, h.serve(source).stop(), "no stream reads it")
 	h.serve(source)
 	require.Equal(t, []int64{1, 2, 3}, ids(t, h.subscribe(apicdc.StreamOptions{}), 3))
 }
@@ -273,7 +273,7 @@ func TestASlotThatGoesWhileTheSourceHolds(t *testing.T) {
 	h := newHouse(t)
 	running := h.serve(h.source(h.config("users")))
 	h.exec("SELECT pg_drop_replication_slot('" + h.Name + "')")
-	require.ErrorContains(t, h.faulted(running), "is gone: somebody has dropped it")
+	require.ErrorContains(t, h.faulted(running), "is gone: it was dropped")
 
 	lost := in(t, pgtest.NewServer(t, map[string]string{"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}))
 	running = lost.serve(lost.source(lost.config("users")))

@@ -14,8 +14,8 @@ const (
 )
 
 // openTransactions describes the transactions that the server waits for before it makes a slot: all that have written
-// and not ended, also in other databases, the oldest first, and those that were prepared. Every role may see who holds
-// the lock of a transaction, though not since when.
+// and not ended, also in other databases, the oldest first, and those that were prepared. Every role may see which
+// process holds the lock of a transaction, though not since when.
 func openTransactions(ctx context.Context, db *sql.DB) (string, error) {
 	rows, err := db.QueryContext(ctx, `
 		SELECT CASE WHEN l.pid IS NULL THEN 'prepared ' || coalesce(quote_literal(p.gid), '') || coalesce(' of ' || p.owner, '') ||

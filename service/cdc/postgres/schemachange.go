@@ -14,9 +14,9 @@ import (
 // emptyPatience bounds the look into a table, which may be locked.
 const emptyPatience = time.Second
 
-// reshaped says what has become of a publication that no change tells, "" if there is nothing. empty looks whether a
-// table has no rows; note is told of what makes no copy wrong that is complete so far.
-func reshaped(was, is *shape, empty func(t table) bool, note func(text string)) string {
+// schemaChange describes what has become of a publication that no change tells, "" if there is nothing. empty looks
+// whether a table has no rows; note is told of what makes no copy wrong that is complete so far.
+func schemaChange(was, is *shape, empty func(t table) bool, note func(text string)) string {
 	switch {
 	case is.publication == 0:
 		return "it was dropped"
@@ -35,7 +35,7 @@ func reshaped(was, is *shape, empty func(t table) bool, note func(text string)) 
 	for _, id := range ordered(was.tables, func(t *shapedTable) table { return t.table }) {
 		before, now := was.tables[id], is.tables[id]
 		if now != nil {
-			if text := now.reshaped(before, empty); text != "" {
+			if text := now.schemaChange(before, empty); text != "" {
 				return text
 			}
 			continue
@@ -57,8 +57,8 @@ func ordered[T any](all map[uint32]T, name func(T) table) []uint32 {
 	})
 }
 
-// reshaped says what has become of a table since it was what before says.
-func (t *shapedTable) reshaped(before *shapedTable, empty func(t table) bool) string {
+// schemaChange describes what has become of a table since it was what before says.
+func (t *shapedTable) schemaChange(before *shapedTable, empty func(t table) bool) string {
 	switch {
 	case t.table != before.table:
 		return fmt.Sprintf("table %s was renamed to %s", before.quoted(), t.quoted())
@@ -124,7 +124,7 @@ func (r *run) checkShape(ctx context.Context) error {
 	if was == nil {
 		return nil
 	}
-	text := reshaped(was, now, func(t table) bool { return r.isEmpty(ctx, t) }, func(text string) {
+	text := schemaChange(was, now, func(t table) bool { return r.isEmpty(ctx, t) }, func(text string) {
 		r.source.logger().WarnContext(ctx, "the publication has changed", "publication", publicationOf(r.source.config), "how", text)
 	})
 	if text == "" {
@@ -141,7 +141,7 @@ func (r *run) missed(ctx context.Context, err error) error {
 	if r.discards() && !watched() {
 		return nil
 	}
-	r.source.untold.Store(&err) // before streams are looked for: one that is opened meanwhile looks at it after it has joined
+	r.source.untold.Store(&err) // before streams are looked for: one that is opened meanwhile looks at it once it is counted
 	if watched() {
 		r.source.untold.Store(nil)
 		return err

@@ -34,7 +34,7 @@ func (h *house) used(config *apicdc.PostgresConfig) *subject {
 	return source
 }
 
-func TestForgetSparesTheSlotOfAnotherDatabase(t *testing.T) {
+func TestReleaseSparesTheSlotOfAnotherDatabase(t *testing.T) {
 	t.Parallel()
 	h, other := newHouse(t), newHouse(t)
 	require.NoError(t, other.serve(other.source(other.config("users"))).stop())
@@ -47,7 +47,7 @@ func TestForgetSparesTheSlotOfAnotherDatabase(t *testing.T) {
 	require.Empty(t, h.left(), "the publication was made here")
 }
 
-func TestForgetSparesTheSlotOfAnotherPlugin(t *testing.T) {
+func TestReleaseSparesTheSlotOfAnotherPlugin(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.exec("SELECT pg_create_logical_replication_slot('" + h.Name + "', 'test_decoding')")
@@ -55,7 +55,7 @@ func TestForgetSparesTheSlotOfAnotherPlugin(t *testing.T) {
 	require.Equal(t, "slot", h.left())
 }
 
-func TestForgetSparesASlotThatSomebodyElseUses(t *testing.T) {
+func TestReleaseSparesASlotThatAnotherProgramUses(t *testing.T) {
 	t.Parallel()
 	for _, reads := range []bool{true, false} {
 		h := newHouse(t)
@@ -76,8 +76,8 @@ func TestForgetSparesASlotThatSomebodyElseUses(t *testing.T) {
 	}
 }
 
-// Sources of the same app that hold their slots are not taken for somebody else.
-func TestForgetBesideASourceThatHolds(t *testing.T) {
+// Sources of the same app that hold their slots are not taken for another program.
+func TestReleaseBesideASourceThatHolds(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	source := h.used(h.config("users"))
@@ -92,45 +92,45 @@ func TestForgetBesideASourceThatHolds(t *testing.T) {
 	require.Equal(t, "slot x_2_pub", h.left())
 }
 
-func TestForgetLeavesToHeirsWhatTheyGoOnWith(t *testing.T) {
+func TestReleaseLeavesToSuccessorsWhatTheyGoOnWith(t *testing.T) {
 	t.Parallel()
 	h, elsewhere := newHouse(t), newHouse(t)
 	source := h.used(h.config("users"))
 	alias, foreign := h.config("orders"), elsewhere.config("users")
 	alias.Host, foreign.SlotName = "localhost", h.Name
-	for _, heir := range []*apicdc.PostgresConfig{h.config("users"), alias} {
-		require.NoError(t, source.Forget(t.Context(), heir))
+	for _, successor := range []*apicdc.PostgresConfig{h.config("users"), alias} {
+		require.NoError(t, source.Forget(t.Context(), successor))
 		require.Equal(t, "slot x_pub checkpoint", h.left())
 	}
 	named := h.config()
 	require.NoError(t, source.Forget(t.Context(), named))
-	require.Equal(t, "slot everything checkpoint", h.left(), "the heir reads another publication")
+	require.Equal(t, "slot everything checkpoint", h.left(), "the successor reads another publication")
 	require.NoError(t, source.Forget(t.Context(), foreign))
 	require.Equal(t, "everything", h.left())
 }
 
 // A server that is away may be the one that the slot is on.
-func TestForgetAsksTheServerOfAnHeir(t *testing.T) {
+func TestReleaseAsksTheServerOfASuccessor(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	source := h.used(h.config("users"))
 	copied := pgtest.NewServer(t, nil)
 	copied.Exec(t, "CREATE DATABASE "+h.Name)
-	heir := h.config("users")
-	heir.Host, heir.Port, heir.Username, heir.Password = copied.Address()
-	require.NoError(t, source.Forget(t.Context(), heir))
+	successor := h.config("users")
+	successor.Host, successor.Port, successor.Username, successor.Password = copied.Address()
+	require.NoError(t, source.Forget(t.Context(), successor))
 	require.Empty(t, h.left(), "it is another server")
 	source = h.used(h.config("users"))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	heir.Port = 1
-	require.Error(t, source.Forget(ctx, heir), "it is tried again")
-	heir.Options = map[string]string{"sslmode": "nonsense"}
-	require.ErrorContains(t, source.Forget(t.Context(), heir), "find out whether another entry goes on with the slot: options: ")
+	successor.Port = 1
+	require.Error(t, source.Forget(ctx, successor), "it is tried again")
+	successor.Options = map[string]string{"sslmode": "nonsense"}
+	require.ErrorContains(t, source.Forget(t.Context(), successor), "find out whether another entry goes on with the slot: options: ")
 	require.Equal(t, "slot x_pub checkpoint", h.left())
 }
 
-func TestForgetDropsThePublicationThatASourceHadBefore(t *testing.T) {
+func TestReleaseDropsThePublicationThatASourceHadBefore(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	named := h.config()
@@ -146,20 +146,20 @@ func TestForgetDropsThePublicationThatASourceHadBefore(t *testing.T) {
 	require.Equal(t, "everything x_pub", h.left(), "one that the entry names is not its own")
 }
 
-func TestForgettingASourceThatWasNeverReady(t *testing.T) {
+func TestReleasingASourceThatWasNeverReady(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	source := h.used(h.config("users"))
 	require.ErrorContains(t, source.Abandon(t.Context()), "is left on the server, because this app has not used it")
 	require.Equal(t, "slot x_pub checkpoint", h.left())
-	require.NoError(t, source.Abandon(t.Context(), h.config()), "it is for the heir to care")
+	require.NoError(t, source.Abandon(t.Context(), h.config()), "it is for the successor to care")
 	require.Equal(t, "slot everything x_pub checkpoint", h.left())
 	h.exec("SELECT pg_drop_replication_slot('" + h.Name + "')")
 	require.NoError(t, source.Abandon(t.Context()))
 	require.Equal(t, "everything", h.left())
 }
 
-func TestForgettingALostSlotThatWasNeverReady(t *testing.T) {
+func TestReleasingALostSlotThatWasNeverReady(t *testing.T) {
 	t.Parallel()
 	h := in(t, pgtest.NewServer(t, map[string]string{"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}))
 	source := h.used(h.config("users"))
