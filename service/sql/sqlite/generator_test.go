@@ -49,6 +49,13 @@ func literal(t *rapid.T) string {
 		"9007199254740993", "-0.0", "0.5", "9e999", "-9e999", "1e308", "zeroblob(300)", "zeroblob(70000)", "hex(zeroblob(200))", "'1'", "1.0", "-129", "70000")
 }
 
+// lastRowID is the greatest rowid. Behind it SQLite makes rowids up at random, in which no two runs are alike:
+// https://www.sqlite.org/autoinc.html.
+const lastRowID = "9223372036854775807"
+
+// rowIDLiteral is a literal for a column that may be the rowid.
+func rowIDLiteral(t *rapid.T) string { return "nullif(" + literal(t) + ", " + lastRowID + ")" }
+
 func number(t *rapid.T) string { return oneOf(t, "number", "0", "1", "2", "3", "4", "5", "6") }
 
 func conflict(t *rapid.T) string {
@@ -131,7 +138,7 @@ func dml(t *rapid.T) string {
 		return "WITH n (i) AS (VALUES (1), (2), (3)) INSERT" + conflict(t) + " INTO " + g.into + " SELECT " +
 			strings.Join([]string{"i", "i", "i || 'x'"}[:g.n], ", ") + " FROM n"
 	default: // the rowid after the largest integer would be a random one
-		return "INSERT INTO " + g.into + " SELECT " + strings.Join([]string{"nullif(a, 9223372036854775807)", "b", "a"}[:g.n], ", ") + " FROM plain"
+		return "INSERT INTO " + g.into + " SELECT " + strings.Join([]string{"nullif(a, " + lastRowID + ")", "b", "a"}[:g.n], ", ") + " FROM plain"
 	}
 }
 
@@ -159,7 +166,7 @@ func ddl(t *rapid.T) string {
 		"CREATE TABLE other (id INTEGER PRIMARY KEY, user REFERENCES users (id) ON DELETE CASCADE)",
 		"CREATE TABLE other (k PRIMARY KEY) WITHOUT ROWID",
 		"INSERT INTO other VALUES "+rows(t, 1),
-		"INSERT INTO extra VALUES "+rows(t, 2),
+		"INSERT INTO extra SELECT column1, nullif(column2, "+lastRowID+") FROM (VALUES "+rows(t, 2)+")",
 		"DROP TABLE "+oneOf(t, "drop", "extra", "other", "orders", "plain"),
 		"CREATE TABLE IF NOT EXISTS plain (a, b)",
 		"CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, user REFERENCES users (id) ON DELETE CASCADE, item)",
@@ -186,8 +193,8 @@ func identityDDL(t *rapid.T) string {
 		"ALTER TABLE loose DROP COLUMN "+rowid,
 		"UPDATE loose SET "+oneOf(t, "part", "a", "k")+" = NULL"+where(t, "a"),
 		"UPDATE loose SET "+rowid+" = "+rowid+" + 10, b = 1"+where(t, rowid),
-		"INSERT INTO extra VALUES (NULL, "+literal(t)+"), ("+oneOf(t, "part", "NULL", number(t))+", "+literal(t)+")",
-		"INSERT INTO extra VALUES ("+literal(t)+", NULL), ("+literal(t)+", NULL)",
+		"INSERT INTO extra VALUES (NULL, "+rowIDLiteral(t)+"), ("+oneOf(t, "part", "NULL", number(t))+", "+rowIDLiteral(t)+")",
+		"INSERT INTO extra VALUES ("+rowIDLiteral(t)+", NULL), ("+rowIDLiteral(t)+", NULL)",
 		"DROP TABLE IF EXISTS extra; CREATE TABLE extra "+oneOf(t, "extra",
 			"(rowid, oid PRIMARY KEY)", "(rowid PRIMARY KEY, _rowid_, oid AS (1))", "(oid, k INTEGER PRIMARY KEY DESC)", "(b, rowid INTEGER PRIMARY KEY)",
 			"(rowid, k INTEGER PRIMARY KEY, oid AS (1), _rowid_ AS (1))", `("RowID", b UNIQUE)`, "(oid INT PRIMARY KEY, k, rowid AS (1), _rowid_ AS (1))",
