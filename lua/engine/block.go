@@ -12,7 +12,7 @@ import (
 
 // FromState returns the process that runs L, which may be any of its threads.
 func FromState(L *lua.LState) *Process {
-	h, ok := L.Context().(*halt)
+	h, ok := L.Context().(*cancelContext)
 	if !ok {
 		panic("engine: this Lua state belongs to no process")
 	}
@@ -43,7 +43,7 @@ func unlocked[T any](p *Process, L *lua.LState, f func(ctx context.Context) (T, 
 
 // Err returns why the process was terminated, as a Canceled error, nil while it may run.
 func (p *Process) Err() error {
-	if !p.halt.halted.Load() {
+	if !p.cancellation.canceled.Load() {
 		return nil
 	}
 	cause := *p.cause.Load()
@@ -53,7 +53,7 @@ func (p *Process) Err() error {
 	return errs.New(errs.Canceled, "lua: process %q: a coroutine has failed", p.ID())
 }
 
-// lock takes the process's lock and lets running coroutines know that somebody waits for it.
+// lock takes the process's lock and lets running coroutines know that another goroutine waits for it.
 func (p *Process) lock() {
 	if p.mu.TryLock() {
 		return
@@ -71,9 +71,9 @@ func (p *Process) relock(L *lua.LState) {
 // turnLength is how many calls a coroutine makes without blocking before it lets others run.
 const turnLength = 64
 
-// breathe lets other coroutines of the process run now and then. A call that could have blocked but found its value
+// yield lets other coroutines of the process run now and then. A call that could have blocked but found its value
 // ready makes it, so that a coroutine that never has to wait does not starve the others.
-func (p *Process) breathe(L *lua.LState) {
+func (p *Process) yield(L *lua.LState) {
 	if p.waiting.Load() == 0 {
 		return
 	}

@@ -9,8 +9,9 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 )
 
-// Channel carries values between the coroutines of one process, or from a Feed into the process. Its state is guarded
-// by the lock of the process. A channel on which nobody can ever send blocks its receivers until they are cancelled.
+// Channel carries values between the coroutines of one process, or from a Producer into the process. Its state is
+// guarded by the lock of the process. A channel on which no coroutine can ever send blocks its receivers until they are
+// cancelled.
 type Channel struct {
 	capacity int
 	items    list.List // buffered values
@@ -18,8 +19,8 @@ type Channel struct {
 	// senders and receivers hold the places of blocked coroutines, first come first served.
 	senders, receivers list.List
 
-	feed    Feed // nil for channels made by scripts
-	release func()
+	producer Producer // nil for channels made by scripts
+	release  func()
 
 	// self and receiveCase are the Lua values that stand for the channel.
 	self, receiveCase *lua.LUserData
@@ -56,8 +57,8 @@ func CheckChannel(L *lua.LState, n int) *Channel {
 
 // receive takes a value without waiting. ok is false when the channel has ended, ready when the operation is done.
 func (ch *Channel) receive(L *lua.LState) (v lua.LValue, ok, ready bool) {
-	if ch.feed != nil {
-		return ch.pollFeed(L)
+	if ch.producer != nil {
+		return ch.pollProducer(L)
 	}
 	if first := ch.items.Front(); first != nil {
 		v, _ = ch.items.Remove(first).(lua.LValue)
@@ -81,7 +82,7 @@ func (ch *Channel) receive(L *lua.LState) (v lua.LValue, ok, ready bool) {
 // send gives v away without waiting; ready tells whether it was taken or refused with err.
 func (ch *Channel) send(v lua.LValue) (ready bool, err error) {
 	switch {
-	case ch.feed != nil:
+	case ch.producer != nil:
 		return true, errReceiveOnly
 	case ch.closed:
 		return true, errClosed
@@ -99,7 +100,7 @@ func (ch *Channel) send(v lua.LValue) (ready bool, err error) {
 
 // close ends the channel: what is buffered can still be received, blocked coroutines wake up.
 func (ch *Channel) close() error {
-	if ch.feed != nil {
+	if ch.producer != nil {
 		return errs.New(errs.Invalid, "channel: close: only its producer can close this channel")
 	}
 	ch.closed = true

@@ -192,12 +192,12 @@ func TestChannelArguments(t *testing.T) {
 	require.Equal(t, true, w.value(`return channel.select{default = true}.default`))
 }
 
-// tap is a module with feeds that tests fill: tap.open(name) is their channel.
+// tap is a module with producers that tests fill: tap.open(name) is their channel.
 type tap struct {
-	feeds map[string]*feed
+	producers map[string]*producer
 }
 
-type feed struct {
+type producer struct {
 	mu     sync.Mutex
 	items  []lua.LValue
 	ended  bool
@@ -206,9 +206,9 @@ type feed struct {
 }
 
 func newTap(names ...string) *tap {
-	p := &tap{feeds: map[string]*feed{}}
+	p := &tap{producers: map[string]*producer{}}
 	for _, name := range names {
-		p.feeds[name] = &feed{ready: make(chan struct{}, 1)}
+		p.producers[name] = &producer{ready: make(chan struct{}, 1)}
 	}
 	return p
 }
@@ -218,62 +218,62 @@ func (*tap) Global()      {}
 
 func (p *tap) Open(L *lua.LState) *lua.LTable {
 	return L.SetFuncs(L.NewTable(), map[string]lua.LGFunction{"open": func(L *lua.LState) int {
-		L.Push(engine.NewFeed(L, p.feeds[L.CheckString(1)]))
+		L.Push(engine.NewProducerChannel(L, p.producers[L.CheckString(1)]))
 		return 1
 	}})
 }
 
-func (f *feed) Poll(*lua.LState) (v lua.LValue, open, ready bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.items) > 0 {
-		v, f.items = f.items[0], f.items[1:]
+func (p *producer) Poll(*lua.LState) (v lua.LValue, open, ready bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.items) > 0 {
+		v, p.items = p.items[0], p.items[1:]
 		return v, true, true
 	}
-	return nil, !f.ended, f.ended
+	return nil, !p.ended, p.ended
 }
 
-func (f *feed) Ready() <-chan struct{} { return f.ready }
+func (p *producer) Ready() <-chan struct{} { return p.ready }
 
-func (f *feed) Close() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.closed++
+func (p *producer) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed++
 }
 
-func (f *feed) put(n int, end bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (p *producer) put(n int, end bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for i := range n {
-		f.items = append(f.items, lua.LNumber(i+1))
+		p.items = append(p.items, lua.LNumber(i+1))
 	}
-	f.ended = end
+	p.ended = end
 	select {
-	case f.ready <- struct{}{}:
+	case p.ready <- struct{}{}:
 	default:
 	}
 }
 
-func TestFeed(t *testing.T) {
+func TestProducer(t *testing.T) {
 	p := newTap("a")
 	w := newWorld(t, p)
-	p.feeds["a"].put(3, true)
+	p.producers["a"].put(3, true)
 	require.Equal(t, []any{int64(1), int64(2), int64(3), false}, w.value(`
 		local ch, r = tap.open("a"), {}
 		for i = 1, 3 do r[i] = ch:receive() end
 		r[4] = select(2, ch:receive())
 		return r`))
-	require.Equal(t, 1, p.feeds["a"].closed, "the end closes the feed, and only once")
+	require.Equal(t, 1, p.producers["a"].closed, "the end closes the producer, and only once")
 }
 
-func TestFeedIsClosedWithItsProcess(t *testing.T) {
+func TestProducerIsClosedWithItsProcess(t *testing.T) {
 	p := newTap("a")
 	w := newWorld(t, p)
 	w.value(`local ch = tap.open("a") coroutine.spawn(function() ch:receive() end) local _ = channel.select{ch:case_receive(), default = true}`)
-	require.Equal(t, 1, p.feeds["a"].closed)
+	require.Equal(t, 1, p.producers["a"].closed)
 }
 
-func TestFeedIsReceiveOnly(t *testing.T) {
+func TestProducerIsReceiveOnly(t *testing.T) {
 	w := newWorld(t, newTap("a"))
 	for _, call := range []string{`ch:send(1)`, `ch:close()`} {
 		require.Equal(t, "INVALID", w.value(`local ch = tap.open("a") local ok, err = `+call+` return err:kind()`))
@@ -281,7 +281,7 @@ func TestFeedIsReceiveOnly(t *testing.T) {
 	require.Equal(t, false, w.value(`return channel.select{tap.open("a"):case_send(1)}.ok`))
 }
 
-func TestFeedWakesAllItsReceivers(t *testing.T) {
+func TestProducerWakesAllItsReceivers(t *testing.T) {
 	p, marks := newTap("a"), &probe{}
 	w := newWorld(t, p, marks)
 	w.script("test", `function main()
@@ -305,9 +305,9 @@ func TestFeedWakesAllItsReceivers(t *testing.T) {
 	pid := w.spawn("test")
 	within(t, marks.get("waiting"))
 	for range 100 {
-		p.feeds["a"].put(3, false)
+		p.producers["a"].put(3, false)
 	}
-	p.feeds["a"].put(0, true) // one token ends ten receivers
+	p.producers["a"].put(0, true) // one token ends ten receivers
 	exit := w.wait(pid)
 	require.NoError(t, exit.Err)
 	require.Equal(t, int64(300), exit.Value)
@@ -333,7 +333,7 @@ func TestSelectMixesFeedsAndChannels(t *testing.T) {
 		pid := w.spawn("test", list)
 		within(t, marks.get("waiting"))
 		for _, name := range names[:n] {
-			p.feeds[name].put(50, false)
+			p.producers[name].put(50, false)
 		}
 		exit := w.wait(pid)
 		require.NoError(t, exit.Err)
@@ -354,10 +354,10 @@ func TestBlockedOnManyFeedsIsTerminated(t *testing.T) {
 	within(t, marks.get("here"))
 	require.NoError(t, w.Terminate(t.Context(), pid))
 	require.True(t, errs.Is(w.wait(pid).Err, errs.Canceled))
-	require.Equal(t, 1, p.feeds["e"].closed)
+	require.Equal(t, 1, p.producers["e"].closed)
 }
 
-// endless is a feed that always has a value.
+// endless is a producer that always has a value.
 type endless struct{ tap }
 
 func (*endless) Poll(*lua.LState) (v lua.LValue, open, ready bool) { return lua.LTrue, true, true }
@@ -365,7 +365,7 @@ func (*endless) Ready() <-chan struct{}                            { return nil 
 func (*endless) Close()                                            {}
 func (e *endless) Open(L *lua.LState) *lua.LTable {
 	tb := L.NewTable()
-	tb.RawSetString("channel", engine.NewFeed(L, e))
+	tb.RawSetString("channel", engine.NewProducerChannel(L, e))
 	return tb
 }
 
@@ -380,7 +380,7 @@ func TestABusyFeedLetsOthersRun(t *testing.T) {
 
 func BenchmarkReceive(b *testing.B) {
 	for name, body := range map[string]string{
-		"feed":       `local ch = tap.channel for i = 1, n do ch:receive() end`,
+		"producer":   `local ch = tap.channel for i = 1, n do ch:receive() end`,
 		"select":     `local ch, other = tap.channel, channel.new() for i = 1, n do channel.select{ch:case_receive(), other:case_receive()} end`,
 		"buffered":   `local ch = channel.new(1) for i = 1, n do ch:send(i) ch:receive() end`,
 		"rendezvous": `local ch = channel.new() coroutine.spawn(function() for i = 1, n do ch:send(i) end end) for i = 1, n do ch:receive() end`,

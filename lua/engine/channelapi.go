@@ -34,7 +34,7 @@ func newCaseType(L *lua.LState) *lua.LTable {
 
 func channelSend(L *lua.LState) int {
 	p, ch, v := FromState(L), CheckChannel(L, 1), L.CheckAny(2)
-	p.breathe(L)
+	p.yield(L)
 	if ready, err := ch.send(v); ready {
 		return pushSent(L, err)
 	}
@@ -55,7 +55,7 @@ func pushSent(L *lua.LState, err error) int {
 
 func channelReceive(L *lua.LState) int {
 	p, ch := FromState(L), CheckChannel(L, 1)
-	p.breathe(L)
+	p.yield(L)
 	if v, ok, ready := ch.receive(L); ready {
 		L.Push(v)
 		L.Push(lua.LBool(ok))
@@ -91,7 +91,7 @@ func Select(L *lua.LState) int {
 	tb := L.CheckTable(1)
 	cases := checkCases(L, tb)
 	p := FromState(L)
-	p.breathe(L)
+	p.yield(L)
 	p.rotor++
 	out, ready := try(L, cases, p.rotor%max(len(cases), 1))
 	switch {

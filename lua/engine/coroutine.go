@@ -194,7 +194,7 @@ func spawn(L *lua.LState) int {
 	}
 	var th *lua.LState
 	withoutContext(L, func() { th, _ = L.NewThread() })
-	th.SetContext(p.halt)
+	th.SetContext(p.cancellation)
 	th.Push(f)
 	for i := 2; i <= L.GetTop(); i++ {
 		th.Push(L.Get(i))

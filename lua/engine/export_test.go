@@ -2,5 +2,5 @@ package engine
 
 import "context"
 
-// NewHalt gives benchmarks the context that processes run with.
-func NewHalt() context.Context { return newHalt(nil) }
+// NewCancelContext gives benchmarks the context that processes run with.
+func NewCancelContext() context.Context { return newCancelContext(nil) }

@@ -102,8 +102,8 @@ func (h *Host) start(p *Process, args []lua.LValue) error {
 	h.running[p.pid] = p
 	h.wg.Go(func() {
 		p.run(args)
-		h.left(p) // before anybody hears of the end and spawns the next one
-		p.announce()
+		h.left(p) // before its parent hears of the end and spawns the next one
+		p.tellExit()
 	})
 	return nil
 }
@@ -153,7 +153,7 @@ func (h *Host) close() []*Process {
 	return running
 }
 
-// forgetAll removes h, and the ends of its processes that nobody has waited for.
+// forgetAll removes h, and the ends of its processes that no caller has waited for.
 func (e *Engine) forgetAll(h *Host) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -47,7 +47,7 @@ type mailbox struct {
 	listening bool
 }
 
-// queue is a Feed of messages or events; mu is the mailbox's.
+// queue is a Producer of messages or events; mu is the mailbox's.
 type queue struct {
 	mu    *sync.Mutex
 	items []any
@@ -65,7 +65,7 @@ func (m *mailbox) init() {
 	m.topics = map[string]*queue{}
 }
 
-// Poll implements Feed.
+// Poll implements Producer.
 func (q *queue) Poll(L *lua.LState) (v lua.LValue, open, ready bool) {
 	q.mu.Lock()
 	if len(q.items) == 0 {
@@ -79,10 +79,10 @@ func (q *queue) Poll(L *lua.LState) (v lua.LValue, open, ready bool) {
 	return q.toLua(L, item), true, true
 }
 
-// Ready implements Feed.
+// Ready implements Producer.
 func (q *queue) Ready() <-chan struct{} { return q.ready }
 
-// Close implements Feed. What is left is collected with the process.
+// Close implements Producer. What is left is collected with the process.
 func (q *queue) Close() {}
 
 // push appends items and wakes the reader; q.mu must be held.
@@ -94,7 +94,8 @@ func (q *queue) push(items ...any) {
 	}
 }
 
-// deliver puts all messages into the queue of their topic or, if nobody listens to it, into the inbox; all or none.
+// deliver puts all messages into the queue of their topic or, if the process does not listen to it, into the inbox; all
+// or none.
 func (m *mailbox) deliver(to process.PID, topic string, messages []any) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

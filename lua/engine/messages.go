@@ -9,10 +9,10 @@ import (
 	"github.com/wippy-cdc/runtime/api/process"
 )
 
-// Inbox returns the channel of messages whose topic nobody listens to.
+// Inbox returns the channel of messages whose topic the process does not listen to.
 func (p *Process) Inbox(L *lua.LState) lua.LValue {
 	if p.inbox == nil {
-		p.inbox = NewDetachedFeed(L, &p.mail.inbox)
+		p.inbox = NewDetachedProducerChannel(L, &p.mail.inbox)
 	}
 	return p.inbox
 }
@@ -20,7 +20,7 @@ func (p *Process) Inbox(L *lua.LState) lua.LValue {
 // Events returns the channel of events. A process that has called it is asked to end by an event.
 func (p *Process) Events(L *lua.LState) lua.LValue {
 	if p.events == nil {
-		p.events = NewDetachedFeed(L, p.mail.listen())
+		p.events = NewDetachedProducerChannel(L, p.mail.listen())
 	}
 	return p.events
 }
@@ -29,7 +29,7 @@ func (p *Process) Events(L *lua.LState) lua.LValue {
 func (p *Process) Listen(L *lua.LState, topic string) lua.LValue {
 	ch, ok := p.listeners[topic]
 	if !ok {
-		ch = NewDetachedFeed(L, p.mail.topic(topic))
+		ch = NewDetachedProducerChannel(L, p.mail.topic(topic))
 		p.listeners[topic] = ch
 	}
 	return ch

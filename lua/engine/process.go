@@ -22,16 +22,16 @@ type Process struct {
 	parent process.PID
 	log    *slog.Logger
 
-	ctx    context.Context //nolint:containedctx // a process is a running thing: done when it is terminated
-	cancel context.CancelCauseFunc
-	halt   *halt
-	cause  atomic.Pointer[error] // of the termination, set before halt
-	done   chan struct{}         // closed when the process has ended
-	exit   process.Exit          // valid when done is closed
-	waited atomic.Bool           // somebody is in Wait, or has been
+	ctx          context.Context //nolint:containedctx // a process is a running thing: done when it is terminated
+	cancel       context.CancelCauseFunc
+	cancellation *cancelContext
+	cause        atomic.Pointer[error] // of the termination, set before cancellation
+	done         chan struct{}         // closed when the process has ended
+	exit         process.Exit          // valid when done is closed
+	waited       atomic.Bool           // a caller is in Wait, or has been
 
-	endings endings
-	mail    mailbox
+	exitHooks exitHooks
+	mail      mailbox
 
 	// mu is held while Lua code of the process runs. It guards the Lua state and what is below.
 	mu      sync.Mutex
@@ -73,13 +73,13 @@ func (p *Process) Terminal() (*Terminal, bool) { return p.host.terminal, p.host.
 
 // OnEnd makes f run when the process has ended, newest first, without the lock: no Lua code runs any more. The
 // function returned takes f back.
-func (p *Process) OnEnd(f func()) (remove func()) { return p.endings.add(f) }
+func (p *Process) OnEnd(f func()) (remove func()) { return p.exitHooks.add(f) }
 
-// terminate stops the process at its next instruction. The first cause wins. Lua is halted before blocking calls are
-// woken, so that none of them returns to a script that runs on.
+// terminate stops the process at its next instruction. The first cause wins. Lua code is stopped before blocking calls
+// are woken, so that none of them returns to a script that runs on.
 func (p *Process) terminate(cause error) {
 	p.cause.CompareAndSwap(nil, &cause)
-	p.halt.halted.Store(true)
+	p.cancellation.canceled.Store(true)
 	p.cancel(*p.cause.Load())
 }
 

@@ -30,7 +30,7 @@ func newProcess(ctx context.Context, e *Engine, host *Host, u *unit, parent proc
 		listeners:    map[string]lua.LValue{},
 	}
 	p.ctx, p.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	p.halt = newHalt(p)
+	p.cancellation = newCancelContext(p)
 	p.mail.init()
 	p.state = lua.NewState(lua.Options{
 		CallStackSize:       callDepth + reserve,
@@ -40,7 +40,7 @@ func newProcess(ctx context.Context, e *Engine, host *Host, u *unit, parent proc
 		RegistryGrowStep:    registryGrowStep,
 		SkipOpenLibs:        true,
 	})
-	p.state.SetContext(p.halt) //nolint:contextcheck // what stops the process is its own
+	p.state.SetContext(p.cancellation) //nolint:contextcheck // what stops the process is its own
 	p.errorType = newErrorType(p.state)
 	p.channelType = newChannelType(p.state)
 	p.caseType = newCaseType(p.state)
@@ -67,7 +67,7 @@ func (p *Process) run(args []lua.LValue) {
 	p.mu.Unlock()
 	p.coroutines.Wait()
 	p.mail.close()
-	p.endings.run()
+	p.exitHooks.run()
 	if p.failure != nil {
 		value, err = nil, p.failure
 	}
@@ -75,8 +75,8 @@ func (p *Process) run(args []lua.LValue) {
 	p.exit = process.Exit{PID: p.pid, Value: value, Err: err}
 }
 
-// announce tells those who wait for the process, and its parent, how it has ended.
-func (p *Process) announce() {
+// tellExit tells those who wait for the process, and its parent, how it has ended.
+func (p *Process) tellExit() {
 	if p.parent == "" {
 		close(p.done)
 		return
@@ -94,12 +94,12 @@ func (p *Process) announce() {
 func (p *Process) runMain(args []lua.LValue) (any, error) {
 	L := p.state
 	if err := L.GPCall(openLibraries, lua.LNil); err != nil {
-		return nil, p.ending(L, err)
+		return nil, p.codeError(L, err)
 	}
 	top := L.GetTop()
 	L.Push(p.function(L, p.unit))
 	if err := p.protected(L, 0, 1, p.fatalHandler); err != nil {
-		return nil, p.ending(L, err)
+		return nil, p.codeError(L, err)
 	}
 	method, err := p.method(L, L.Get(top+1))
 	if err != nil {
@@ -111,7 +111,7 @@ func (p *Process) runMain(args []lua.LValue) (any, error) {
 		L.Push(arg)
 	}
 	if err := p.protected(L, len(args), 2, p.fatalHandler); err != nil {
-		return nil, p.ending(L, err)
+		return nil, p.codeError(L, err)
 	}
 	return p.result(L.Get(top+1), L.Get(top+2))
 }
@@ -131,8 +131,8 @@ func (p *Process) method(L *lua.LState, returned lua.LValue) (lua.LValue, error)
 		p.ID(), p.unit.chunk, name, name)
 }
 
-// ending is the error of a process whose Lua code has failed.
-func (p *Process) ending(L *lua.LState, err error) error {
+// codeError is the error of a process whose Lua code has failed.
+func (p *Process) codeError(L *lua.LState, err error) error {
 	if cause := p.cause.Load(); cause != nil {
 		return *cause
 	}

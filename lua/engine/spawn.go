@@ -55,14 +55,14 @@ func (e *Engine) similar(id registry.ID) string {
 }
 
 // Wait implements process.Runner. The end of a process that has a parent is told to the parent and forgotten, unless
-// somebody waits already; others are remembered until Wait, or until their host stops.
+// a caller waits already; others are remembered until Wait, or until their host stops.
 func (e *Engine) Wait(ctx context.Context, pid process.PID) (process.Exit, error) {
 	p := e.process(pid)
 	if p == nil {
 		return process.Exit{}, unknownProcess("wait", pid)
 	}
 	if !p.waited.CompareAndSwap(false, true) {
-		return process.Exit{}, errs.New(errs.Conflict, "lua: wait %q: somebody else waits for this process", pid)
+		return process.Exit{}, errs.New(errs.Conflict, "lua: wait %q: another caller waits for this process", pid)
 	}
 	select {
 	case <-p.done:
@@ -155,7 +155,7 @@ func (e *Engine) process(pid process.PID) *Process {
 	return e.processes[pid]
 }
 
-// settle forgets a process that has ended and for which nobody will wait.
+// settle forgets a process that has ended and for which no caller will wait.
 func (e *Engine) settle(p *Process) {
 	if p.ended() && p.parent != "" && !p.waited.Load() {
 		e.forget(p)

@@ -65,14 +65,14 @@ func openString(L *lua.LState) *lua.LTable {
 // newMatcher returns a matcher of argument 2 in argument 1 that stops with the process of L.
 func newMatcher(L *lua.LState) (m *pattern.Matcher, text string) {
 	text = L.CheckString(1)
-	return pattern.New(text, L.CheckString(2), FromState(L).halt.halted.Load), text
+	return pattern.New(text, L.CheckString(2), FromState(L).cancellation.canceled.Load), text
 }
 
 // check raises the error of a matcher.
 func check(L *lua.LState, err error) {
 	switch {
 	case errors.Is(err, pattern.ErrStopped):
-		L.RaiseError("%s", errHalted.Error())
+		L.RaiseError("%s", errTerminated.Error())
 	case err != nil:
 		L.RaiseError("%s", err.Error())
 	}

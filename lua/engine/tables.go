@@ -128,8 +128,8 @@ func (s *sorting) Swap(i, j int) { s.values[i], s.values[j] = s.values[j], s.val
 
 func (s *sorting) Less(i, j int) bool {
 	if s.less == nil {
-		if s.process.halt.halted.Load() {
-			s.L.RaiseError("%s", errHalted.Error())
+		if s.process.cancellation.canceled.Load() {
+			s.L.RaiseError("%s", errTerminated.Error())
 		}
 		return s.L.LessThan(s.values[i], s.values[j])
 	}

@@ -15,11 +15,11 @@ type Case struct {
 	value   lua.LValue
 }
 
-// waiter is a blocked coroutine. Its fields are guarded by the lock of the process; wake may be used without.
+// waiter is a blocked coroutine. Its fields are guarded by the lock of the process; woken may be used without.
 type waiter struct {
-	wake   chan struct{} // holds one token
+	woken  chan struct{} // holds one token
 	places []*place
-	// done is set by whoever completes one of the cases; then index, value and ok are the outcome.
+	// done is set by the coroutine that completes one of the cases; then index, value and ok are the outcome.
 	done  bool
 	index int
 	value lua.LValue
@@ -41,13 +41,13 @@ func (pl *place) value() lua.LValue { return pl.on.value }
 func (pl *place) complete(v lua.LValue, ok bool) {
 	w := pl.waiter
 	w.done, w.index, w.value, w.ok = true, pl.index, v, ok
-	w.nudge()
+	w.wake()
 }
 
-// nudge wakes the coroutine, which looks whether it can go on.
-func (w *waiter) nudge() {
+// wake wakes the coroutine, which looks whether it can go on.
+func (w *waiter) wake() {
 	select {
-	case w.wake <- struct{}{}:
+	case w.woken <- struct{}{}:
 	default:
 	}
 }
@@ -83,7 +83,7 @@ func (p *Process) wait(L *lua.LState, cases []*Case) (outcome, error) {
 	if err := p.Err(); err != nil {
 		return outcome{}, err
 	}
-	w := &waiter{wake: make(chan struct{}, 1)}
+	w := &waiter{woken: make(chan struct{}, 1)}
 	ready := w.enter(cases)
 	defer w.leave()
 	for {
@@ -94,15 +94,15 @@ func (p *Process) wait(L *lua.LState, cases []*Case) (outcome, error) {
 		if err := p.Err(); err != nil {
 			return outcome{}, err
 		}
-		if out, ok := pollFeeds(L, cases); ok {
+		if out, ok := pollProducers(L, cases); ok {
 			return out, nil
 		}
 	}
 }
 
-func pollFeeds(L *lua.LState, cases []*Case) (outcome, bool) {
+func pollProducers(L *lua.LState, cases []*Case) (outcome, bool) {
 	for i, c := range cases {
-		if c.channel.feed == nil || c.sends {
+		if c.channel.producer == nil || c.sends {
 			continue
 		}
 		if v, ok, ready := c.channel.receive(L); ready {
@@ -112,7 +112,7 @@ func pollFeeds(L *lua.LState, cases []*Case) (outcome, bool) {
 	return outcome{}, false
 }
 
-// enter queues w on all channels and returns the ready channels of the feeds among them.
+// enter queues w on all channels and returns the ready channels of the producers among them.
 func (w *waiter) enter(cases []*Case) []<-chan struct{} {
 	var ready []<-chan struct{}
 	w.places = make([]*place, len(cases))
@@ -124,8 +124,8 @@ func (w *waiter) enter(cases []*Case) []<-chan struct{} {
 		pl := &place{waiter: w, index: i, on: c, queue: queue}
 		pl.element = queue.PushBack(pl)
 		w.places[i] = pl
-		if c.channel.feed != nil && !c.sends {
-			ready = append(ready, c.channel.feed.Ready())
+		if c.channel.producer != nil && !c.sends {
+			ready = append(ready, c.channel.producer.Ready())
 		}
 	}
 	return ready
@@ -138,7 +138,7 @@ func (w *waiter) leave() {
 			pl.queue.Remove(pl.element)
 			pl.element = nil
 		}
-		if pl.on.channel.feed != nil {
+		if pl.on.channel.producer != nil {
 			pl.on.channel.pass()
 		}
 	}
@@ -154,7 +154,7 @@ func (p *Process) park(L *lua.LState, w *waiter, ready []<-chan struct{}) {
 		return
 	}
 	select {
-	case <-w.wake:
+	case <-w.woken:
 	case <-p.ctx.Done():
 	case <-r[0]:
 	case <-r[1]:
@@ -168,7 +168,7 @@ func parkMany(ctx context.Context, w *waiter, ready []<-chan struct{}) {
 	add := func(ch any) {
 		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ch)})
 	}
-	add(w.wake)
+	add(w.woken)
 	add(ctx.Done())
 	for _, ch := range ready {
 		add(ch)

@@ -15,7 +15,7 @@ import (
 )
 
 // endless is a source whose streams deliver inserts of six columns for ever, in transactions of a thousand.
-type endless struct{ fedSource }
+type endless struct{ fakeSource }
 
 func (*endless) Subscribe(context.Context, registry.ID, api.StreamOptions) (api.Stream, error) {
 	table := &sql.Table{Schema: "main", Name: "users", HasRowID: true, RowID: "rowid", Key: []int{0}, Columns: []sql.Column{
@@ -29,7 +29,7 @@ func (*endless) Subscribe(context.Context, registry.ID, api.StreamOptions) (api.
 }
 
 type endlessStream struct {
-	fedStream
+	fakeStream
 	change api.Change
 	count  int
 }
@@ -52,7 +52,7 @@ func (*endlessStream) Close() {}
 // What a script pays for a change, beside what it would pay for making the same tables itself: the first must not be
 // slower than 1/0.7 of the second.
 func BenchmarkReceive(b *testing.B) {
-	run(b, fedPrelude+`
+	run(b, fakePrelude+`
 		local ch = ok(ok(cdc.stream("pg")):channel())
 		for i = 1, ... do ch:receive() end`)
 }
@@ -76,7 +76,7 @@ func BenchmarkPlainTables(b *testing.B) {
 
 func run(b *testing.B, body string) {
 	b.Helper()
-	w := fedWorld(b, new(endless))
+	w := fakeWorld(b, new(endless))
 	b.ReportAllocs()
 	b.ResetTimer()
 	require.NoError(b, w.Run(body, b.N).Err)

@@ -82,7 +82,7 @@ func (c *converter) fill(L *lua.LState, f form, change *api.Change) {
 		t.RawSetString("unchanged", shape.listOf(L, change.Unchanged))
 	}
 	if change.Schema != nil {
-		reshape(t, change.Schema)
+		addSchemaChange(t, change.Schema)
 	}
 	t.RawSetString("transaction", c.id)
 	t.RawSetString("last", lua.LBool(change.Last))
@@ -120,8 +120,8 @@ func (c *converter) op(op api.Op) lua.LValue {
 	}
 }
 
-// reshape adds what op schema tells. What is empty is absent.
-func reshape(t *lua.LTable, r *api.SchemaChange) {
+// addSchemaChange adds what op schema tells. What is empty is absent.
+func addSchemaChange(t *lua.LTable, r *api.SchemaChange) {
 	t.RawSetString("action", lua.LString(r.Action))
 	if r.SQL != "" {
 		t.RawSetString("sql", lua.LString(r.SQL))

@@ -15,16 +15,16 @@ import (
 )
 
 // hesitant is a source whose streams make their reader wait for each change.
-type hesitant struct{ fedSource }
+type hesitant struct{ fakeSource }
 
 func (h *hesitant) Subscribe(ctx context.Context, id registry.ID, opts api.StreamOptions) (api.Stream, error) {
-	s, err := h.fedSource.Subscribe(ctx, id, opts)
-	fed, _ := s.(*fedStream)
-	return &hesitantStream{fedStream: fed}, err
+	s, err := h.fakeSource.Subscribe(ctx, id, opts)
+	opened, _ := s.(*fakeStream)
+	return &hesitantStream{fakeStream: opened}, err
 }
 
 type hesitantStream struct {
-	*fedStream
+	*fakeStream
 	waited bool
 }
 
@@ -36,7 +36,7 @@ func (s *hesitantStream) Poll() (*api.Change, error) {
 		}
 		return nil, nil
 	}
-	return s.fedStream.Poll()
+	return s.fakeStream.Poll()
 }
 
 // What a script sees does not depend on whether it has waited for the change.
@@ -44,7 +44,7 @@ func TestChangesThatWereWaitedForAreTheSame(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		changes := rapid.SliceOfN(rapid.Custom(anyChange), 1, 12).Draw(r, "changes")
-		const script = fedPrelude + `
+		const script = fakePrelude + `
 			local n = ...
 			local ch = ok(ok(cdc.stream("pg")):channel())
 			local seen = {}
@@ -59,8 +59,8 @@ func TestChangesThatWereWaitedForAreTheSame(t *testing.T) {
 			end
 			return seen`
 		n := int64(len(changes))
-		want := fedWorld(t, &fedSource{changes: changes}).Value(script, n)
-		require.Equal(t, want, fedWorld(t, &hesitant{fedSource{changes: changes}}).Value(script, n))
+		want := fakeWorld(t, &fakeSource{changes: changes}).Value(script, n)
+		require.Equal(t, want, fakeWorld(t, &hesitant{fakeSource{changes: changes}}).Value(script, n))
 	})
 }
 

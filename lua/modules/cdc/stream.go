@@ -21,10 +21,10 @@ type stream struct {
 
 	// subscribing is closed when the subscription under way has been made or refused; nil if there is none.
 	subscribing chan struct{}
-	// feed and channel are set by the subscription.
-	feed    *feed
-	channel lua.LValue
-	closed  bool
+	// producer and channel are set by the subscription.
+	producer *producer
+	channel  lua.LValue
+	closed   bool
 }
 
 func newStreamType(L *lua.LState) *lua.LTable {
@@ -95,14 +95,14 @@ func (s *stream) subscribe(L *lua.LState) error {
 	if err != nil {
 		return err
 	}
-	s.feed = &feed{
+	s.producer = &producer{
 		stream:    opened,
 		converter: newConverter(s.session.shapes(s.id), s.id.String()),
 	}
-	s.channel = engine.NewFeed(L, s.feed)
+	s.channel = engine.NewProducerChannel(L, s.producer)
 	if s.closed { // while it was subscribing
-		s.feed.Close()
-		s.feed.drop()
+		s.producer.Close()
+		s.producer.drop()
 	}
 	return nil
 }
@@ -110,8 +110,8 @@ func (s *stream) subscribe(L *lua.LState) error {
 // err is stream:err().
 func (s *stream) err(L *lua.LState) int {
 	var err error
-	if s.feed != nil {
-		err = s.feed.err()
+	if s.producer != nil {
+		err = s.producer.err()
 	}
 	L.Push(engine.ErrorValue(L, err))
 	return 1
@@ -120,8 +120,8 @@ func (s *stream) err(L *lua.LState) int {
 // close is stream:close().
 func (s *stream) close(L *lua.LState) int {
 	s.closed = true
-	if s.feed != nil && s.feed.stream != nil {
-		opened := s.feed.stream
+	if s.producer != nil && s.producer.stream != nil {
+		opened := s.producer.stream
 		_, err := engine.Block(L, func(context.Context) (struct{}, error) {
 			opened.Close()
 			return struct{}{}, nil
@@ -129,15 +129,15 @@ func (s *stream) close(L *lua.LState) int {
 		if err != nil {
 			return engine.Fail(L, err)
 		}
-		s.feed.drop()
+		s.producer.drop()
 	}
 	L.Push(lua.LTrue)
 	return 1
 }
 
-// feed is the Go side of a stream's channel. It implements engine.Feed; its fields are guarded by the lock of the
-// process.
-type feed struct {
+// producer is the Go side of a stream's channel. It implements engine.Producer; its fields are guarded by the lock of
+// the process.
+type producer struct {
 	stream    api.Stream // nil after drop
 	converter *converter
 	// cause is why the stream has ended by itself, told is set when the channel has delivered it.
@@ -145,52 +145,52 @@ type feed struct {
 	told  bool
 }
 
-// Poll implements engine.Feed.
-func (f *feed) Poll(L *lua.LState) (v lua.LValue, open, ready bool) {
-	if f.stream == nil || f.told {
+// Poll implements engine.Producer.
+func (p *producer) Poll(L *lua.LState) (v lua.LValue, open, ready bool) {
+	if p.stream == nil || p.told {
 		return lua.LNil, false, true
 	}
-	change, err := f.stream.Poll()
+	change, err := p.stream.Poll()
 	switch {
 	case change != nil:
-		return f.converter.convert(L, change), true, true
+		return p.converter.convert(L, change), true, true
 	case err == nil:
-		f.converter.prepare(L)
+		p.converter.prepare(L)
 		return lua.LNil, true, false
 	case errors.Is(err, io.EOF):
 		return lua.LNil, false, true
 	default:
-		f.cause, f.told = err, true
+		p.cause, p.told = err, true
 		return engine.ErrorValue(L, err), true, true
 	}
 }
 
-// Ready implements engine.Feed.
-func (f *feed) Ready() <-chan struct{} {
-	if f.stream == nil {
+// Ready implements engine.Producer.
+func (p *producer) Ready() <-chan struct{} {
+	if p.stream == nil {
 		return nil
 	}
-	return f.stream.Ready()
+	return p.stream.Ready()
 }
 
-// Close implements engine.Feed.
-func (f *feed) Close() {
-	if f.stream != nil {
-		f.stream.Close()
+// Close implements engine.Producer.
+func (p *producer) Close() {
+	if p.stream != nil {
+		p.stream.Close()
 	}
 }
 
-// drop forgets a stream that was closed, and with it the changes that nobody will read: the channel lives on.
-func (f *feed) drop() {
-	if f.stream != nil {
-		f.cause = f.err()
-		f.stream, f.converter = nil, nil
+// drop forgets a stream that was closed, and with it the changes that no script will read: the channel lives on.
+func (p *producer) drop() {
+	if p.stream != nil {
+		p.cause = p.err()
+		p.stream, p.converter = nil, nil
 	}
 }
 
-func (f *feed) err() error {
-	if f.cause == nil && f.stream != nil {
-		return f.stream.Err()
+func (p *producer) err() error {
+	if p.cause == nil && p.stream != nil {
+		return p.stream.Err()
 	}
-	return f.cause
+	return p.cause
 }

@@ -198,7 +198,7 @@ func TestStreamsInASelect(t *testing.T) {
 		return seen`))
 }
 
-// Whoever stops a source, its streams say so once and end.
+// However a source is stopped, its streams say so once and end.
 func TestTheEndOfASourceIsDeliveredOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

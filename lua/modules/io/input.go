@@ -11,8 +11,8 @@ import (
 const chunk = 4096
 
 // input reads a stream for scripts that may give up waiting. A read of a terminal or a pipe cannot be interrupted, so
-// it is made by a goroutine that outlives whoever waits for it and ends with its read; what it brings is kept for the
-// next one who asks.
+// it is made by a goroutine that outlives the coroutine that waits for it and ends with its read; what it brings is
+// kept for the next one who asks.
 type input struct {
 	from io.Reader
 

@@ -83,7 +83,7 @@ func TestReadWantsAPositiveNumber(t *testing.T) {
 	}
 }
 
-// A result that nobody looks at would be silence.
+// A result that the script does not look at would be silence.
 func TestWithoutATerminalEveryCallRaises(t *testing.T) {
 	t.Parallel()
 	w := terminal(t, "")

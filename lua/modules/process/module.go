@@ -121,7 +121,7 @@ func topicArg(L *lua.LState, n int) string {
 	return topic
 }
 
-// inbox is process.inbox(): the channel of {topic, payload, from} for topics that nobody listens to.
+// inbox is process.inbox(): the channel of {topic, payload, from} for topics that the process does not listen to.
 func inbox(L *lua.LState) int {
 	L.Push(engine.FromState(L).Inbox(L))
 	return 1
@@ -134,8 +134,8 @@ func events(L *lua.LState) int {
 	return 1
 }
 
-// listen is process.listen(topic): the channel of the payloads sent to topic. Messages of the topic that wait in the inbox
-// move there, so that it does not matter who is first.
+// listen is process.listen(topic): the channel of the payloads sent to topic. Messages of the topic that wait in the
+// inbox move there, so that it does not matter who is first.
 func listen(L *lua.LState) int {
 	topic := topicArg(L, 1)
 	L.Push(engine.FromState(L).Listen(L, topic))

@@ -301,7 +301,7 @@ func TestChildrenOutliveTheirParent(t *testing.T) {
 	add(t, w, "child", `process.inbox():receive() return 1`)
 	pid, _ := w.Value(`return process.spawn("child", "host")`).(string)
 	require.NoError(t, w.Terminate(t.Context(), api.PID(pid)))
-	require.True(t, errs.Is(w.Terminate(t.Context(), api.PID(pid)), errs.NotFound), "nobody waits for it, it is forgotten")
+	require.True(t, errs.Is(w.Terminate(t.Context(), api.PID(pid)), errs.NotFound), "no caller waits for it, it is forgotten")
 }
 
 func TestListenTakesOverWhatWaits(t *testing.T) {

@@ -58,7 +58,7 @@ func (d *database) run(L *lua.LState, step string, do verb) int {
 		return engine.Fail(L, err)
 	}
 	if leavesOpen(statement) {
-		err := errs.New(errs.Invalid, "the transaction would belong to nobody: begin it with db:begin(), and use the methods of what that returns")
+		err := errs.New(errs.Invalid, "no value of the script would hold the transaction: begin it with db:begin(), and use the methods of what that returns")
 		return engine.Fail(L, d.session.failure(db, step, err))
 	}
 	return do(d.session, L, db, textRunner(db.Pool(), statement), L.Get(3))

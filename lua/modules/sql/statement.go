@@ -40,7 +40,7 @@ func (s *session) prepare(L *lua.LState, db api.DB, on executor, tx *transaction
 	}
 	st := &statement{session: s, db: db, stmt: stmt, text: query, tx: tx}
 	st.forget = s.process.OnEnd(func() {
-		_ = stmt.Close() // its connection may be gone, and nobody is left to be told
+		_ = stmt.Close() // its connection may be gone, and no script is left to be told
 	})
 	L.Push(object(L, s.statementType, st))
 	return 1

@@ -46,7 +46,7 @@ func transactionMethods() map[string]func(L *lua.LState, t *transaction) int {
 func (s *session) opened(L *lua.LState, db api.DB, tx *sql.Tx) *transaction {
 	t := &transaction{session: s, db: db, tx: tx, owner: goroutineOf(L)}
 	t.forget = s.process.OnEnd(func() {
-		_ = tx.Rollback() // it may have ended already, and nobody is left to be told
+		_ = tx.Rollback() // it may have ended already, and no script is left to be told
 	})
 	s.open = append(s.open, t)
 	return t

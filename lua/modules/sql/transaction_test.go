@@ -107,7 +107,7 @@ func TestABeginOutsideATransactionIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.schema(`CREATE TABLE a (x)`)
 	for _, statement := range []string{"BEGIN", " begin immediate; ", "SAVEPOINT a"} {
-		require.Equal(t, []any{"INVALID", `sql: execute "app:db": the transaction would belong to nobody: begin it with db:begin(), and use the methods of what that returns`},
+		require.Equal(t, []any{"INVALID", `sql: execute "app:db": no value of the script would hold the transaction: begin it with db:begin(), and use the methods of what that returns`},
 			w.onDB(`return err(db:execute("`+statement+`"))`), statement)
 	}
 	w.onDB(`ok(db:execute("BEGIN; INSERT INTO a VALUES (1); COMMIT")) return {}`)
@@ -274,7 +274,7 @@ func TestAPreparedStatementCountsItsArguments(t *testing.T) {
 	require.Equal(t, []any{"INVALID", `sql: prepare "app:db": near "SELEC": syntax error`}, w.onDB(`return err(db:prepare("SELEC"))`))
 }
 
-// Many short processes with transactions on one connection: nothing is lost, nobody hangs.
+// Many short processes with transactions on one connection: nothing is lost, and no process hangs.
 func TestManyProcessesShareTheConnection(t *testing.T) {
 	t.Parallel()
 	const processes, rounds = 12, 20

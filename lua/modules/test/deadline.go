@@ -9,8 +9,8 @@ import (
 	"github.com/wippy-cdc/runtime/lua/engine"
 )
 
-// deadline is the feed of a channel that gets a value when a time has passed. It is closed by whoever waits for it, and
-// when the process ends.
+// deadline is the producer of a channel that gets a value when a time has passed. It is closed by the coroutine that
+// waits for it, and when the process ends.
 type deadline struct {
 	timer  *time.Timer
 	passed atomic.Bool
@@ -28,15 +28,15 @@ func newDeadline(L *lua.LState, after time.Duration) *deadline {
 	return d
 }
 
-// Poll implements engine.Feed.
+// Poll implements engine.Producer.
 func (d *deadline) Poll(*lua.LState) (v lua.LValue, open, ready bool) {
 	return lua.LTrue, true, d.passed.Load()
 }
 
-// Ready implements engine.Feed.
+// Ready implements engine.Producer.
 func (d *deadline) Ready() <-chan struct{} { return d.ready }
 
-// Close implements engine.Feed.
+// Close implements engine.Producer.
 func (d *deadline) Close() {
 	d.timer.Stop()
 	d.remove()

@@ -19,8 +19,8 @@ import (
 const (
 	// caseTimeout is how long a case may take unless it is told otherwise.
 	caseTimeout = time.Minute
-	// busyGrace is how long a case that has not ended in time may keep the lock of the process, without which nobody
-	// can look where it is.
+	// busyGrace is how long a case that has not ended in time may keep the lock of the process, without which no
+	// coroutine can look where it is.
 	busyGrace = time.Second
 )
 
@@ -36,7 +36,7 @@ type limit struct {
 	timeout time.Duration
 	sum     string // what is printed after the failure
 
-	decided atomic.Bool   // set by whoever is first: the end of the part, or one of those who end the process
+	decided atomic.Bool   // set by what is first: the end of the part, or one of those who end the process
 	over    chan struct{} // closed when it has done what was decided
 	inTime  bool          // valid when over is closed
 	force   *time.Timer
@@ -87,8 +87,8 @@ func (l *limit) watch(L *lua.LState) int {
 	return 0
 }
 
-// end prints that the part has not ended, and where it is if that is known, and ends the process. It does nothing if the
-// part has ended meanwhile.
+// end prints that the part has not ended, and where it is if that is known, and ends the process. It does nothing if
+// the part has ended meanwhile.
 func (l *limit) end(places []string) {
 	if !l.decided.CompareAndSwap(false, true) {
 		return

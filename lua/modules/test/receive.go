@@ -61,7 +61,7 @@ func await(L *lua.LState, timeout time.Duration) (v lua.LValue, open, came bool)
 	}
 	d := newDeadline(L, timeout)
 	defer d.Close()
-	expired := engine.NewDetachedFeed(L, d)
+	expired := engine.NewDetachedProducerChannel(L, d)
 	cases := L.CreateTable(2, 0)
 	cases.Append(caseOf(L, channel))
 	cases.Append(caseOf(L, expired))

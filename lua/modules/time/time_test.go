@@ -163,7 +163,7 @@ func TestTicker(t *testing.T) {
 		assert(ticker:stop() == true and ticker:stop() == false)
 		local timeout = time.after("1m")
 		return {at, channel.select{ticker:channel():case_receive(), timeout:case_receive()}.channel == timeout}`)
-	require.Equal(t, []any{[]any{int64(1), int64(2), int64(3), int64(4), int64(7), int64(17)}, true}, v, "ticks that nobody reads are dropped, the beat is kept")
+	require.Equal(t, []any{[]any{int64(1), int64(2), int64(3), int64(4), int64(7), int64(17)}, true}, v, "ticks that are not read are dropped, the beat is kept")
 	require.Equal(t, 77*stdtime.Second, took)
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/wippy-cdc/runtime/lua/engine"
 )
 
-// alarm is a timer or a ticker, and the feed of its channel. The channel holds one tick; a ticker whose tick was not
-// read skips the next ones. A process that ends stops its alarms.
+// alarm is a timer or a ticker, and the producer of its channel. The channel holds one tick; a ticker whose tick was
+// not read skips the next ones. A process that ends stops its alarms.
 type alarm struct {
 	process *engine.Process
 	period  time.Duration // 0 for a timer
@@ -28,7 +28,7 @@ type alarm struct {
 
 func newAlarm(L *lua.LState, d, period time.Duration) *alarm {
 	a := &alarm{process: engine.FromState(L), period: period, ready: make(chan struct{}, 1)}
-	a.channel = engine.NewDetachedFeed(L, a)
+	a.channel = engine.NewDetachedProducerChannel(L, a)
 	a.start(d)
 	return a
 }
@@ -80,7 +80,7 @@ func (a *alarm) fire(run int) {
 	}
 }
 
-// Poll implements engine.Feed.
+// Poll implements engine.Producer.
 func (a *alarm) Poll(L *lua.LState) (v lua.LValue, open, ready bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -92,10 +92,10 @@ func (a *alarm) Poll(L *lua.LState) (v lua.LValue, open, ready bool) {
 	return v, true, true
 }
 
-// Ready implements engine.Feed.
+// Ready implements engine.Producer.
 func (a *alarm) Ready() <-chan struct{} { return a.ready }
 
-// Close implements engine.Feed.
+// Close implements engine.Producer.
 func (a *alarm) Close() { a.stop() }
 
 // after is time.after(d): a channel that gets the time once, when d has passed.

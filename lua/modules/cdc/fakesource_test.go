@@ -21,9 +21,9 @@ import (
 
 var errFault = errors.New("disk on fire")
 
-// fedSource is a source of kind db.cdc.postgres whose streams deliver given changes and then end with cause, or stay
+// fakeSource is a source of kind db.cdc.postgres whose streams deliver given changes and then end with cause, or stay
 // open if cause is nil.
-type fedSource struct {
+type fakeSource struct {
 	changes []*api.Change
 	cause   error
 	// subscribe, if not nil, is called by Subscribe.
@@ -34,19 +34,19 @@ type fedSource struct {
 	made int
 }
 
-func (f *fedSource) info() api.SourceInfo {
+func (f *fakeSource) info() api.SourceInfo {
 	return api.SourceInfo{ID: scripttest.ID("pg"), Kind: api.KindPostgres, State: api.StateRunning, Slot: "s", Publication: "p", Streaming: true}
 }
 
-func (f *fedSource) Sources() []api.SourceInfo { return []api.SourceInfo{f.info()} }
+func (f *fakeSource) Sources() []api.SourceInfo { return []api.SourceInfo{f.info()} }
 
-func (f *fedSource) Source(id registry.ID) (api.SourceInfo, bool) {
+func (f *fakeSource) Source(id registry.ID) (api.SourceInfo, bool) {
 	return f.info(), id == scripttest.ID("pg")
 }
 
-func (f *fedSource) Check(registry.ID, api.StreamOptions) error { return nil }
+func (f *fakeSource) Check(registry.ID, api.StreamOptions) error { return nil }
 
-func (f *fedSource) Subscribe(ctx context.Context, _ registry.ID, _ api.StreamOptions) (api.Stream, error) {
+func (f *fakeSource) Subscribe(ctx context.Context, _ registry.ID, _ api.StreamOptions) (api.Stream, error) {
 	if f.subscribe != nil {
 		if err := f.subscribe(ctx); err != nil {
 			return nil, err
@@ -56,17 +56,17 @@ func (f *fedSource) Subscribe(ctx context.Context, _ registry.ID, _ api.StreamOp
 	defer f.mu.Unlock()
 	f.open++
 	f.made++
-	return &fedStream{source: f, rest: f.changes, ready: make(chan struct{}, 1)}, nil
+	return &fakeStream{source: f, rest: f.changes, ready: make(chan struct{}, 1)}, nil
 }
 
-func (f *fedSource) counts() (made, open int) {
+func (f *fakeSource) counts() (made, open int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.made, f.open
 }
 
-type fedStream struct {
-	source *fedSource
+type fakeStream struct {
+	source *fakeSource
 	ready  chan struct{}
 
 	mu     sync.Mutex
@@ -74,9 +74,9 @@ type fedStream struct {
 	closed bool
 }
 
-func (s *fedStream) Next(context.Context) (*api.Change, error) { return s.Poll() }
+func (s *fakeStream) Next(context.Context) (*api.Change, error) { return s.Poll() }
 
-func (s *fedStream) Poll() (*api.Change, error) {
+func (s *fakeStream) Poll() (*api.Change, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -90,11 +90,11 @@ func (s *fedStream) Poll() (*api.Change, error) {
 	return change, nil
 }
 
-func (s *fedStream) Ready() <-chan struct{} { return s.ready }
+func (s *fakeStream) Ready() <-chan struct{} { return s.ready }
 
-func (s *fedStream) Err() error { return nil }
+func (s *fakeStream) Err() error { return nil }
 
-func (s *fedStream) Close() {
+func (s *fakeStream) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -107,12 +107,12 @@ func (s *fedStream) Close() {
 	s.ready <- struct{}{}
 }
 
-func fedWorld(tb testing.TB, f api.Engine) *scripttest.World {
+func fakeWorld(tb testing.TB, f api.Engine) *scripttest.World {
 	tb.Helper()
 	return scripttest.New(tb, cdc.New(f), channel.New())
 }
 
-const fedPrelude = `
+const fakePrelude = `
 	local cdc = require("cdc")
 	local function ok(v, e) if e then error(e) end return v end
 `
@@ -123,7 +123,7 @@ func TestPostgresShapes(t *testing.T) {
 	tx := &api.Transaction{Source: scripttest.ID("pg"), Generation: "g", Sequence: 3, LSN: "0/16B3748", CommitLSN: "0/16B3700", XID: 734, CommittedAt: time.Unix(1700000000, 250e6)}
 	row := []sql.Value{sql.IntegerValue(1), sql.BoolValue(true)}
 	keyless := &sql.Table{Schema: "public", Name: "users", Columns: table.Columns}
-	f := &fedSource{cause: errFault, changes: []*api.Change{
+	f := &fakeSource{cause: errFault, changes: []*api.Change{
 		{Op: api.OpSnapshot, Table: table, Transaction: tx, After: row},
 		{Op: api.OpTruncate, Table: table, Transaction: tx, Index: 1},
 		{Op: api.OpUpdate, Table: keyless, Transaction: tx, Index: 2, After: []sql.Value{{}, {}}, Unchanged: []int{1}, Last: true},
@@ -147,7 +147,7 @@ func TestPostgresShapes(t *testing.T) {
 			"op": "update", "after": map[string]any{}, "unchanged": []any{"on"}, "cursor": "g-0000000000000003-00000002", "last": true,
 		}),
 		"disk on fire", "disk on fire", true,
-	}, fedWorld(t, f).Value(fedPrelude+`
+	}, fakeWorld(t, f).Value(fakePrelude+`
 		local stream = ok(cdc.stream("pg"))
 		local ch = ok(stream:channel())
 		local one, two, three, e = ch:receive(), ch:receive(), ch:receive(), ch:receive()
@@ -158,7 +158,7 @@ func TestPostgresShapes(t *testing.T) {
 
 func TestPostgresInfo(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, []any{"s", "p", true, false}, fedWorld(t, &fedSource{}).Value(fedPrelude+`
+	require.Equal(t, []any{"s", "p", true, false}, fakeWorld(t, &fakeSource{}).Value(fakePrelude+`
 		local info = cdc.list_sources()[1]
 		return {info.slot, info.publication, info.streaming, info.temporary}`))
 }
@@ -167,7 +167,7 @@ func TestPostgresInfo(t *testing.T) {
 func TestManyShapes(t *testing.T) {
 	t.Parallel()
 	const shapes = 1000
-	f := &fedSource{}
+	f := &fakeSource{}
 	tx := &api.Transaction{Source: scripttest.ID("pg"), Generation: "g"}
 	for i := range shapes {
 		name := string(rune('a'+i%26)) + string(rune('a'+i/26%26)) + string(rune('a'+i/676))
@@ -176,7 +176,7 @@ func TestManyShapes(t *testing.T) {
 			f.changes = append(f.changes, &api.Change{Op: api.OpInsert, Table: table, Transaction: tx, After: []sql.Value{sql.TextValue(name)}})
 		}
 	}
-	require.Equal(t, int64(shapes), fedWorld(t, f).Value(fedPrelude+`
+	require.Equal(t, int64(shapes), fakeWorld(t, f).Value(fakePrelude+`
 		local ch = ok(ok(cdc.stream("pg")):channel())
 		local right = 0
 		for i = 1, 1000 do
@@ -190,7 +190,7 @@ func TestManyShapes(t *testing.T) {
 func TestOnlyOneSubscriptionPerStream(t *testing.T) {
 	t.Parallel()
 	arrived, proceed := make(chan struct{}), make(chan struct{})
-	f := &fedSource{subscribe: func(ctx context.Context) error {
+	f := &fakeSource{subscribe: func(ctx context.Context) error {
 		close(arrived)
 		select {
 		case <-proceed:
@@ -199,8 +199,8 @@ func TestOnlyOneSubscriptionPerStream(t *testing.T) {
 			return ctx.Err()
 		}
 	}}
-	w := fedWorld(t, f)
-	pid := w.Start(scripttest.Plain(), fedPrelude+`
+	w := fakeWorld(t, f)
+	pid := w.Start(scripttest.Plain(), fakePrelude+`
 		local stream, found = ok(cdc.stream("pg")), channel.new(2)
 		for i = 1, 2 do coroutine.spawn(function() found:send(ok(stream:channel())) end) end
 		return (found:receive()) == (found:receive())`)
@@ -216,13 +216,13 @@ func TestOnlyOneSubscriptionPerStream(t *testing.T) {
 func TestCloseWhileSubscribing(t *testing.T) {
 	t.Parallel()
 	arrived, proceed := make(chan struct{}), make(chan struct{})
-	f := &fedSource{subscribe: func(context.Context) error {
+	f := &fakeSource{subscribe: func(context.Context) error {
 		close(arrived)
 		<-proceed
 		return nil
 	}}
-	w := fedWorld(t, f)
-	steps := w.NewSteps(scripttest.Plain(), fedPrelude+`
+	w := fakeWorld(t, f)
+	steps := w.NewSteps(scripttest.Plain(), fakePrelude+`
 		local stream, found = ok(cdc.stream("pg")), channel.new(1)
 		coroutine.spawn(function() found:send(ok(stream:channel())) end)
 		steps.step()
@@ -241,4 +241,4 @@ func TestCloseWhileSubscribing(t *testing.T) {
 }
 
 // Ack implements api.Stream.
-func (*fedStream) Ack(api.Position) error { return nil }
+func (*fakeStream) Ack(api.Position) error { return nil }

@@ -10,9 +10,9 @@ import (
 	"github.com/wippy-cdc/runtime/lua/engine"
 )
 
-// BenchmarkHalt compares what being able to stop a script costs: nothing that could stop it, a context of package
-// context, and the engine's own.
-func BenchmarkHalt(b *testing.B) {
+// BenchmarkCancelContext compares what being able to stop a script costs: nothing that could stop it, a context of
+// package context, and the engine's own.
+func BenchmarkCancelContext(b *testing.B) {
 	scripts := []struct{ name, source string }{
 		{"loop", `local n = 0; for i = 1, 100000 do n = n + i % 7 end`},
 		{"call", `local function f(a) return a + 1 end; local n = 0; for i = 1, 20000 do n = f(n) end`},
@@ -30,7 +30,7 @@ func BenchmarkHalt(b *testing.B) {
 			b.Cleanup(cancel)
 			L.SetContext(ctx)
 		}},
-		{"halt", func(_ *testing.B, L *lua.LState) { L.SetContext(engine.NewHalt()) }},
+		{"engine", func(_ *testing.B, L *lua.LState) { L.SetContext(engine.NewCancelContext()) }},
 	}
 	for _, s := range scripts {
 		for _, c := range contexts {
