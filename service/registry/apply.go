@@ -16,14 +16,14 @@ import (
 // stopContext lets an entry be stopped although the app is already told to end.
 func stopContext(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
-// unmet is a chain of requirements at whose end an entry has failed.
-type unmet struct {
+// unmetDependency is a chain of requirements at whose end an entry has failed.
+type unmetDependency struct {
 	path  []registry.ID
 	cause error
 }
 
 // String returns "a, which requires b, which failed: cause".
-func (u unmet) String() string {
+func (u unmetDependency) String() string {
 	names := make([]string, len(u.path))
 	for i, id := range u.path {
 		names[i] = id.String()
@@ -65,14 +65,14 @@ func NewApplier(listeners map[registry.Kind]registry.Listener) *Applier {
 func (a *Applier) Fallen(ids ...registry.ID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	down := maps.Clone(a.current.down)
-	if down == nil {
-		down = make(map[registry.ID]bool)
+	stopped := maps.Clone(a.current.stopped)
+	if stopped == nil {
+		stopped = make(map[registry.ID]bool)
 	}
 	for _, id := range ids {
-		down[id] = true
+		stopped[id] = true
 	}
-	a.current = &State{records: a.current.records, byID: a.current.byID, down: down}
+	a.current = &State{records: a.current.records, byID: a.current.byID, stopped: stopped}
 }
 
 // Plan returns what Apply would do.
@@ -92,22 +92,22 @@ func (a *Applier) Apply(ctx context.Context, to *State) error {
 	defer a.mu.Unlock()
 	set := Plan(a.current, to)
 	problems := a.end(ctx, set.Ended)
-	down, failed := make(map[registry.ID]bool), make(map[registry.ID][]unmet)
+	stopped, failed := make(map[registry.ID]bool), make(map[registry.ID][]unmetDependency)
 	for i, applied := range set.Applied {
 		if ctx.Err() != nil {
 			problems = append(problems, context.Cause(ctx))
 			for _, rest := range set.Applied[i:] {
 				// What was to be updated runs on as it is.
-				down[rest.Entry.ID] = !rest.Update
+				stopped[rest.Entry.ID] = !rest.Update
 			}
 			break
 		}
 		if err := a.applyOne(ctx, applied, failed); err != nil {
-			down[applied.Entry.ID] = true
+			stopped[applied.Entry.ID] = true
 			problems = append(problems, &EntryError{ID: applied.Entry.ID, Position: applied.Entry.Position, Err: err})
 		}
 	}
-	a.current = &State{records: to.records, byID: to.byID, down: down}
+	a.current = &State{records: to.records, byID: to.byID, stopped: stopped}
 	return errors.Join(problems...)
 }
 
@@ -117,7 +117,7 @@ func (a *Applier) Stop(ctx context.Context) error {
 	defer a.mu.Unlock()
 	var running []registry.Ended
 	for _, rec := range slices.Backward(a.current.records) {
-		if !a.current.down[rec.entry.ID] {
+		if !a.current.stopped[rec.entry.ID] {
 			running = append(running, registry.Ended{Entry: rec.entry})
 		}
 	}
@@ -145,17 +145,17 @@ func (a *Applier) end(ctx context.Context, entries []registry.Ended) []error {
 }
 
 // applyOne adds or updates an entry, and notes in failed what has kept it from that. It does not run after an error.
-func (a *Applier) applyOne(ctx context.Context, applied registry.Applied, failed map[registry.ID][]unmet) error {
+func (a *Applier) applyOne(ctx context.Context, applied registry.Applied, failed map[registry.ID][]unmetDependency) error {
 	id := applied.Entry.ID
 	chains := chainsOf(applied.Entry, failed)
 	err := notStarted(chains)
 	if err == nil {
 		if err = a.tell(ctx, applied); err != nil {
-			chains = []unmet{{cause: err}}
+			chains = []unmetDependency{{cause: err}}
 		}
 	}
 	for _, chain := range chains {
-		failed[id] = append(failed[id], unmet{path: slices.Insert(slices.Clone(chain.path), 0, id), cause: chain.cause})
+		failed[id] = append(failed[id], unmetDependency{path: slices.Insert(slices.Clone(chain.path), 0, id), cause: chain.cause})
 	}
 	listener := a.listeners[applied.Entry.Kind]
 	if err != nil && listener != nil && applied.Update {
@@ -177,12 +177,12 @@ func (a *Applier) tell(ctx context.Context, applied registry.Applied) error {
 }
 
 // chainsOf returns what keeps an entry from being started, each failure at the end of a chain once.
-func chainsOf(entry *registry.Entry, failed map[registry.ID][]unmet) []unmet {
-	var chains []unmet
+func chainsOf(entry *registry.Entry, failed map[registry.ID][]unmetDependency) []unmetDependency {
+	var chains []unmetDependency
 	for _, id := range entry.Requires {
 		for _, chain := range failed[id] {
 			root := chain.path[len(chain.path)-1]
-			if !slices.ContainsFunc(chains, func(c unmet) bool { return c.path[len(c.path)-1] == root }) {
+			if !slices.ContainsFunc(chains, func(c unmetDependency) bool { return c.path[len(c.path)-1] == root }) {
 				chains = append(chains, chain)
 			}
 		}
@@ -191,7 +191,7 @@ func chainsOf(entry *registry.Entry, failed map[registry.ID][]unmet) []unmet {
 }
 
 // notStarted is the error of an entry whose requirements are not met.
-func notStarted(chains []unmet) error {
+func notStarted(chains []unmetDependency) error {
 	if len(chains) == 0 {
 		return nil
 	}

@@ -15,8 +15,8 @@ import (
 type State struct {
 	records []*record
 	byID    map[registry.ID]*record
-	// down are the entries that could not be started when the state was applied.
-	down map[registry.ID]bool
+	// stopped are the entries that could not be started when the state was applied.
+	stopped map[registry.ID]bool
 }
 
 // newState marks what is to be started: entries with auto_start and all that they require.
@@ -92,20 +92,20 @@ func Plan(from, to *State) registry.ChangeSet {
 		id := old.entry.ID
 		now := to.byID[id]
 		gone[id] = now == nil || now.entry.Kind != old.entry.Kind
-		changed[id] = gone[id] || from.down[id] || !same(old, now)
+		changed[id] = gone[id] || from.stopped[id] || !same(old, now)
 	}
 	maps.DeleteFunc(changed, func(_ registry.ID, yes bool) bool { return !yes })
 	replaced := dependents([]*State{from, to}, changed)
 
 	var set registry.ChangeSet
 	for _, old := range slices.Backward(from.records) {
-		if id := old.entry.ID; gone[id] || (replaced[id] && !from.down[id]) {
+		if id := old.entry.ID; gone[id] || (replaced[id] && !from.stopped[id]) {
 			set.Ended = append(set.Ended, registry.Ended{Entry: old.entry, Delete: gone[id]})
 		}
 	}
 	for _, now := range to.records {
 		id := now.entry.ID
-		switch runs := from.byID[id] != nil && !from.down[id]; {
+		switch runs := from.byID[id] != nil && !from.stopped[id]; {
 		case !runs || gone[id] || replaced[id]:
 			set.Applied = append(set.Applied, registry.Applied{Entry: now.entry})
 		case changed[id]:
