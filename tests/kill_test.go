@@ -87,7 +87,7 @@ func prepare(t *testing.T, file string) {
 	require.NoError(t, err)
 }
 
-// inspect reads the checkpoint and the highest row of a database that nobody has open, which must be sound.
+// inspect reads the checkpoint and the highest row of a database that no process has open, which must be sound.
 func inspect(t *testing.T, file string) (c checkpoint, highest int64) {
 	t.Helper()
 	db, err := sql.Open("sqlite3", file)
@@ -138,9 +138,9 @@ func read(t *testing.T, printed string) (d delivered) {
 	return d
 }
 
-// TestKill kills the program under load, again and again. After each restart the database is sound, nothing was delivered
-// that is not in it, numbers go on where nobody has seen them yet, and the snapshot is there until it was delivered in
-// full, and never again.
+// TestKill kills the program under load, again and again. After each restart the database is sound, nothing was
+// delivered that is not in it, numbers go on where no stream has seen them yet, and the snapshot is there until it was
+// delivered in full, and never again.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	seed := chaosSeed(t)

@@ -54,8 +54,8 @@ func (id ID) String() string {
 // IsZero reports whether no ID was given.
 func (id ID) IsZero() bool { return id == ID{} }
 
-// UnmarshalText implements encoding.TextUnmarshaler. A relative name keeps an empty namespace; whoever decodes
-// the entry completes it.
+// UnmarshalText implements encoding.TextUnmarshaler. A relative name keeps an empty namespace; the code
+// that decodes the entry completes it.
 func (id *ID) UnmarshalText(text []byte) error {
 	s := string(text)
 	if !strings.Contains(s, ":") {
@@ -91,7 +91,7 @@ type Entry struct {
 	Kind Kind
 	Meta map[string]any
 	// Config points to the configuration type of Kind, for instance *sql.SQLiteConfig. It is not changed after
-	// decoding and may be read by anybody.
+	// decoding and may be read by any goroutine.
 	Config    Config
 	Lifecycle supervisor.Lifecycle
 	// Requires lists the entries that must run before this one: those of lifecycle.requires and those that

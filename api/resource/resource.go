@@ -16,7 +16,7 @@ type Directory interface {
 	Declare(id registry.ID) (withdraw func())
 	// Publish makes r available as id until the function returned is called.
 	Publish(id registry.ID, r any) (withdraw func())
-	// Lookup returns the resource of id: NotFound if nobody declared it, Unavailable if it is not running.
+	// Lookup returns the resource of id: NotFound if it is not declared, Unavailable if it is not running.
 	Lookup(id registry.ID) (any, error)
 }
 

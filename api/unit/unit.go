@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Duration is a time.Duration that reads "5s", "250ms", "1h30m" and 0. Any other number needs a unit: whoever leaves it
-// out rarely means the same one.
+// Duration is a time.Duration that reads "5s", "250ms", "1h30m" and 0. Any other number needs a unit: users who leave
+// it out rarely mean the same one.
 type Duration time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.

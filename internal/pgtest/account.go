@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// account is whom the server runs as: it refuses to run as root. The zero value is the account of this process.
+// account is the user that the server runs as, because it refuses to run as root. The zero value is that of this
+// process.
 type account struct{ credential *syscall.Credential }
 
 func serverAccount() (account, error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 )
 
-// loopback is the host of addresses that name none: whoever wants to be reached from elsewhere has to say so.
+// loopback is the host of addresses that name none: an app that is to be reached from elsewhere has to say so.
 const loopback = "127.0.0.1"
 
 // Address completes an address for Listen: host:port, :port or port. Without a host it is that of the loopback

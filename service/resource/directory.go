@@ -20,7 +20,7 @@ type Directory struct {
 
 var _ resource.Directory = (*Directory)(nil)
 
-// slot is what the directory knows of one ID. Both pointers identify whoever set them.
+// slot is what the directory knows of one ID. Both pointers identify the caller that set them.
 type slot struct {
 	declared  *declaration
 	published *publication

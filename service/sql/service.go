@@ -11,7 +11,7 @@ import (
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
-// Database is an open database that somebody must close.
+// Database is an open database that its user must close.
 type Database interface {
 	sqlapi.DB
 	Close() error

@@ -103,8 +103,8 @@ func timeSnapshot(ctx context.Context, s *source) (float64, error) {
 	return float64(time.Since(start).Nanoseconds()) / snapshotRows, err
 }
 
-// timeUpdates measures commits one by one. In between the writer lets others run, as one does that serves somebody: one that
-// never does is interrupted by Go's monitor, which then stays awake and takes its time from a processor.
+// timeUpdates measures commits one by one. In between the writer lets others run, as one does that serves requests: one
+// that never does is interrupted by Go's monitor, which then stays awake and takes its time from a processor.
 func timeUpdates(ctx context.Context, s *source, n int) (all times, err error) {
 	for range n {
 		runtime.Gosched()

@@ -14,7 +14,7 @@ const (
 	insert = "INSERT INTO people (name, street, score, weight, photo) VALUES (?, ?, ?, ?, ?)"
 )
 
-// workload is something that a writer does, in the same way whoever captures it.
+// workload is something that a writer does, in the same way however it is captured.
 type workload struct {
 	name string
 	rows int

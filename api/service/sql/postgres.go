@@ -25,7 +25,7 @@ type PostgresConfig struct {
 type PostgresPoolConfig struct {
 	// MaxOpen is how many connections there may be. Default 10.
 	MaxOpen int `yaml:"max_open"`
-	// MaxIdle is how many of them are kept while nobody uses them. Default 2.
+	// MaxIdle is how many of them are kept while they are not used. Default 2.
 	MaxIdle int `yaml:"max_idle"`
 	// MaxLifetime is the age at which a connection is replaced; 0 keeps it for ever. Default 1h.
 	MaxLifetime unit.Duration `yaml:"max_lifetime"`
@@ -172,7 +172,8 @@ func isVariable(name string) bool {
 	return isPragmaName(name) && (name[0] < '0' || name[0] > '9')
 }
 
-// shown returns the name of an environment variable, unless it may be the password itself, written into the wrong field.
+// shown returns the name of an environment variable, unless it may be the password itself, written into the wrong
+// field.
 func (a *PostgresAddress) shown(env string) string {
 	if env == a.PasswordEnv && env != strings.ToUpper(env) {
 		return "the variable that password_env names (it is not shown, for what is not in capitals may be the password itself)"

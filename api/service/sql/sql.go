@@ -21,7 +21,7 @@ type DB interface {
 	// Type returns the engine: sqlite or postgres.
 	Type() string
 	// Pool returns the connection pool. It is closed by the service that owns it, never by its users. A SQLite
-	// pool has one connection: a transaction or open rows hold up everybody else until they end.
+	// pool has one connection: a transaction or open rows hold up all other users until they end.
 	Pool() *sql.DB
 }
 
@@ -38,6 +38,6 @@ type Classifier interface {
 	// Classify gives an error that Pool, or what came from it, returned the kind that a caller can branch on, and
 	// keeps its text. AlreadyExists is a violated UNIQUE or PRIMARY KEY constraint, Invalid any other constraint or
 	// a wrong statement, PermissionDenied a write where only reading is allowed, Unavailable (retryable) a lock that
-	// somebody else holds or a database that is closed. An error it does not know comes back as it is.
+	// another connection holds or a database that is closed. An error it does not know comes back as it is.
 	Classify(err error) error
 }

@@ -12,7 +12,7 @@ local function main()
 	local shop, index = assert(sql.get("app:shop")), assert(sql.get("app:index"))
 	words.create(index)
 
-	-- These are there before anybody watches. They will come with the snapshot.
+	-- These are there before the cache watches. They will come with the snapshot.
 	assert(shop:execute("DROP TABLE IF EXISTS products"))
 	assert(shop:execute("CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT NOT NULL, price INTEGER)"))
 	assert(shop:execute("INSERT INTO products VALUES (1, 'Green tea', 4), (2, 'Black tea', 3), (3, 'Tea pot', 20)"))

@@ -53,7 +53,7 @@ return function(source, db, target)
 		end
 
 		-- The stream fell behind, or the source is just being restarted. A new snapshot makes good for what was missed. Other
-		-- errors are nobody's to cure here: the process fails, and its service starts it again.
+		-- errors cannot be cured here: the process fails, and its service starts it again.
 		if not err:retryable() then
 			error(err)
 		end

@@ -27,7 +27,7 @@ local function main()
 		end
 	end
 
-	-- Every update is a transaction of its own. The writer does not wait for anybody.
+	-- Every update is a transaction of its own. The writer does not wait for any reader.
 	for id = 1, ACCOUNTS do
 		assert(db:execute("INSERT INTO accounts VALUES (?, ?, 0, ?)", { id, "owner " .. id, ("x"):rep(100) }))
 	end

@@ -35,8 +35,8 @@ func TestEachOperationHasItsImages(t *testing.T) {
 	require.Equal(t, []cdc.Change{{Op: cdc.OpDelete, Table: table, OldRowID: 7, Before: bob}}, changes(t, txs[2]))
 }
 
-// A summary says for whom a transaction is, without its records being read. What was undone may be in it as a table, but
-// is not counted.
+// A summary says for which streams a transaction is, without its records being read. What was undone may be in it as a
+// table, but is not counted.
 func TestATransactionHasASummary(t *testing.T) {
 	t.Parallel()
 	db := open(t, func(c *sqlapi.SQLiteConfig) { c.CaptureMemory = 1 << 20 })

@@ -2,7 +2,7 @@
 local sql, time = require("sql"), require("time")
 local known = require("known")
 
--- Returns the highest number there is: after a failed commit nobody knows whether it has happened.
+-- Returns the highest number there is: after a failed commit it is not known whether it has happened.
 local function highest(db)
 	assert(db:execute("CREATE TABLE IF NOT EXISTS rows (n INTEGER PRIMARY KEY, text TEXT)"))
 	return assert(db:query("SELECT coalesce(max(n), 0) AS n FROM rows"))[1].n
