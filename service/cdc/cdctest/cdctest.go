@@ -6,41 +6,88 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/unit"
 )
 
-// MaxSubscriptions is the limit that a subject's source must have.
-const MaxSubscriptions = 3
+// MaxTransaction is how large a transaction of a subject may be: a larger one commits, but is not captured.
+const MaxTransaction = unit.MiB
+
+// Entry is what the entry of a subject's source has to say.
+type Entry struct {
+	Tables        []string
+	Snapshot      bool
+	LogBytes      unit.Size
+	Subscriptions cdc.SubscriptionsConfig
+}
+
+// Engine is what the suite asks of an engine.
+type Engine interface {
+	cdc.Engine
+	cdc.Meter
+}
 
 // Subject is a source under test. Its database has the tables users and orders, each with the columns id, an integer and
 // the primary key, and name, a text; both are empty and captured.
 type Subject struct {
-	Engine cdc.Engine
+	Engine Engine
 	ID     registry.ID
-	// Start serves the source, waits until it runs, and returns what stops it.
+	// Start serves the source, waits until it runs, and returns what stops it and waits for its end.
 	Start func() (stop func())
 	// Transact runs statements in one transaction that commits.
 	Transact func(statements ...string)
+	// Checkpoint returns what the table wippy_cdc_offsets says of the source, and false if it says nothing.
+	Checkpoint func() (Checkpoint, bool)
+	// Kill takes away what the source captures from while a stream reads, as an outage does, and returns what Serve then
+	// returns; Mend gives it back.
+	Kill func() error
+	Mend func()
+}
+
+// Checkpoint is what a source remembers over its runs.
+type Checkpoint struct {
+	LSN          string
+	Bootstrapped bool
 }
 
 // Run runs the suite; each test gets a subject of its own.
-func Run(t *testing.T, subject func(t *testing.T) *Subject) {
+func Run(t *testing.T, subject func(t *testing.T, entry Entry) *Subject) {
 	t.Helper()
-	for name, test := range map[string]func(t *testing.T, s *Subject){
-		"order":     testOrder,
-		"undone":    testUndone,
-		"images":    testImages,
-		"filters":   testFilters,
-		"fan-out":   testFanOut,
-		"positions": testPositions,
-		"refusals":  testRefusals,
-		"admission": testAdmission,
-		"laggard":   testLaggard,
-		"restart":   testRestart,
-		"snapshot":  testSnapshot,
+	small := func(e *Entry) { e.LogBytes = 256 * unit.KiB }
+	for name, c := range map[string]struct {
+		test  func(t *testing.T, s *Subject)
+		entry func(*Entry)
+	}{
+		"order":               {test: testOrder},
+		"undone":              {test: testUndone},
+		"images":              {test: testImages},
+		"filters":             {test: testFilters},
+		"fan-out":             {test: testFanOut},
+		"positions":           {test: testPositions},
+		"refusals":            {test: testRefusals},
+		"admission":           {test: testAdmission, entry: func(e *Entry) { e.Subscriptions.MaxSubscriptions = maxSubscriptions }},
+		"info":                {test: testInfo},
+		"metrics":             {test: testMetrics},
+		"laggard":             {test: testLaggard},
+		"gap":                 {test: testGap},
+		"restart":             {test: testRestart},
+		"outage":              {test: testOutage},
+		"checkpoint":          {test: testCheckpoint},
+		"snapshot":            {test: testSnapshot},
+		"bootstrap":           {test: testBootstrap, entry: func(e *Entry) { e.Snapshot = true }},
+		"snapshot info":       {test: testSnapshotInfo},
+		"snapshot of laggard": {test: testSnapshotOfALaggard, entry: small},
+		"snapshot is ended":   {test: testSnapshotThatIsEnded, entry: small},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, subject(t))
+			entry := Entry{
+				Tables: []string{"users", "orders"}, LogBytes: cdc.DefaultLogBytes,
+				Subscriptions: cdc.SubscriptionsConfig{MaxBytes: 1 << 40},
+			}
+			if c.entry != nil {
+				c.entry(&entry)
+			}
+			c.test(t, subject(t, entry))
 		})
 	}
 }

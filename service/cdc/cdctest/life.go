@@ -1,9 +1,7 @@
 package cdctest
 
 import (
-	"fmt"
 	"io"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,6 +11,9 @@ import (
 	"github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
+
+// maxSubscriptions is the limit of the source of testAdmission.
+const maxSubscriptions = 3
 
 func testRefusals(t *testing.T, s *Subject) {
 	t.Helper()
@@ -41,7 +42,7 @@ func testRefusals(t *testing.T, s *Subject) {
 func testAdmission(t *testing.T, s *Subject) {
 	t.Helper()
 	defer s.Start()()
-	streams := make([]cdc.Stream, MaxSubscriptions)
+	streams := make([]cdc.Stream, maxSubscriptions)
 	for i := range streams {
 		streams[i] = s.subscribe(t, cdc.StreamOptions{})
 	}
@@ -49,7 +50,7 @@ func testAdmission(t *testing.T, s *Subject) {
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.ErrorContains(t, err, "subscriptions.max_subscriptions is 3")
 	now := s.info(t).Admission
-	require.Equal(t, []int64{MaxSubscriptions, 1}, []int64{int64(now.Active), now.Rejected})
+	require.Equal(t, []int64{maxSubscriptions, 1}, []int64{int64(now.Active), now.Rejected})
 	streams[0].Close()
 	_, err = streams[0].Poll()
 	require.ErrorIs(t, err, io.EOF)
@@ -57,52 +58,68 @@ func testAdmission(t *testing.T, s *Subject) {
 	s.subscribe(t, cdc.StreamOptions{})
 }
 
-func testLaggard(t *testing.T, s *Subject) {
-	t.Helper()
-	defer s.Start()()
-	fast := s.subscribe(t, cdc.StreamOptions{})
-	slow := s.subscribe(t, cdc.StreamOptions{Buffer: 1, MaxBytes: 64 * unit.KiB})
-	row := fmt.Sprintf("INSERT INTO users (id, name) VALUES (1, '%s')", strings.Repeat("x", 8<<10))
-	for n := 0; slow.Err() == nil; n++ {
-		require.Less(t, n, 10_000, "it never ends")
-		s.Transact(row)
-		s.Transact("DELETE FROM users")
-		take(t, fast, 2)
-	}
-	require.Equal(t, errs.Unavailable, errs.KindOf(slow.Err()))
-	require.True(t, errs.Retryable(slow.Err()))
-	require.ErrorContains(t, slow.Err(), "stream fell behind: ")
-	s.Transact("INSERT INTO orders (id, name) VALUES (1, 'a')")
-	require.Equal(t, []string{"insert orders 1 !"}, brief(take(t, fast, 1)), "others notice nothing")
-}
-
 func testRestart(t *testing.T, s *Subject) {
 	t.Helper()
+	resumes := s.info(t).Capabilities.CaptureResume
 	stop := s.Start()
-	stream := s.subscribe(t, cdc.StreamOptions{})
+	stream, late := s.subscribe(t, cdc.StreamOptions{}), s.subscribe(t, cdc.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')")
+	take(t, stream, 1)
+	take(t, late, 1)
+	s.Transact("INSERT INTO users (id, name) VALUES (2, 'b')")
 	take(t, stream, 1)
 	epoch := s.info(t).Epoch
 	stop()
-	_, err := stream.Next(t.Context())
-	require.Equal(t, errs.Unavailable, errs.KindOf(err))
-	require.ErrorContains(t, err, "was stopped")
+	end := s.ended(t, stream)
+	require.ErrorContains(t, end, "was stopped")
 	require.Equal(t, cdc.StateStopped, s.info(t).State)
+	if !resumes {
+		require.Equal(t, []string{"insert users 2 !"}, brief(take(t, late, 1)), "this comes now or never")
+	}
+	require.Equal(t, end, s.ended(t, late))
+
 	defer s.Start()()
 	require.Equal(t, epoch+1, s.info(t).Epoch)
 	stream = s.subscribe(t, cdc.StreamOptions{})
-	s.Transact("INSERT INTO users (id, name) VALUES (2, 'b')")
-	require.Equal(t, []string{"insert users 2 !"}, brief(take(t, stream, 1)), "nothing comes again")
+	s.Transact("INSERT INTO users (id, name) VALUES (3, 'c')")
+	if resumes {
+		require.Equal(t, []string{"insert users 2 !"}, brief(take(t, stream, 1)), "a stream has not read it")
+	}
+	require.Equal(t, []string{"insert users 3 !"}, brief(take(t, stream, 1)), "nothing else comes again")
 }
 
-func testSnapshot(t *testing.T, s *Subject) {
+func testOutage(t *testing.T, s *Subject) {
 	t.Helper()
-	if !s.info(t).Capabilities.Snapshot {
-		t.Skip("it has none")
-	}
-	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b')", "INSERT INTO orders (id, name) VALUES (1, 'c')")
+	s.Start()
+	stream, other := s.subscribe(t, cdc.StreamOptions{}), s.subscribe(t, cdc.StreamOptions{Tables: []string{"orders"}})
+	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')")
+	seen := take(t, stream, 1)[0]
+	before := s.info(t)
+	killed := s.Kill()
+	end := s.ended(t, stream)
+	require.ErrorContains(t, end, `cdc: source "`+s.ID.String()+`": `)
+	require.NotContains(t, end.Error(), "was stopped", "it says what has happened")
+	require.Equal(t, end, s.ended(t, other), "also one that has nothing to read")
+	faulted := s.info(t)
+	require.Equal(t, cdc.StateFaulted, faulted.State)
+	require.ErrorContains(t, end, faulted.Err.Error())
+	_, err := s.Engine.Subscribe(t.Context(), s.ID, cdc.StreamOptions{})
+	require.Equal(t, errs.Unavailable, errs.KindOf(err))
+	require.ErrorContains(t, err, "is not running (faulted): "+faulted.Err.Error())
+	require.Equal(t, end, killed, "the supervisor hears the same")
+
+	s.Mend()
 	defer s.Start()()
-	stream := s.subscribe(t, cdc.StreamOptions{Snapshot: cdc.SnapshotAlways, Tables: []string{"users"}, Ops: []cdc.Op{cdc.OpDelete}})
-	s.Transact("INSERT INTO users (id, name) VALUES (3, 'd')", "DELETE FROM users WHERE id = 1")
-	require.Equal(t, []string{"snapshot users 1", "snapshot users 2 !", "delete users 1 !"}, brief(take(t, stream, 3)))
+	now := s.info(t)
+	require.Equal(t, before.Epoch+1, now.Epoch)
+	require.NoError(t, now.Err)
+	stream = s.subscribe(t, cdc.StreamOptions{})
+	s.Transact("INSERT INTO users (id, name) VALUES (2, 'b')")
+	c := take(t, stream, 1)[0]
+	for c.Cursor() == seen.Cursor() { // it was not confirmed
+		c = take(t, stream, 1)[0]
+	}
+	require.Equal(t, []string{"insert users 2 !"}, brief([]*cdc.Change{c}))
+	require.Less(t, seen.Cursor(), c.Cursor())
+	require.Equal(t, now.Generation, c.Transaction.Generation)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/service/sql"
 )
@@ -29,6 +30,34 @@ func (s *Subject) info(t *testing.T) cdc.SourceInfo {
 	info, known := s.Engine.Source(s.ID)
 	require.True(t, known)
 	return info
+}
+
+func (s *Subject) stats(t *testing.T) cdc.Stats {
+	t.Helper()
+	all := s.Engine.Stats()
+	require.Len(t, all, 1)
+	return all[0]
+}
+
+// ended waits for the end of a stream that has nothing more to deliver, and returns why it has ended: for a reason that may
+// pass.
+func (s *Subject) ended(t *testing.T, stream cdc.Stream) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	c, err := stream.Next(ctx)
+	require.Nil(t, c)
+	require.NoError(t, ctx.Err(), "it does not end")
+	require.Equal(t, errs.Unavailable, errs.KindOf(err))
+	require.True(t, errs.Retryable(err))
+	require.Equal(t, err, stream.Err())
+	return err
+}
+
+// eventually waits until f is true.
+func eventually(t *testing.T, f func() bool, message string) {
+	t.Helper()
+	require.Eventually(t, f, limit, 10*time.Millisecond, message)
 }
 
 func take(t *testing.T, s cdc.Stream, n int) []*cdc.Change {

@@ -40,7 +40,7 @@ type decoder struct {
 	describe func(ctx context.Context, xid uint32, m *pglogrepl.RelationMessage) (details, error)
 	// commit is handed each transaction that has committed, in order; lost is why its records are gone, if they are.
 	commit func(ctx context.Context, tx *transaction, lost error) error
-	// limit and most are openMemory and maxTransaction, but in tests.
+	// limit is openMemory, but in tests, and most what is kept of one transaction at all.
 	limit, most int64
 
 	relations map[uint32]*relation
@@ -55,9 +55,9 @@ type decoder struct {
 	memory  int64
 }
 
-func newDecoder() *decoder {
+func newDecoder(most int64) *decoder {
 	return &decoder{
-		limit: openMemory, most: maxTransaction,
+		limit: openMemory, most: most,
 		relations: make(map[uint32]*relation), streams: make(map[uint32]*building),
 	}
 }

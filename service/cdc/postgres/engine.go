@@ -36,6 +36,8 @@ type Engine struct {
 	shape *shape
 	// untold is what the next stream has to hear: what it goes on from misses something.
 	untold atomic.Pointer[error]
+	// most is what is kept of one transaction at all: maxTransaction, but in tests.
+	most int64
 	// unstreamed says that the server cannot stream what the slot has.
 	unstreamed atomic.Bool
 }
@@ -44,7 +46,7 @@ var _ source.Engine = (*Engine)(nil)
 
 // New returns the engine of an entry, whose configuration must be valid.
 func New(id registry.ID, config *api.PostgresConfig, settings Settings) *Engine {
-	return &Engine{id: id, config: config, settings: settings}
+	return &Engine{id: id, config: config, settings: settings, most: maxTransaction}
 }
 
 // Info implements source.Engine.

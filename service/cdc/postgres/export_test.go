@@ -17,8 +17,8 @@ import (
 // Decoding feeds messages of pgoutput to a decoder that keeps up to limit bytes in memory and up to most of a
 // transaction. It hands over what a stream reads of a transaction that has committed, or why its changes are lost.
 func Decoding(limit, most int64, commit func(changes []*api.Change, lost error)) (decode func(message []byte) error, end func()) {
-	d := newDecoder()
-	d.limit, d.most = limit, most
+	d := newDecoder(most)
+	d.limit = limit
 	d.describe = func(_ context.Context, _ uint32, m *pglogrepl.RelationMessage) (details, error) {
 		more := details{names: make([]string, len(m.Columns))}
 		for _, c := range m.Columns {
@@ -54,6 +54,9 @@ func read(tx *transaction) (changes []*api.Change) {
 		changes = append(changes, c)
 	}
 }
+
+// LimitTransactions makes larger transactions a gap.
+func (s *Engine) LimitTransactions(bytes int64) { s.most = bytes }
 
 // Refused is what becomes of an error with the given code when a slot is to be read.
 func Refused(code string) error {

@@ -77,7 +77,7 @@ func (r *run) receive(ctx context.Context) error {
 		return err
 	}
 	rx := &receiver{
-		run: r, decoder: newDecoder(), backlog: end, timeout: timeout,
+		run: r, decoder: newDecoder(r.source.most), backlog: end, timeout: timeout,
 		stuck: make(map[*log.Reader]int64), fastest: time.Minute,
 	}
 	rx.decoder.describe, rx.decoder.commit = describer(r.db), rx.committed

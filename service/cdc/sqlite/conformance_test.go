@@ -1,29 +1,44 @@
+//go:build sqlite_preupdate_hook
+
 package sqlite_test
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	apisql "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/cdc/cdctest"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	cdctest.Run(t, func(t *testing.T) *cdctest.Subject {
+	cdctest.Run(t, func(t *testing.T, entry cdctest.Entry) *cdctest.Subject {
 		t.Helper()
-		h := newHouse(t)
+		h := newHouse(t, func(c *apisql.SQLiteConfig) { c.MaxTransactionBytes = cdctest.MaxTransaction })
 		h.exec("ALTER TABLE orders RENAME item TO name")
-		c := config("users", "orders")
-		c.Subscriptions.MaxSubscriptions = cdctest.MaxSubscriptions
+		c := config(entry.Tables...)
+		c.Snapshot, c.LogBytes, c.Subscriptions = entry.Snapshot, entry.LogBytes, entry.Subscriptions
 		source := h.source(cdcID, c)
+		var running *served
 		return &cdctest.Subject{
 			Engine: h.catalog, ID: cdcID,
 			Start: func() func() {
-				running := h.serve(source)
+				running = h.serve(source)
 				return func() { require.NoError(t, running.stop()) }
 			},
 			Transact: h.transact,
+			Checkpoint: func() (cdctest.Checkpoint, bool) {
+				row, found := h.offsets(cdcID)
+				return cdctest.Checkpoint{LSN: strconv.FormatInt(row.lastSeq, 10), Bootstrapped: row.done == 1}, found
+			},
+			Kill: func() error {
+				h.withdraw()
+				require.NoError(t, h.db.Close())
+				return <-running.ended
+			},
+			Mend: h.openDB,
 		}
 	})
 }
