@@ -28,12 +28,12 @@ func (a *App) executeIn(ctx context.Context, state *registry.State, id api.ID, a
 	if err := a.executable(id); err != nil {
 		return process.Exit{}, err
 	}
-	x, err := a.begin(ctx)
+	r, err := a.begin(ctx)
 	if err != nil {
 		return process.Exit{}, err
 	}
-	exit, err := x.execute(ctx, state, id, args)
-	return exit, errors.Join(err, x.end(ctx))
+	exit, err := r.execute(ctx, state, id, args)
+	return exit, errors.Join(err, r.end(ctx))
 }
 
 func (a *App) executable(id api.ID) error {
@@ -53,29 +53,29 @@ func (a *App) executable(id api.ID) error {
 	}
 }
 
-func (x *execution) execute(ctx context.Context, state *registry.State, id api.ID, args []any) (process.Exit, error) {
+func (r *runtime) execute(ctx context.Context, state *registry.State, id api.ID, args []any) (process.Exit, error) {
 	host, declared := terminalOf(state)
 	if declared {
 		state = state.Starting(id, host.ID)
 	} else {
 		state = state.Starting(id)
 	}
-	failed := x.failures(x.enact(ctx, state))
+	failed := r.failures(r.applier.Apply(ctx, state))
 	if ctx.Err() != nil {
 		return process.Exit{}, context.Cause(ctx)
 	}
-	x.report(failed)
+	r.report(failed)
 	if err := errors.Join(failed[id.String()], failed[host.ID.String()]); err != nil {
 		return process.Exit{}, err
 	}
 	spawn, patience := process.Spawn{Process: id, Host: host.ID, Args: args}, host.Lifecycle.StopTimeout.Std()
 	if !declared {
-		terminals := x.listeners[process.KindTerminal]
+		terminals := r.listeners[process.KindTerminal]
 		if err := terminals.Add(ctx, host); err != nil {
 			return process.Exit{}, err
 		}
-		exit, err := x.engine.Run(ctx, spawn, patience)
+		exit, err := r.engine.Run(ctx, spawn, patience)
 		return exit, errors.Join(err, terminals.Delete(context.WithoutCancel(ctx), host.ID))
 	}
-	return x.engine.Run(ctx, spawn, patience)
+	return r.engine.Run(ctx, spawn, patience)
 }

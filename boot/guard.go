@@ -72,9 +72,9 @@ func (o *overwritten) has(file os.FileInfo) bool {
 func newGuarded(config *sqlapi.SQLiteConfig, r *runtime) *guarded {
 	path := config.File
 	if path != sqlapi.InMemory && !filepath.IsAbs(path) {
-		path = filepath.Join(r.dir, path)
+		path = filepath.Join(r.Dir, path)
 	}
-	return &guarded{path: path, log: r.log, overwritten: &r.overwritten}
+	return &guarded{path: path, log: r.Logger, overwritten: &r.overwritten}
 }
 
 // opening notes which database is open.
@@ -96,6 +96,9 @@ func (g *guarded) opening(open func(ctx context.Context) (*sqlite.DB, error)) fu
 
 // Serve implements supervisor.Service. The context of the service inside ends when the watch has ended.
 func (g *guarded) Serve(ctx context.Context, ready func()) error {
+	if g.path == sqlapi.InMemory {
+		return g.Service.Serve(ctx, ready)
+	}
 	if err := g.check(); err != nil {
 		return err
 	}

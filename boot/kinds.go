@@ -31,7 +31,7 @@ func kinds() []kind {
 		{read: script[process.LibraryConfig](process.KindLibrary), check: (*engine.Checker).Library, listen: (*runtime).libraries},
 		{read: config[process.HostConfig](process.KindHost), listen: (*runtime).hosts},
 		{read: config[process.HostConfig](process.KindTerminal), listen: (*runtime).terminals},
-		{read: config[process.ServiceConfig](process.KindService), listen: (*runtime).services},
+		{read: config[process.ServiceConfig](process.KindService), listen: (*runtime).processServices},
 	}
 }
 

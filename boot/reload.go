@@ -11,46 +11,46 @@ import (
 
 // reload reads the declarations of a running app anew and returns the app that they make. It is nil if anything is
 // wrong with them, which is logged problem by problem, or if there is nothing to do: the app goes on as it was.
-func (x *execution) reload(app *App) *App {
+func (r *runtime) reload(app *App) *App {
 	next, err := Load(app.settings)
 	if err != nil {
-		x.refuse(err)
+		r.refuse(err)
 		return nil
 	}
 	// Asking for a reload is also the way to say that the cause of a failure is gone.
-	x.applier.Fallen(x.tracker.fallen(app.state)...)
-	set := x.applier.Plan(next.state)
+	r.applier.Fallen(r.tracker.fallen(app.state)...)
+	set := r.applier.Plan(next.state)
 	if len(set.Ended)+len(set.Applied) == 0 {
-		x.log.Info("reloaded: nothing has changed")
+		r.Logger.Info("reloaded: nothing has changed")
 		return nil
 	}
-	x.log.Info("reload begins", summary(app.state, set)...)
+	r.Logger.Info("reload begins", summary(app.state, set)...)
 	return next
 }
 
 // apply stops, replaces and starts what is different in next, and returns why some entries were not started.
-func (x *execution) apply(ctx context.Context, next *App) map[string]error {
+func (r *runtime) apply(ctx context.Context, next *App) map[string]error {
 	// What is stopped in between has not ended by itself.
-	x.tracker.release()
-	err := x.enact(ctx, next.state)
-	failed := x.failures(err)
+	r.tracker.release()
+	err := r.applier.Apply(ctx, next.state)
+	failed := r.failures(err)
 	if ctx.Err() == nil {
-		x.log.Info("reloaded", "failed", len(failed))
+		r.Logger.Info("reloaded", "failed", len(failed))
 	}
 	return failed
 }
 
 // refuse logs why declarations cannot be used, one record for each problem.
-func (x *execution) refuse(err error) {
+func (r *runtime) refuse(err error) {
 	problems, ok := errors.AsType[*Problems](err)
 	if !ok {
-		x.log.Error("reload refused, the app goes on as it was", "error", err)
+		r.Logger.Error("reload refused, the app goes on as it was", "error", err)
 		return
 	}
 	for _, p := range problems.List {
-		x.log.Error("reload: problem", attributes(p)...)
+		r.Logger.Error("reload: problem", attributes(p)...)
 	}
-	x.log.Error("reload refused, the app goes on as it was", "problems", len(problems.List))
+	r.Logger.Error("reload refused, the app goes on as it was", "problems", len(problems.List))
 }
 
 func attributes(p registry.Problem) []any {

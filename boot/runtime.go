@@ -2,7 +2,7 @@ package boot
 
 import (
 	"context"
-	"log/slog"
+	"iter"
 	"os"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -22,45 +22,63 @@ import (
 	sqlmodule "github.com/wippy-cdc/runtime/lua/modules/sql"
 	"github.com/wippy-cdc/runtime/lua/modules/test"
 	"github.com/wippy-cdc/runtime/lua/modules/time"
+	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
+	"github.com/wippy-cdc/runtime/service/metrics"
+	"github.com/wippy-cdc/runtime/service/registry"
 	"github.com/wippy-cdc/runtime/service/resource"
 	"github.com/wippy-cdc/runtime/service/sql"
+	"github.com/wippy-cdc/runtime/service/sql/postgres"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
+	"github.com/wippy-cdc/runtime/service/supervisor"
 )
 
 // runtime is everything that one run of an app is made of.
 type runtime struct {
-	dir        string
-	log        *slog.Logger
-	lookupEnv  func(name string) (string, bool)
-	supervisor supervisorapi.Supervisor
-	directory  *resource.Directory
-	sqlite     *source.Catalog
-	postgres   *source.Catalog
-	sources    *cdcapi.Composite // over both
-	slots      *slots
-	engine     *engine.Engine
-	terminal   *engine.Terminal
+	Settings
+
+	services  *supervisor.Supervisor
+	tracker   *tracker
+	listeners map[api.Kind]api.Listener
+	applier   *registry.Applier
+	directory *resource.Directory
+	sqlite    *source.Catalog
+	postgres  *source.Catalog
+	sources   *cdcapi.Composite // over both
+	slots     *cdcpostgres.Slots
+	engine    *engine.Engine
+	terminal  *engine.Terminal
 	// overwritten are database files that must not be opened again.
 	overwritten overwritten
+	metrics     *metrics.Server // nil if there are none
 }
 
-// newRuntime wires the parts together. Nothing runs yet; the supervisor is the caller's.
-func newRuntime(s Settings, supervisor supervisorapi.Supervisor) *runtime {
+// newRuntime wires the parts together; no entry runs yet.
+func newRuntime(ctx context.Context, s Settings) *runtime {
 	r := &runtime{
-		dir: s.Dir, log: s.Logger, lookupEnv: s.LookupEnv, supervisor: supervisor,
+		Settings: s, tracker: newTracker(ctx.Err), listeners: make(map[api.Kind]api.Listener),
 		directory: resource.New(), sqlite: source.NewCatalog(), postgres: source.NewCatalog(),
 		terminal: engine.NewTerminal(s.Stdin, s.Stdout, s.Stderr, s.Args),
 	}
-	if r.lookupEnv == nil {
-		r.lookupEnv = os.LookupEnv
+	if r.LookupEnv == nil {
+		r.LookupEnv = os.LookupEnv
 	}
-	r.slots = newSlots(r.lookupEnv)
+	r.services = supervisor.New(ctx, s.Logger, r.tracker.observe)
+	r.slots = cdcpostgres.NewSlots(r.declared, r.LookupEnv)
 	r.sources = cdcapi.NewComposite(r.sqlite, r.postgres)
 	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: modules(r.sources, r.directory)})
+	for _, k := range kinds() {
+		if k.listen != nil {
+			r.listeners[k.read.Name] = k.listen(r)
+		}
+	}
+	r.applier = registry.NewApplier(r.listeners)
 	return r
 }
+
+// declared yields the entries that run, or are about to.
+func (r *runtime) declared() iter.Seq[*api.Entry] { return r.applier.Declared().Entries() }
 
 // modules are the built-ins that scripts may require.
 func modules(sources cdcapi.Engine, directory resourceapi.Directory) []engine.Module {
@@ -78,89 +96,84 @@ func modules(sources cdcapi.Engine, directory resourceapi.Directory) []engine.Mo
 	}
 }
 
-// listeners is the part of the kind table that running an app needs.
-func (r *runtime) listeners() map[api.Kind]api.Listener {
-	listeners := make(map[api.Kind]api.Listener)
-	for _, k := range kinds() {
-		if k.listen != nil {
-			listeners[k.read.Name] = k.listen(r)
-		}
-	}
-	return listeners
-}
-
-// entryOf is an entry whose configuration is a C.
-type entryOf[C any] struct {
-	*api.Entry
-	config C
-}
-
-// typed gives build entries with their configuration.
-func typed[C any](build func(entryOf[C]) (supervisorapi.Service, error)) func(*api.Entry) (supervisorapi.Service, error) {
-	return func(entry *api.Entry) (supervisorapi.Service, error) {
+// listener is the listener of entries whose configuration is a C.
+func listener[C api.Config](r *runtime, plan func(entry *api.Entry, config C) (supervisor.Plan, error)) api.Listener {
+	return supervisor.NewListener(r.services, r.Logger, func(entry *api.Entry) (supervisor.Plan, error) {
 		config, ok := entry.Config.(C)
 		if !ok {
-			return nil, errs.New(errs.Internal, "boot: entry %q: its configuration is a %T", entry.ID, entry.Config)
+			return supervisor.Plan{}, errs.New(errs.Internal, "boot: entry %q: its configuration is a %T", entry.ID, entry.Config)
 		}
-		return build(entryOf[C]{entry, config})
-	}
+		return plan(entry, config)
+	})
 }
 
 func (r *runtime) sqliteDatabases() api.Listener {
-	build := typed(func(e entryOf[*sqlapi.SQLiteConfig]) (supervisorapi.Service, error) {
-		g := newGuarded(e.config, r)
-		open := g.opening(func(ctx context.Context) (*sqlite.DB, error) { return sqlite.Open(ctx, e.ID, e.config, r.dir) })
-		g.Service = sql.NewService(e.ID, open, r.directory, r.log)
-		if e.config.File == sqlapi.InMemory {
-			return g.Service, nil
-		}
-		return g, nil
-	})
-	return newServiceListener(r.supervisor, r.log, build, func(entry *api.Entry) func() {
-		return r.directory.Declare(entry.ID)
+	return listener(r, func(entry *api.Entry, config *sqlapi.SQLiteConfig) (supervisor.Plan, error) {
+		g := newGuarded(config, r)
+		open := g.opening(func(ctx context.Context) (*sqlite.DB, error) { return sqlite.Open(ctx, entry.ID, config, r.Dir) })
+		g.Service = sql.NewService(entry.ID, open, r.directory, r.Logger)
+		return r.database(entry, g), nil
 	})
 }
 
+func (r *runtime) postgresDatabases() api.Listener {
+	return listener(r, func(entry *api.Entry, config *sqlapi.PostgresConfig) (supervisor.Plan, error) {
+		open := func(ctx context.Context) (sql.Database, error) {
+			db, err := postgres.Open(ctx, entry.ID, config, r.LookupEnv)
+			if err != nil {
+				return nil, err
+			}
+			return db, nil
+		}
+		return r.database(entry, sql.NewService(entry.ID, open, r.directory, r.Logger)), nil
+	})
+}
+
+func (r *runtime) database(entry *api.Entry, service supervisorapi.Service) supervisor.Plan {
+	return supervisor.Plan{Service: service, Declare: func() func() { return r.directory.Declare(entry.ID) }}
+}
+
 func (r *runtime) sqliteSources() api.Listener {
-	engineOf := func(entry *api.Entry) (*cdcsqlite.Engine, bool) {
-		config, ok := entry.Config.(*cdcapi.SQLiteConfig)
-		return cdcsqlite.New(entry.ID, config, r.directory), ok
-	}
-	build := typed(func(e entryOf[*cdcapi.SQLiteConfig]) (supervisorapi.Service, error) {
-		return source.New(cdcsqlite.New(e.ID, e.config, r.directory), r.sqlite, r.log), nil
+	return listener(r, func(entry *api.Entry, config *cdcapi.SQLiteConfig) (supervisor.Plan, error) {
+		e := cdcsqlite.New(entry.ID, config, r.directory)
+		return r.source(r.sqlite, e, e.External()), nil
 	})
-	return newServiceListener(r.supervisor, r.log, build, func(entry *api.Entry) func() {
-		if engine, ok := engineOf(entry); ok {
-			r.sqlite.Declare(engine)
-		}
-		return func() { r.sqlite.Remove(entry.ID) }
-	}).keeping(func(entry *api.Entry) kept {
-		engine, ok := engineOf(entry)
-		if !ok {
-			return kept{}
-		}
-		return kept{where: engine.Info().DBResource, forget: engine.Release}
+}
+
+func (r *runtime) postgresSources() api.Listener {
+	return listener(r, func(entry *api.Entry, config *cdcapi.PostgresConfig) (supervisor.Plan, error) {
+		e := cdcpostgres.New(entry.ID, config, cdcpostgres.Settings{
+			Directory: r.directory, Inspector: r.postgres, LookupEnv: r.LookupEnv, Logger: r.Logger, Slots: r.slots,
+		})
+		return r.source(r.postgres, e, e.External()), nil
 	})
+}
+
+func (r *runtime) source(catalog *source.Catalog, e source.Engine, external api.ExternalState) supervisor.Plan {
+	return supervisor.Plan{Service: source.New(e, catalog, r.Logger), External: external, Declare: func() func() {
+		catalog.Declare(e)
+		return func() { catalog.Remove(e.Info().ID) }
+	}}
 }
 
 func (r *runtime) processes() api.Listener { return r.engine.Processes() }
 
 func (r *runtime) libraries() api.Listener { return r.engine.Libraries() }
 
-func (r *runtime) hosts() api.Listener {
-	return newServiceListener(r.supervisor, r.log, func(entry *api.Entry) (supervisorapi.Service, error) {
-		return r.engine.NewHost(entry, nil)
-	}, nil)
+func (r *runtime) hosts() api.Listener { return r.hostsOn(nil) }
+
+func (r *runtime) terminals() api.Listener { return r.hostsOn(r.terminal) }
+
+func (r *runtime) hostsOn(terminal *engine.Terminal) api.Listener {
+	return supervisor.NewListener(r.services, r.Logger, func(entry *api.Entry) (supervisor.Plan, error) {
+		host, err := r.engine.NewHost(entry, terminal)
+		return supervisor.Plan{Service: host}, err
+	})
 }
 
-func (r *runtime) terminals() api.Listener {
-	return newServiceListener(r.supervisor, r.log, func(entry *api.Entry) (supervisorapi.Service, error) {
-		return r.engine.NewHost(entry, r.terminal)
-	}, nil)
-}
-
-func (r *runtime) services() api.Listener {
-	return newServiceListener(r.supervisor, r.log, func(entry *api.Entry) (supervisorapi.Service, error) {
-		return r.engine.NewService(entry)
-	}, nil)
+func (r *runtime) processServices() api.Listener {
+	return supervisor.NewListener(r.services, r.Logger, func(entry *api.Entry) (supervisor.Plan, error) {
+		service, err := r.engine.NewService(entry)
+		return supervisor.Plan{Service: service}, err
+	})
 }

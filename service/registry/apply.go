@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -50,6 +51,9 @@ func (e *EntryError) Unwrap() error { return e.Err }
 type Applier struct {
 	listeners map[registry.Kind]registry.Listener
 
+	// declared is the state that was applied last, or is applied now.
+	declared atomic.Pointer[State]
+
 	mu      sync.Mutex
 	current *State
 }
@@ -57,8 +61,14 @@ type Applier struct {
 // NewApplier returns an applier for which nothing runs yet. Entries of kinds without a listener only configure
 // others.
 func NewApplier(listeners map[registry.Kind]registry.Listener) *Applier {
-	return &Applier{listeners: listeners, current: &State{}}
+	a := &Applier{listeners: listeners, current: &State{}}
+	a.declared.Store(a.current)
+	return a
 }
+
+// Declared returns the state that was applied last. While Apply brings things in line with another it is that already, so
+// that listeners can ask for it. It may be called from any goroutine.
+func (a *Applier) Declared() *State { return a.declared.Load() }
 
 // Fallen tells of entries that run no longer, although they were started: the next Apply starts them again along with
 // what requires them.
@@ -90,6 +100,7 @@ func (a *Applier) Plan(to *State) registry.ChangeSet {
 func (a *Applier) Apply(ctx context.Context, to *State) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.declared.Store(to)
 	set := Plan(a.current, to)
 	problems := a.end(ctx, set.Ended)
 	stopped, failed := make(map[registry.ID]bool), make(map[registry.ID][]unmetDependency)

@@ -256,6 +256,15 @@ func TestWhatHasFallenIsStartedAgain(t *testing.T) {
 	require.Empty(t, r.take())
 }
 
+func TestDeclaredIsWhatIsAboutToRun(t *testing.T) {
+	a, r := applier()
+	require.Zero(t, a.Declared().Len())
+	state := mustLoad(t, app)
+	r.after = func(string) { require.Same(t, state, a.Declared()) }
+	require.NoError(t, a.Apply(t.Context(), state))
+	require.Same(t, state, a.Declared())
+}
+
 func TestStoppingGoesOnAfterAFailure(t *testing.T) {
 	a, r := applier()
 	require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))

@@ -23,6 +23,8 @@ type Settings struct {
 	Logger    *slog.Logger
 	// Inspector knows which other sources run in this program.
 	Inspector api.Inspector
+	// Slots knows which slots the app has used; nil if nothing is ever to be released, see Engine.External.
+	Slots *Slots
 }
 
 // Engine is a db.cdc.postgres entry: it reads one replication slot. What happens to the connection ends a run with a
@@ -31,6 +33,8 @@ type Engine struct {
 	id       registry.ID
 	config   *api.PostgresConfig
 	settings Settings
+	// resolved is config with the address that the server had when the engine was made; nil if that is not known.
+	resolved *api.PostgresConfig
 	// shape is what was published when that was looked at last, also by the previous run; only the goroutine that captures
 	// uses it.
 	shape *shape
@@ -46,7 +50,9 @@ var _ source.Engine = (*Engine)(nil)
 
 // New returns the engine of an entry, whose configuration must be valid.
 func New(id registry.ID, config *api.PostgresConfig, settings Settings) *Engine {
-	return &Engine{id: id, config: config, settings: settings, most: maxTransaction}
+	s := &Engine{id: id, config: config, settings: settings, most: maxTransaction}
+	s.resolve(config)
+	return s
 }
 
 // Info implements source.Engine.

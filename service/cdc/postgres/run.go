@@ -59,6 +59,7 @@ func (r *run) Saved() (source.Checkpoint, error) { return r.saved, r.unloaded }
 // Capture implements source.Session.
 func (r *run) Capture(ctx context.Context, streams *stream.Streams, ready func()) error {
 	r.Streams = streams
+	r.source.acquired()
 	ready()
 	err := classify(ctx, r.serve(ctx))
 	r.advance()

@@ -107,25 +107,3 @@ func (c *checkpoint) about(step string, err error) error {
 	}
 	return fmt.Errorf("cdc: source %q: %s %s: %w", c.id, step, api.OffsetsTable, err)
 }
-
-// Release deletes the checkpoint of a source whose entry was deleted, so that one of the same ID begins anew. The
-// source must have ended, and the database must run.
-func (e *Engine) Release(ctx context.Context) error {
-	db, err := e.database()
-	if err != nil {
-		return fmt.Errorf("cdc: source %q: release: %w", e.id, err)
-	}
-	c := &checkpoint{id: e.id, db: db}
-	err = db.WithSideConnection(ctx, func(ctx context.Context, connection *sql.DB) error {
-		var tables int
-		if err := connection.QueryRowContext(ctx, findOffsets).Scan(&tables); err != nil || tables == 0 {
-			return err
-		}
-		_, err := connection.ExecContext(ctx, deleteOffsets, e.id.String())
-		return err
-	})
-	if errors.Is(err, sqlite.ErrInMemory) {
-		return nil
-	}
-	return c.about("delete from", err)
-}

@@ -152,7 +152,7 @@ func TestSourceBootstrapsOnce(t *testing.T) {
 	require.Equal(t, "snapshot", h.firstOp(always, 1))
 	require.NoError(t, run.stop())
 
-	require.NoError(t, sqlite.New(cdcID, bootstrapping(), h.directory).Release(t.Context()))
+	require.NoError(t, sqlite.New(cdcID, bootstrapping(), h.directory).External().Release(t.Context()))
 	_, ok := h.offsets(cdcID)
 	require.False(t, ok)
 	h.serve(source)
@@ -254,19 +254,19 @@ func TestSourceOfADatabaseInMemoryHasNoCheckpoint(t *testing.T) {
 	tables, err := query(t.Context(), h.db.Pool(), "SELECT * FROM sqlite_schema WHERE name = 'wippy_cdc_offsets'")
 	require.NoError(t, err)
 	require.Empty(t, tables)
-	require.NoError(t, sqlite.New(cdcID, config(), h.directory).Release(t.Context()))
+	require.NoError(t, sqlite.New(cdcID, config(), h.directory).External().Release(t.Context()))
 }
 
 func TestForgetWhatIsNotThere(t *testing.T) {
 	h := newHouse(t)
-	require.NoError(t, sqlite.New(cdcID, config(), h.directory).Release(t.Context()), "there is no table")
+	require.NoError(t, sqlite.New(cdcID, config(), h.directory).External().Release(t.Context()), "there is no table")
 	other := registry.ID{Namespace: "app", Name: "other"}
 	require.NoError(t, h.serve(h.source(other, config())).stop())
-	require.NoError(t, sqlite.New(cdcID, config(), h.directory).Release(t.Context()))
+	require.NoError(t, sqlite.New(cdcID, config(), h.directory).External().Release(t.Context()))
 	_, ok := h.offsets(other)
 	require.True(t, ok)
 	h.withdraw()
-	err := sqlite.New(cdcID, config(), h.directory).Release(t.Context())
+	err := sqlite.New(cdcID, config(), h.directory).External().Release(t.Context())
 	require.ErrorContains(t, err, `cdc: source "app:cdc": release: db_resource: `)
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
 }

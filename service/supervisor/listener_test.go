@@ -1,4 +1,4 @@
-package boot_test
+package supervisor_test
 
 import (
 	"context"
@@ -13,15 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	api "github.com/wippy-cdc/runtime/api/registry"
-	supervisorapi "github.com/wippy-cdc/runtime/api/supervisor"
-	"github.com/wippy-cdc/runtime/boot"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/service/supervisor"
 )
 
 // scripted is a service that does what the entry's meta says: run, fail, retry or hang.
 type scripted struct {
-	entry  *api.Entry
+	entry  *registry.Entry
 	events *[]string
 }
 
@@ -45,60 +44,76 @@ func (s scripted) Serve(ctx context.Context, ready func()) error {
 	}
 }
 
-// listening is a listener over a supervisor, with what has happened to its entries.
-type listening struct {
-	api.Listener
-	services *supervisor.Supervisor
-	events   []string
-	declared map[api.ID]int
-
-	cannotForget error
+// state is the external state of an entry, at the place that its meta names.
+type state struct {
+	entry   *registry.Entry
+	release func(entry *registry.Entry) error
 }
 
-func listen(t *testing.T) *listening {
+func (s state) Place() any { return s.entry.Meta["where"] }
+
+func (s state) Release(context.Context) error { return s.release(s.entry) }
+
+// listening is a listener over a supervisor, with what has happened to its entries.
+type listening struct {
+	*supervisor.Listener
+	services *supervisor.Supervisor
+	events   []string
+	declared map[registry.ID]int
+}
+
+// listen returns a listener; release releases the external state of its entries.
+func listen(t *testing.T, release func(entry *registry.Entry) error) *listening {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	l := &listening{services: supervisor.New(t.Context(), log, nil), declared: make(map[api.ID]int)}
-	build := func(entry *api.Entry) (supervisorapi.Service, error) {
+	l := &listening{services: supervisor.New(t.Context(), log, nil), declared: make(map[registry.ID]int)}
+	l.Listener = supervisor.NewListener(l.services, log, func(entry *registry.Entry) (supervisor.Plan, error) {
 		if entry.Meta["does"] == "nothing" {
-			return nil, errors.New("cannot be built")
+			return supervisor.Plan{}, errors.New("cannot be built")
 		}
-		return scripted{entry, &l.events}, nil
-	}
-	listener := boot.NewServiceListener(l.services, log, build, func(entry *api.Entry) func() {
-		l.declared[entry.ID] = 1
-		return func() { l.declared[entry.ID]-- }
-	})
-	l.Listener = listener.Forgetting(func(_ context.Context, entry *api.Entry) error {
-		l.events = append(l.events, "forget "+string(entry.Kind))
-		return l.cannotForget
+		return supervisor.Plan{
+			Service: scripted{entry, &l.events},
+			Declare: func() func() {
+				l.declared[entry.ID] = 1
+				return func() { l.declared[entry.ID]-- }
+			},
+			External: state{entry, func(entry *registry.Entry) error {
+				l.events = append(l.events, "release "+string(entry.Kind))
+				return release(entry)
+			}},
+		}, nil
 	})
 	return l
 }
+
+// released is a release that is done.
+func released(*registry.Entry) error { return nil }
+
+func id(name string) registry.ID { return registry.ID{Namespace: "app", Name: name} }
 
 func (l *listening) close(t *testing.T) {
 	t.Helper()
 	require.NoError(t, l.services.Close(context.WithoutCancel(t.Context())))
 }
 
-func (l *listening) state(name string) supervisorapi.State {
+func (l *listening) state(name string) api.State {
 	return l.services.Status(id(name).String()).State
 }
 
-func entry(name, does string) *api.Entry {
-	return &api.Entry{
+func entry(name, does string) *registry.Entry {
+	return &registry.Entry{
 		ID: id(name), Kind: "test.one", Meta: map[string]any{"does": does}, Start: true,
-		Lifecycle: supervisorapi.DefaultLifecycle(),
+		Lifecycle: api.DefaultLifecycle(),
 	}
 }
 
 func TestListenerAddsUpdatesAndDeletes(t *testing.T) {
-	l := listen(t)
+	l := listen(t, released)
 	defer l.close(t)
 	one := entry("a", "run")
 	require.NoError(t, l.Add(t.Context(), one))
 	require.NoError(t, l.Add(t.Context(), one), "adding it again does nothing")
-	require.Equal(t, supervisorapi.Running, l.state("a"))
+	require.Equal(t, api.Running, l.state("a"))
 	require.Equal(t, 1, l.declared[id("a")])
 
 	two := entry("a", "run")
@@ -112,14 +127,14 @@ func TestListenerAddsUpdatesAndDeletes(t *testing.T) {
 	require.NoError(t, l.Delete(t.Context(), id("a")))
 	require.Equal(t, []string{
 		"up test.one", "down test.one", "up test.two", "down test.two", "up test.three", "down test.three",
-		"forget test.three",
+		"release test.three",
 	}, l.events)
 	require.Zero(t, l.declared[id("a")])
-	require.Equal(t, supervisorapi.Unknown, l.state("a"))
+	require.Equal(t, api.Unknown, l.state("a"))
 }
 
 func TestListenerKeepsWhatItStops(t *testing.T) {
-	l := listen(t)
+	l := listen(t, released)
 	defer l.close(t)
 	one := entry("a", "run")
 	require.NoError(t, l.Add(t.Context(), one))
@@ -127,59 +142,72 @@ func TestListenerKeepsWhatItStops(t *testing.T) {
 	require.NoError(t, l.Stop(t.Context(), id("a")))
 	require.NoError(t, l.Stop(t.Context(), id("nobody")))
 	require.Equal(t, 1, l.declared[id("a")])
-	require.Equal(t, supervisorapi.Unknown, l.state("a"))
+	require.Equal(t, api.Unknown, l.state("a"))
 
 	require.NoError(t, l.Add(t.Context(), one), "the same entry starts again")
-	require.Equal(t, supervisorapi.Running, l.state("a"))
+	require.Equal(t, api.Running, l.state("a"))
 	require.NoError(t, l.Stop(t.Context(), id("a")))
 	require.NoError(t, l.Delete(t.Context(), id("a")), "what is stopped can be deleted")
 	require.Zero(t, l.declared[id("a")])
-	require.Equal(t, []string{"up test.one", "down test.one", "up test.one", "down test.one", "forget test.one"}, l.events)
+	require.Equal(t, []string{"up test.one", "down test.one", "up test.one", "down test.one", "release test.one"}, l.events)
 }
 
-func TestListenerSaysWhatItCouldNotForget(t *testing.T) {
-	l := listen(t)
+func TestListenerSaysWhatItCouldNotRelease(t *testing.T) {
+	locked := errors.New("locked")
+	l := listen(t, func(*registry.Entry) error { return locked })
 	defer l.close(t)
-	l.cannotForget = errors.New("locked")
 	require.NoError(t, l.Add(t.Context(), entry("a", "run")))
-	require.ErrorIs(t, l.Delete(t.Context(), id("a")), l.cannotForget)
+	require.ErrorIs(t, l.Delete(t.Context(), id("a")), locked)
 	require.Zero(t, l.declared[id("a")])
-	require.Equal(t, supervisorapi.Unknown, l.state("a"))
+	require.Equal(t, api.Unknown, l.state("a"))
+}
+
+func TestEntriesMayHaveNothingButAService(t *testing.T) {
+	var events []string
+	log := slog.New(slog.DiscardHandler)
+	services := supervisor.New(t.Context(), log, nil)
+	l := supervisor.NewListener(services, log, func(entry *registry.Entry) (supervisor.Plan, error) {
+		return supervisor.Plan{Service: scripted{entry, &events}}, nil
+	})
+	require.NoError(t, l.Add(t.Context(), entry("a", "run")))
+	require.NoError(t, l.Delete(t.Context(), id("a")))
+	require.NoError(t, services.Close(t.Context()))
+	require.Equal(t, []string{"up test.one", "down test.one"}, events)
 }
 
 func TestFailedReplacementLeavesNoTrace(t *testing.T) {
 	for _, does := range []string{"fail", "nothing"} {
-		l := listen(t)
+		l := listen(t, released)
 		defer l.close(t)
 		require.NoError(t, l.Add(t.Context(), entry("a", "run")))
 		require.Error(t, l.Update(t.Context(), entry("a", does)))
 		require.Zero(t, l.declared[id("a")])
-		require.Equal(t, []string{"up test.one", "down test.one"}, l.events, "it may succeed the next time, nothing is forgotten")
+		require.Equal(t, []string{"up test.one", "down test.one"}, l.events, "it may succeed the next time, nothing is released")
 		require.NoError(t, l.Delete(t.Context(), id("a")))
 		require.NoError(t, l.Delete(t.Context(), id("a")))
-		require.Equal(t, []string{"up test.one", "down test.one", "forget test.one"}, l.events, "also if it never ran again, but once")
+		require.Equal(t, []string{"up test.one", "down test.one", "release test.one"}, l.events, "also if it never ran again, but once")
 	}
 }
 
 func TestListenerDeclaresWhatIsNotStarted(t *testing.T) {
-	l := listen(t)
+	l := listen(t, released)
 	defer l.close(t)
 	idle := entry("a", "run")
 	idle.Start = false
 	require.NoError(t, l.Add(t.Context(), idle))
-	require.Equal(t, supervisorapi.Unknown, l.state("a"))
+	require.Equal(t, api.Unknown, l.state("a"))
 	require.Equal(t, 1, l.declared[id("a")])
 	require.NoError(t, l.Delete(t.Context(), id("a")))
 	require.Zero(t, l.declared[id("a")])
 }
 
 func TestFailedAddLeavesNoTrace(t *testing.T) {
-	l := listen(t)
+	l := listen(t, released)
 	defer l.close(t)
 	require.EqualError(t, l.Add(t.Context(), entry("a", "fail")), "cannot work")
 	require.EqualError(t, l.Add(t.Context(), entry("b", "nothing")), "cannot be built")
 	for _, name := range []string{"a", "b"} {
-		require.Equal(t, supervisorapi.Unknown, l.state(name))
+		require.Equal(t, api.Unknown, l.state(name))
 		require.Zero(t, l.declared[id(name)])
 		require.NoError(t, l.Add(t.Context(), entry(name, "run")))
 	}
@@ -187,52 +215,50 @@ func TestFailedAddLeavesNoTrace(t *testing.T) {
 
 func TestServiceThatIsTriedAgainIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := listen(t)
+		l := listen(t, released)
 		defer l.close(t)
 		require.NoError(t, l.Add(t.Context(), entry("a", "retry")))
-		require.Equal(t, supervisorapi.Backoff, l.state("a"))
+		require.Equal(t, api.Backoff, l.state("a"))
 		began := time.Now()
 		require.NoError(t, l.Add(t.Context(), entry("b", "hang")))
 		require.Equal(t, 10*time.Second, time.Since(began))
-		require.Equal(t, supervisorapi.Starting, l.state("b"))
+		require.Equal(t, api.Starting, l.state("b"))
 	})
 }
 
 func TestAddThatIsInterruptedLeavesNoTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := listen(t)
+		l := listen(t, released)
 		defer l.close(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, l.Add(ctx, entry("a", "hang")), context.DeadlineExceeded)
-		require.Equal(t, supervisorapi.Unknown, l.state("a"))
+		require.Equal(t, api.Unknown, l.state("a"))
 		require.Zero(t, l.declared[id("a")])
 	})
 }
 
-// What cannot be taken back when an entry is deleted is tried again, until it is done or the entry comes back.
-func TestWhatCannotBeTakenBackIsTriedAgain(t *testing.T) {
+// What cannot be released when an entry is deleted is tried again, until it is done or the entry reclaims it.
+func TestReleaseIsTriedAgain(t *testing.T) {
 	for _, comesBack := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			l := listen(t)
-			defer l.close(t)
 			var tries atomic.Int64
 			var here atomic.Bool
-			build := func(entry *api.Entry) (supervisorapi.Service, error) { return scripted{entry, &l.events}, nil }
-			listener := boot.NewServiceListener(l.services, slog.New(slog.DiscardHandler), build, nil).Forgetting(func(context.Context, *api.Entry) error {
+			l := listenElsewhere(t, func(*registry.Entry) error {
 				tries.Add(1)
 				if here.Load() {
 					return nil
 				}
 				return errs.New(errs.Unavailable, "the server is away")
 			})
-			require.NoError(t, listener.Add(t.Context(), entry("a", "run")))
-			require.EqualError(t, listener.Delete(t.Context(), id("a")), "the server is away; it is tried again in the background")
+			defer l.close(t)
+			require.NoError(t, l.Add(t.Context(), entry("a", "run")))
+			require.EqualError(t, l.Delete(t.Context(), id("a")), "the server is away; it is tried again in the background")
 			time.Sleep(time.Minute) //nolint:forbidigo // of the clock of synctest
 			before := tries.Load()
 			require.Greater(t, before, int64(4))
 			if comesBack {
-				require.NoError(t, listener.Add(t.Context(), entry("a", "run")))
+				require.NoError(t, l.Add(t.Context(), entry("a", "run")))
 			} else {
 				here.Store(true)
 				before++
@@ -243,28 +269,37 @@ func TestWhatCannotBeTakenBackIsTriedAgain(t *testing.T) {
 	}
 }
 
-// What is taken back somewhere else goes on being tried whatever becomes of the entry.
-func TestWhatIsElsewhereIsTriedAgain(t *testing.T) {
+// listenElsewhere is listen for releases that go on in the background, which are no events.
+func listenElsewhere(t *testing.T, release func(entry *registry.Entry) error) *listening {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	l := &listening{services: supervisor.New(t.Context(), log, nil)}
+	l.Listener = supervisor.NewListener(l.services, log, func(entry *registry.Entry) (supervisor.Plan, error) {
+		return supervisor.Plan{Service: scripted{entry, &l.events}, External: state{entry, release}}, nil
+	})
+	return l
+}
+
+// What is released in another place goes on being tried whatever becomes of the entry.
+func TestReleaseInAnotherPlaceIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := listen(t)
-		defer l.close(t)
 		var mu sync.Mutex
 		tries := make(map[any]int)
-		build := func(entry *api.Entry) (supervisorapi.Service, error) { return scripted{entry, &l.events}, nil }
-		listener := boot.NewServiceListener(l.services, slog.New(slog.DiscardHandler), build, nil).Forgetting(func(_ context.Context, entry *api.Entry) error {
+		l := listenElsewhere(t, func(entry *registry.Entry) error {
 			mu.Lock()
 			defer mu.Unlock()
 			tries[entry.Meta["where"]]++
 			return errs.New(errs.Unavailable, "the server is away")
 		})
-		at := func(where string) *api.Entry {
+		defer l.close(t)
+		at := func(where string) *registry.Entry {
 			e := entry("a", "run")
 			e.Meta["where"] = where
 			return e
 		}
-		require.NoError(t, listener.Add(t.Context(), at("one")))
-		require.NoError(t, listener.Update(t.Context(), at("two")))
-		require.NoError(t, listener.Update(t.Context(), at("three")))
+		require.NoError(t, l.Add(t.Context(), at("one")))
+		require.NoError(t, l.Update(t.Context(), at("two")))
+		require.NoError(t, l.Update(t.Context(), at("three")))
 		tried := func(where string) bool {
 			mu.Lock()
 			defer mu.Unlock()
@@ -277,11 +312,11 @@ func TestWhatIsElsewhereIsTriedAgain(t *testing.T) {
 		require.True(t, tried("one"))
 		require.True(t, tried("two"))
 		require.False(t, tried("three"))
-		require.NoError(t, listener.Update(t.Context(), at("one")))
-		require.False(t, tried("one"), "it is wanted again")
+		require.NoError(t, l.Update(t.Context(), at("one")))
+		require.False(t, tried("one"), "it is reclaimed")
 		require.True(t, tried("two"))
 		require.True(t, tried("three"))
-		require.ErrorContains(t, listener.Delete(t.Context(), id("a")), "it is tried again in the background")
+		require.ErrorContains(t, l.Delete(t.Context(), id("a")), "it is tried again in the background")
 		require.True(t, tried("one"))
 		require.True(t, tried("two"))
 	})
