@@ -58,6 +58,16 @@ func read(tx *transaction) (changes []*api.Change) {
 // LimitTransactions makes larger transactions a gap.
 func (s *Engine) LimitTransactions(bytes int64) { s.most = bytes }
 
+// ReleaseUsed releases the external state of a source that was ready, ReleaseUnused that of one that was not.
+func (s *Engine) ReleaseUsed(ctx context.Context, successors ...*api.PostgresConfig) error {
+	return s.release(ctx, true, successors)
+}
+
+// ReleaseUnused is the counterpart of ReleaseUsed.
+func (s *Engine) ReleaseUnused(ctx context.Context, successors ...*api.PostgresConfig) error {
+	return s.release(ctx, false, successors)
+}
+
 // Refused is what becomes of an error with the given code when a slot is to be read.
 func Refused(code string) error {
 	db := sql.OpenDB(unreachable{})

@@ -14,11 +14,11 @@ func (s *Engine) External() registry.ExternalState {
 	if s.resolved == nil {
 		return nil
 	}
-	return &onServer{New(s.id, s.resolved, s.settings)}
+	return &externalState{New(s.id, s.resolved, s.settings)}
 }
 
-// onServer is the external state of a source whose configuration has the address of its server.
-type onServer struct{ engine *Engine }
+// externalState is that of a source whose configuration has the address of its server.
+type externalState struct{ source *Engine }
 
 // keptSlot is where a source keeps its slot, and whether a publication of its own belongs to it.
 type keptSlot struct {
@@ -27,22 +27,20 @@ type keptSlot struct {
 }
 
 // Place implements registry.ExternalState.
-func (o *onServer) Place() any {
-	return keptSlot{placeOf(o.engine.config), o.engine.config.Publication == ""}
+func (e *externalState) Place() any {
+	return keptSlot{placeOf(e.source.config), e.source.config.Publication == ""}
 }
 
 // Release implements registry.ExternalState.
-func (o *onServer) Release(ctx context.Context) error {
-	slots, config := o.engine.settings.Slots, o.engine.config
+func (e *externalState) Release(ctx context.Context) error {
+	slots, config := e.source.settings.Slots, e.source.config
 	successors, err := slots.successors(config)
 	if err != nil {
 		return err
 	}
-	if !slots.isUsed(placeOf(config)) {
-		return o.engine.Abandon(ctx, successors...)
-	}
-	err = o.engine.Forget(ctx, successors...)
-	if err == nil && len(successors) == 0 {
+	used := slots.isUsed(placeOf(config))
+	err = e.source.release(ctx, used, successors)
+	if err == nil && used && len(successors) == 0 {
 		slots.dropped(placeOf(config))
 	}
 	return err

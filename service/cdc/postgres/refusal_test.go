@@ -176,13 +176,13 @@ func TestDeletingASourceLeavesNothing(t *testing.T) {
 	}
 	require.NoError(t, running.stop())
 	require.Equal(t, "1 1 1", left())
-	require.NoError(t, source.Forget(t.Context()))
+	require.NoError(t, source.ReleaseUsed(t.Context()))
 	require.Equal(t, "0 0 0", left())
-	require.NoError(t, source.Forget(t.Context()), "it is idempotent")
+	require.NoError(t, source.ReleaseUsed(t.Context()), "it is idempotent")
 
 	foreign := h.config()
 	require.NoError(t, h.serve(h.source(foreign)).stop())
-	require.NoError(t, h.subject(cdcID, foreign, h.settings()).Forget(context.WithoutCancel(t.Context())))
+	require.NoError(t, h.subject(cdcID, foreign, h.settings()).ReleaseUsed(context.WithoutCancel(t.Context())))
 	require.Equal(t, "0 1 0", left(), "the publication is not its own")
 }
 

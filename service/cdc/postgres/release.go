@@ -21,23 +21,15 @@ const (
 	inUsePatience = 3 * time.Second
 )
 
-// Forget drops what the source of a deleted entry has left on its server: slot, publication of its own and checkpoint.
-// The source must have been ready in this program, and have ended. What successors go on with stays: they are
-// configurations that name the same slot, perhaps by another address of the server.
+// release drops what the source of a deleted entry has left on its server: slot, publication of its own and checkpoint.
+// The source has ended. What successors go on with stays: they are configurations that name the same slot, perhaps by
+// another address of the server.
 //
 // A slot that another program uses, or holds without reading, stays, and so does all that belongs to it; the error says
-// so. A server that cannot be reached now is tried again for a while; each failure is logged.
-func (s *Engine) Forget(ctx context.Context, successors ...*api.PostgresConfig) error {
-	return s.release(ctx, &externalState{source: s, successors: successors, used: true})
-}
-
-// Abandon is Forget for a source that has never been ready in this program. A slot of its name may be that of another
-// program: it is dropped only if it is lost, and the error says what is left otherwise.
-func (s *Engine) Abandon(ctx context.Context, successors ...*api.PostgresConfig) error {
-	return s.release(ctx, &externalState{source: s, successors: successors})
-}
-
-func (s *Engine) release(ctx context.Context, e *externalState) error {
+// so. If the source was never ready in this program (used is false), its slot may be that of another program: it is
+// dropped only if it is lost. A server that cannot be reached now is tried again for a while; each failure is logged.
+func (s *Engine) release(ctx context.Context, used bool, successors []*api.PostgresConfig) error {
+	e := &leftovers{source: s, used: used, successors: successors}
 	at, err := s.endpoint()
 	if err != nil {
 		return s.about(fmt.Errorf("release: %w", err))
@@ -63,8 +55,8 @@ func (s *Engine) release(ctx context.Context, e *externalState) error {
 	return s.about(err)
 }
 
-// externalState is what the source of a deleted entry has left on its server.
-type externalState struct {
+// leftovers are what a source has left on its server, while that is released.
+type leftovers struct {
 	source     *Engine
 	successors []*api.PostgresConfig
 	// used says that the source was ready.
@@ -80,13 +72,13 @@ type inUseError struct{ by string }
 func (e *inUseError) Error() string { return "it is in use by " + e.by }
 
 // left says that a slot stays, and what to type if it is not wanted.
-func (e *externalState) left(why string) error {
+func (e *leftovers) left(why string) error {
 	name := e.source.config.SlotName
 	return errs.New(errs.Invalid, "slot %q is left on the server, because %s; if it is not needed, type SELECT pg_drop_replication_slot(%s), "+
 		"or the server keeps its WAL for ever; then DROP PUBLICATION IF EXISTS %s", name, why, literal(name), quote(ownPublication(name)))
 }
 
-func (e *externalState) drop(ctx context.Context) error {
+func (e *leftovers) drop(ctx context.Context) error {
 	succeeded, published, err := e.succession(ctx)
 	if err != nil {
 		return fmt.Errorf("release: %w", err)
@@ -123,7 +115,7 @@ func (e *externalState) drop(ctx context.Context) error {
 }
 
 // checkUse finds out whether the slot may be that of another program.
-func (e *externalState) checkUse(ctx context.Context, now *slot) error {
+func (e *leftovers) checkUse(ctx context.Context, now *slot) error {
 	lost := now.status == "lost"
 	switch {
 	case !e.used && !lost:
@@ -155,7 +147,7 @@ func (e *externalState) checkUse(ctx context.Context, now *slot) error {
 	return nil
 }
 
-func (e *externalState) dropSlot(ctx context.Context) error {
+func (e *leftovers) dropSlot(ctx context.Context) error {
 	name := e.source.config.SlotName
 	_, err := e.db.ExecContext(ctx, "SELECT pg_drop_replication_slot($1)", name)
 	if busy(err) {
@@ -172,7 +164,7 @@ func ownPublication(slot string) string { return publicationOf(&api.PostgresConf
 
 // dropPublication drops the publication that was made for the slot, now or when the entry had tables. One that the
 // entry names, or that another role has made, is not its own.
-func (e *externalState) dropPublication(ctx context.Context) error {
+func (e *leftovers) dropPublication(ctx context.Context) error {
 	name := ownPublication(e.source.config.SlotName)
 	if e.source.config.Publication == name {
 		return nil
@@ -189,7 +181,7 @@ func (e *externalState) dropPublication(ctx context.Context) error {
 }
 
 // succession finds out whether a successor goes on with the slot, and whether one reads the publication made for it.
-func (e *externalState) succession(ctx context.Context) (succeeded, published bool, err error) {
+func (e *leftovers) succession(ctx context.Context) (succeeded, published bool, err error) {
 	for _, successor := range e.successors {
 		same, err := e.reachedBy(ctx, successor)
 		if err != nil {
@@ -204,7 +196,7 @@ func (e *externalState) succession(ctx context.Context) (succeeded, published bo
 }
 
 // reachedBy finds out whether a configuration leads to the slot.
-func (e *externalState) reachedBy(ctx context.Context, config *api.PostgresConfig) (bool, error) {
+func (e *leftovers) reachedBy(ctx context.Context, config *api.PostgresConfig) (bool, error) {
 	there, err := New(e.source.id, config, e.source.settings).endpoint()
 	if err != nil {
 		return false, err

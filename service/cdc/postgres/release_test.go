@@ -41,8 +41,8 @@ func TestReleaseSparesTheSlotOfAnotherDatabase(t *testing.T) {
 	c := h.config("users")
 	c.SlotName = other.Name
 	h.exec("CREATE PUBLICATION " + other.Name + "_pub FOR TABLE users")
-	require.NoError(t, h.source(c).Forget(t.Context()))
-	require.NoError(t, h.source(c).Abandon(t.Context()))
+	require.NoError(t, h.source(c).ReleaseUsed(t.Context()))
+	require.NoError(t, h.source(c).ReleaseUnused(t.Context()))
 	require.Equal(t, "slot x_pub", other.left())
 	require.Empty(t, h.left(), "the publication was made here")
 }
@@ -51,7 +51,7 @@ func TestReleaseSparesTheSlotOfAnotherPlugin(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.exec("SELECT pg_create_logical_replication_slot('" + h.Name + "', 'test_decoding')")
-	require.NoError(t, h.source(h.config("users")).Forget(t.Context()))
+	require.NoError(t, h.source(h.config("users")).ReleaseUsed(t.Context()))
 	require.Equal(t, "slot", h.left())
 }
 
@@ -69,7 +69,7 @@ func TestReleaseSparesASlotThatAnotherProgramUses(t *testing.T) {
 				return h.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE active AND database = current_database()") == "1"
 			}, "it reads")
 		}
-		err := used.Forget(t.Context())
+		err := used.ReleaseUsed(t.Context())
 		require.ErrorContains(t, err, "is left on the server, because it is in use by")
 		require.ErrorContains(t, err, "type SELECT pg_drop_replication_slot('"+h.Name+"')")
 		require.Equal(t, "slot x_pub checkpoint", h.left())
@@ -88,7 +88,7 @@ func TestReleaseBesideASourceThatHolds(t *testing.T) {
 	second.Name = "second"
 	h.catalog.Declare(postgres.New(second, c, h.settings()))
 	h.serve(h.subject(second, c, h.settings()))
-	require.NoError(t, source.Forget(t.Context()))
+	require.NoError(t, source.ReleaseUsed(t.Context()))
 	require.Equal(t, "slot x_2_pub", h.left())
 }
 
@@ -99,13 +99,13 @@ func TestReleaseLeavesToSuccessorsWhatTheyGoOnWith(t *testing.T) {
 	alias, foreign := h.config("orders"), elsewhere.config("users")
 	alias.Host, foreign.SlotName = "localhost", h.Name
 	for _, successor := range []*apicdc.PostgresConfig{h.config("users"), alias} {
-		require.NoError(t, source.Forget(t.Context(), successor))
+		require.NoError(t, source.ReleaseUsed(t.Context(), successor))
 		require.Equal(t, "slot x_pub checkpoint", h.left())
 	}
 	named := h.config()
-	require.NoError(t, source.Forget(t.Context(), named))
+	require.NoError(t, source.ReleaseUsed(t.Context(), named))
 	require.Equal(t, "slot everything checkpoint", h.left(), "the successor reads another publication")
-	require.NoError(t, source.Forget(t.Context(), foreign))
+	require.NoError(t, source.ReleaseUsed(t.Context(), foreign))
 	require.Equal(t, "everything", h.left())
 }
 
@@ -118,15 +118,15 @@ func TestReleaseAsksTheServerOfASuccessor(t *testing.T) {
 	copied.Exec(t, "CREATE DATABASE "+h.Name)
 	successor := h.config("users")
 	successor.Host, successor.Port, successor.Username, successor.Password = copied.Address()
-	require.NoError(t, source.Forget(t.Context(), successor))
+	require.NoError(t, source.ReleaseUsed(t.Context(), successor))
 	require.Empty(t, h.left(), "it is another server")
 	source = h.used(h.config("users"))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	successor.Port = 1
-	require.Error(t, source.Forget(ctx, successor), "it is tried again")
+	require.Error(t, source.ReleaseUsed(ctx, successor), "it is tried again")
 	successor.Options = map[string]string{"sslmode": "nonsense"}
-	require.ErrorContains(t, source.Forget(t.Context(), successor), "find out whether another entry goes on with the slot: options: ")
+	require.ErrorContains(t, source.ReleaseUsed(t.Context(), successor), "find out whether another entry goes on with the slot: options: ")
 	require.Equal(t, "slot x_pub checkpoint", h.left())
 }
 
@@ -137,12 +137,12 @@ func TestReleaseDropsThePublicationThatASourceHadBefore(t *testing.T) {
 	h.used(h.config("users"))
 	source := h.used(named)
 	require.Equal(t, "slot everything x_pub checkpoint", h.left())
-	require.NoError(t, source.Forget(t.Context()))
+	require.NoError(t, source.ReleaseUsed(t.Context()))
 	require.Equal(t, "everything", h.left())
 
 	named.Publication = h.Name + "_pub"
 	h.exec("CREATE PUBLICATION " + named.Publication + " FOR TABLE users")
-	require.NoError(t, h.used(named).Forget(t.Context()))
+	require.NoError(t, h.used(named).ReleaseUsed(t.Context()))
 	require.Equal(t, "everything x_pub", h.left(), "one that the entry names is not its own")
 }
 
@@ -150,12 +150,12 @@ func TestReleasingASourceThatWasNeverReady(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	source := h.used(h.config("users"))
-	require.ErrorContains(t, source.Abandon(t.Context()), "is left on the server, because this app has not used it")
+	require.ErrorContains(t, source.ReleaseUnused(t.Context()), "is left on the server, because this app has not used it")
 	require.Equal(t, "slot x_pub checkpoint", h.left())
-	require.NoError(t, source.Abandon(t.Context(), h.config()), "it is for the successor to care")
+	require.NoError(t, source.ReleaseUnused(t.Context(), h.config()), "it is for the successor to care")
 	require.Equal(t, "slot everything x_pub checkpoint", h.left())
 	h.exec("SELECT pg_drop_replication_slot('" + h.Name + "')")
-	require.NoError(t, source.Abandon(t.Context()))
+	require.NoError(t, source.ReleaseUnused(t.Context()))
 	require.Equal(t, "everything", h.left())
 }
 
@@ -167,6 +167,6 @@ func TestReleasingALostSlotThatWasNeverReady(t *testing.T) {
 		h.exec("SELECT pg_switch_wal(); CREATE TABLE x AS SELECT 1; DROP TABLE x; CHECKPOINT")
 		return h.Text(t, "SELECT wal_status FROM pg_replication_slots") == "lost"
 	}, "the slot is lost")
-	require.NoError(t, source.Abandon(t.Context()))
+	require.NoError(t, source.ReleaseUnused(t.Context()))
 	require.Empty(t, h.left())
 }
