@@ -16,7 +16,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/env"
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/api/registry"
-	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/boot"
@@ -60,7 +60,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	text := document(t, "yaml.md")
 	for _, config := range []reflect.Type{
 		reflect.TypeFor[sqlapi.SQLiteConfig](), reflect.TypeFor[sqlapi.PostgresConfig](),
-		reflect.TypeFor[cdcapi.SQLiteConfig](), reflect.TypeFor[cdcapi.PostgresConfig](),
+		reflect.TypeFor[api.SQLiteConfig](), reflect.TypeFor[api.PostgresConfig](),
 		reflect.TypeFor[process.LuaConfig](), reflect.TypeFor[process.LibraryConfig](),
 		reflect.TypeFor[process.HostConfig](), reflect.TypeFor[process.ServiceConfig](),
 		reflect.TypeFor[env.VariableConfig](), reflect.TypeFor[supervisor.Lifecycle](),
@@ -76,7 +76,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 	t.Parallel()
 	text := document(t, "operations.md")
 	descs := make(chan *prometheus.Desc, 100)
-	metrics.NewCollector(cdcapi.NewComposite()).Describe(descs)
+	metrics.NewCollector(api.NewComposite()).Describe(descs)
 	close(descs)
 	require.NotEmpty(t, descs)
 	for desc := range descs {

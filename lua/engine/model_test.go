@@ -11,7 +11,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/process"
 	errorsmodule "github.com/wippy-cdc/runtime/lua/modules/errors"
-	processes "github.com/wippy-cdc/runtime/lua/modules/process"
+	processmodule "github.com/wippy-cdc/runtime/lua/modules/process"
 )
 
 // TestChannelsLoseAndReorderNothing lets producers and consumers of random number meet on a channel of random size,
@@ -93,7 +93,7 @@ func checkDelivery(t *rapid.T, got any, total int) {
 
 // TestProcessesThatTalkAndDie spawns processes that send to each other while some are terminated.
 func TestProcessesThatTalkAndDie(t *testing.T) {
-	w := newWorld(t, processes.New())
+	w := newWorld(t, processmodule.New())
 	w.script("test", `
 		function main(peers)
 			local inbox, events = process.inbox(), process.events()
@@ -133,7 +133,7 @@ func TestProcessesThatTalkAndDie(t *testing.T) {
 
 // TestFamilies spawns trees of processes whose roots are terminated at any time.
 func TestFamilies(t *testing.T) {
-	w := newWorld(t, processes.New())
+	w := newWorld(t, processmodule.New())
 	w.script("node", `
 		function main(depth)
 			local events = process.events()
@@ -168,7 +168,7 @@ func TestFamilies(t *testing.T) {
 // TestServiceStopIsAnEvent stops services whose process listens.
 func TestServiceStopIsAnEvent(t *testing.T) {
 	p := &probe{}
-	w := newWorld(t, p, processes.New())
+	w := newWorld(t, p, processmodule.New())
 	w.script("test", `
 		function main()
 			local events = process.events()
@@ -186,7 +186,7 @@ func TestServiceStopIsAnEvent(t *testing.T) {
 // TestHostStopIsAnEvent stops a host one of whose processes listens and one does not end in time.
 func TestHostStopIsAnEvent(t *testing.T) {
 	p := &probe{}
-	w := newWorld(t, p, processes.New())
+	w := newWorld(t, p, processmodule.New())
 	h, err := w.NewHost(hostEntry("stopping", 0), nil)
 	require.NoError(t, err)
 	end := serving(t, h)
@@ -214,7 +214,7 @@ func TestFailureAfterCancelIsTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fresh := func() (*probe, *world) {
 				p := &probe{}
-				w := newWorld(t, p, processes.New(), errorsmodule.New())
+				w := newWorld(t, p, processmodule.New(), errorsmodule.New())
 				w.script("test", `function main()
 					local events = process.events()
 					probe.mark("listening")

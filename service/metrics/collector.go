@@ -7,13 +7,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 // Collector turns the figures of a meter into metrics, whenever they are asked for. Nothing is kept in between, so
 // the sources pay for being watched only then. It implements prometheus.Collector.
 type Collector struct {
-	meter   cdc.Meter
+	meter   api.Meter
 	metrics []metric
 	// changes and ended have a second label.
 	changes, ended *prometheus.Desc
@@ -24,31 +24,31 @@ type metric struct {
 	desc *prometheus.Desc
 	kind prometheus.ValueType
 	// read returns the figure, false if the source has none.
-	read func(s *cdc.Stats) (float64, bool)
+	read func(s *api.Stats) (float64, bool)
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
 
 // NewCollector returns a collector over meter. It is safe to use from any goroutine if the meter is.
-func NewCollector(meter cdc.Meter) *Collector {
+func NewCollector(meter api.Meter) *Collector {
 	return &Collector{
 		meter:   meter,
 		changes: describe("changes_total", "Row changes of the transactions appended to the log, whatever streams select.", "op"),
 		ended:   describe("streams_ended_total", "Streams that have ended.", "reason"),
 		metrics: []metric{
-			counter("transactions_total", "Transactions appended to the log.", func(s *cdc.Stats) uint64 { return s.Transactions }),
+			counter("transactions_total", "Transactions appended to the log.", func(s *api.Stats) uint64 { return s.Transactions }),
 			counter("spilled_bytes_total", "Bytes of transactions that went to a temporary file.",
-				func(s *cdc.Stats) uint64 { return s.SpilledBytes }),
-			counter("snapshot_rows_total", "Rows delivered by snapshots.", func(s *cdc.Stats) uint64 { return s.SnapshotRows }),
+				func(s *api.Stats) uint64 { return s.SpilledBytes }),
+			counter("snapshot_rows_total", "Rows delivered by snapshots.", func(s *api.Stats) uint64 { return s.SnapshotRows }),
 			counter("checkpoint_failures_total", "Attempts to write the checkpoint that have failed.",
-				func(s *cdc.Stats) uint64 { return s.CheckpointFailures }),
-			gauge("log_bytes", "Size of the transactions that the log holds.", func(s *cdc.Stats) int64 { return s.LogBytes }),
-			gauge("streams", "Open streams.", func(s *cdc.Stats) int64 { return int64(s.Streams) }),
+				func(s *api.Stats) uint64 { return s.CheckpointFailures }),
+			gauge("log_bytes", "Size of the transactions that the log holds.", func(s *api.Stats) int64 { return s.LogBytes }),
+			gauge("streams", "Open streams.", func(s *api.Stats) int64 { return int64(s.Streams) }),
 			gauge("stream_lag_bytes", "How much of the log the slowest stream has not read.",
-				func(s *cdc.Stats) int64 { return s.LagBytes }),
-			optional("wal_size_bytes", "Size of SQLite's write-ahead log file.", func(s *cdc.Stats) *int64 { return s.WALBytes }),
+				func(s *api.Stats) int64 { return s.LagBytes }),
+			optional("wal_size_bytes", "Size of SQLite's write-ahead log file.", func(s *api.Stats) *int64 { return s.WALBytes }),
 			optional("retained_wal_bytes", "Write-ahead log that the server keeps for the replication slot.",
-				func(s *cdc.Stats) *int64 { return s.RetainedWALBytes }),
+				func(s *api.Stats) *int64 { return s.RetainedWALBytes }),
 		},
 	}
 }
@@ -58,21 +58,21 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("wippy_cdc_"+name, help, append([]string{"source"}, labels...), nil)
 }
 
-func counter(name, help string, read func(*cdc.Stats) uint64) metric {
-	return metric{describe(name, help), prometheus.CounterValue, func(s *cdc.Stats) (float64, bool) {
+func counter(name, help string, read func(*api.Stats) uint64) metric {
+	return metric{describe(name, help), prometheus.CounterValue, func(s *api.Stats) (float64, bool) {
 		return float64(read(s)), true
 	}}
 }
 
-func gauge(name, help string, read func(*cdc.Stats) int64) metric {
-	return metric{describe(name, help), prometheus.GaugeValue, func(s *cdc.Stats) (float64, bool) {
+func gauge(name, help string, read func(*api.Stats) int64) metric {
+	return metric{describe(name, help), prometheus.GaugeValue, func(s *api.Stats) (float64, bool) {
 		return float64(read(s)), true
 	}}
 }
 
 // optional is a gauge of sources whose engine has such a thing.
-func optional(name, help string, read func(*cdc.Stats) *int64) metric {
-	return metric{describe(name, help), prometheus.GaugeValue, func(s *cdc.Stats) (float64, bool) {
+func optional(name, help string, read func(*api.Stats) *int64) metric {
+	return metric{describe(name, help), prometheus.GaugeValue, func(s *api.Stats) (float64, bool) {
 		if p := read(s); p != nil {
 			return float64(*p), true
 		}

@@ -9,23 +9,23 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/metrics"
 )
 
 // meter tells what it holds.
-type meter []cdc.Stats
+type meter []api.Stats
 
-func (m *meter) Stats() []cdc.Stats { return *m }
+func (m *meter) Stats() []api.Stats { return *m }
 
 func full() *meter {
 	wal, retained := int64(4096), int64(0)
 	return &meter{
 		{
 			Source: registry.ID{Namespace: "app", Name: "cdc"}, Transactions: 3,
-			Changes:  map[cdc.Op]uint64{cdc.OpInsert: 7, cdc.OpUpdate: 0},
+			Changes:  map[api.Op]uint64{api.OpInsert: 7, api.OpUpdate: 0},
 			LogBytes: 100, Streams: 2, LagBytes: 50,
-			Ended:        map[cdc.EndReason]uint64{cdc.EndClosed: 4, cdc.EndLag: 1},
+			Ended:        map[api.EndReason]uint64{api.EndClosed: 4, api.EndLag: 1},
 			SpilledBytes: 9, CheckpointFailures: 5, SnapshotRows: 11, WALBytes: &wal,
 		},
 		{Source: registry.ID{Namespace: "app", Name: "pg"}, RetainedWALBytes: &retained},

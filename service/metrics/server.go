@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 // How long a client may take to send its request, and how long Close waits for answers that are under way.
@@ -33,7 +33,7 @@ type Server struct {
 }
 
 // Start serves the figures that meter has of its sources, and those of Go and of the program, at an address, see Address.
-func Start(ctx context.Context, address string, meter cdc.Meter, logger *slog.Logger) (*Server, error) {
+func Start(ctx context.Context, address string, meter api.Meter, logger *slog.Logger) (*Server, error) {
 	registerer := prometheus.NewRegistry()
 	if err := errors.Join(
 		registerer.Register(NewCollector(meter)),

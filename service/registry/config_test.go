@@ -9,12 +9,12 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/env"
 	"github.com/wippy-cdc/runtime/api/process"
-	api "github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/api/unit"
-	"github.com/wippy-cdc/runtime/service/registry"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
 
 // TestEveryFieldOfEveryKind declares all fields that users can write, by the names that the reference gives them.
@@ -91,38 +91,38 @@ entries:
       requires: [host]
       restart: {initial_delay: 1ms, max_delay: 2ms, backoff_factor: 1, jitter: 0, max_attempts: 9}
 `)}})
-	state, err := registry.NewLoader(kinds(), environ).Load(".")
+	state, err := declarations.NewLoader(kinds(), environ).Load(".")
 	require.NoError(t, err)
 	second, d := unit.Duration(time.Second), "d"
-	for name, want := range map[string]api.Config{
-		"sqlite": &sql.SQLiteConfig{
+	for name, want := range map[string]registry.Config{
+		"sqlite": &sqlapi.SQLiteConfig{
 			File: ":memory:", ForeignKeys: true, BusyTimeout: unit.Duration(250 * time.Millisecond), Synchronous: "full",
 			CaptureMemory: unit.MiB, MaxTransactionBytes: 2 * unit.GiB,
-			Pool:    sql.SQLitePoolConfig{MaxLifetime: unit.Duration(30 * time.Minute)},
+			Pool:    sqlapi.SQLitePoolConfig{MaxLifetime: unit.Duration(30 * time.Minute)},
 			Options: map[string]string{"cache_size": "-8000"},
 			Allow:   []string{"files", "schema"}, MaxResultBytes: unit.MiB,
 		},
-		"cdc": &cdc.SQLiteConfig{
+		"cdc": &api.SQLiteConfig{
 			DBResource: id("sqlite"), Tables: []string{"main.users"}, Snapshot: true, StatusInterval: second,
 			LogBytes:      64 * unit.KiB,
-			Subscriptions: cdc.SubscriptionsConfig{MaxSubscriptions: 1, MaxSnapshotSubscriptions: 2, MaxBytes: 3e6},
+			Subscriptions: api.SubscriptionsConfig{MaxSubscriptions: 1, MaxSnapshotSubscriptions: 2, MaxBytes: 3e6},
 		},
-		"pg": &cdc.PostgresConfig{
+		"pg": &api.PostgresConfig{
 			Host: "h", Port: 5433, Database: "d", Username: "u", Password: "p",
 			Options: map[string]string{"sslmode": "require"}, SlotName: "s", Publication: "pub", Snapshot: true,
 			SnapshotFetchSize: 10, Streaming: true, Failover: true, StandbyInterval: second, StatusInterval: 2 * second,
 			OnIdle: "discard", LogBytes: unit.MiB,
 		},
-		"pg2": &cdc.PostgresConfig{
+		"pg2": &api.PostgresConfig{
 			HostEnv: "H", PortEnv: "P", DatabaseEnv: "D", UsernameEnv: "U", PasswordEnv: "W", SlotName: "s",
 			Tables: []string{"a"}, Temporary: true, SnapshotFetchSize: 1000, StandbyInterval: 10 * second,
 			StatusInterval: 30 * second, OnIdle: "hold", LogBytes: 64 * unit.MiB,
 		},
 		"script": &process.LuaConfig{Method: "go", Code: process.Code{
-			Source: "file://p.lua", Modules: []string{"sql"}, Imports: map[string]api.ID{"helper": id("lib")},
+			Source: "file://p.lua", Modules: []string{"sql"}, Imports: map[string]registry.ID{"helper": id("lib")},
 		}},
 		"lib": &process.LibraryConfig{Code: process.Code{
-			Source: "return {}", Modules: []string{"sql"}, Imports: map[string]api.ID{},
+			Source: "return {}", Modules: []string{"sql"}, Imports: map[string]registry.ID{},
 		}},
 		"host": &process.HostConfig{MaxProcesses: 5},
 		"service": &process.ServiceConfig{
@@ -142,5 +142,5 @@ entries:
 	}, life.Lifecycle)
 	require.True(t, life.Start)
 	require.True(t, state.Entry(id("host")).Start, "it is required")
-	require.Equal(t, []api.ID{id("lib")}, state.Entry(id("script")).Requires)
+	require.Equal(t, []registry.ID{id("lib")}, state.Entry(id("script")).Requires)
 }

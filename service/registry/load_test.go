@@ -13,12 +13,12 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/process"
-	api "github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/api/unit"
-	"github.com/wippy-cdc/runtime/service/registry"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
 
 func TestEveryTypeIsDecoded(t *testing.T) {
@@ -52,15 +52,15 @@ entries:
 	require.Equal(t, &everything{
 		Text: "2020-01-01", Flag: true, Small: 7, Count: 16, Ratio: 2, Maybe: &five,
 		List: []nested{{"a", 1000}, {}}, Table: map[string]nested{"x": {Name: "y"}},
-		Ref: id("other"), Refs: []api.ID{id("other"), id("other")},
+		Ref: id("other"), Refs: []registry.ID{id("other"), id("other")},
 		Any:    map[string]any{"n": int64(1), "f": 1.5, "s": "1", "l": []any{}, "z": nil},
 		Inline: Inline{"in"}, Untold: "u",
 	}, entry.Config)
 	require.Equal(t, map[string]any{
 		"comment": "hello", "order": int64(3), "tags": []any{"a", 1.5, true, nil},
 	}, entry.Meta)
-	require.Equal(t, []api.ID{id("other")}, entry.Requires)
-	require.Equal(t, api.Position{File: "app.yaml", Line: 5}, entry.Position)
+	require.Equal(t, []registry.ID{id("other")}, entry.Requires)
+	require.Equal(t, registry.Position{File: "app.yaml", Line: 5}, entry.Position)
 	require.Equal(t, ".", entry.Dir)
 	require.Equal(t, supervisor.DefaultLifecycle(), entry.Lifecycle)
 	require.Equal(t, &everything{Text: "default", Small: 7}, state.Entry(id("other")).Config)
@@ -103,20 +103,20 @@ entries:
 		{Name: "src/empty.yaml", Data: []byte("# nothing\n")},
 		{Name: "ignored.yaml", Data: []byte("namespace: app\nentries: [{name: x, kind: nope}]")},
 	})
-	state, err := registry.NewLoader(kinds(), nil).Load(".")
+	state, err := declarations.NewLoader(kinds(), nil).Load(".")
 	require.NoError(t, err)
 	require.Equal(t, []string{"db", "cdc", "watcher", "processes", "watcher.service"}, names(state))
 
-	source := state.Entry(id("cdc")).Config.(*cdc.SQLiteConfig)
+	source := state.Entry(id("cdc")).Config.(*api.SQLiteConfig)
 	require.Equal(t, id("db"), source.DBResource)
 	require.Equal(t, unit.GiB, source.LogBytes)
 	require.Equal(t, unit.Duration(90*time.Second), source.StatusInterval)
-	require.Equal(t, map[string]string{"cache_size": "-8000"}, state.Entry(id("db")).Config.(*sql.SQLiteConfig).Options)
+	require.Equal(t, map[string]string{"cache_size": "-8000"}, state.Entry(id("db")).Config.(*sqlapi.SQLiteConfig).Options)
 	require.Equal(t, "src", state.Entry(id("watcher")).Dir)
 
 	service := state.Entry(id("watcher.service"))
 	require.Equal(t, []any{int64(1), "two"}, service.Config.(*process.ServiceConfig).Input)
-	require.Equal(t, []api.ID{id("watcher"), id("processes"), id("cdc")}, service.Requires)
+	require.Equal(t, []registry.ID{id("watcher"), id("processes"), id("cdc")}, service.Requires)
 	require.Equal(t, []string{"app:cdc"}, service.Lifecycle.Requires)
 	require.Equal(t, 3, service.Lifecycle.Restart.MaxAttempts)
 	require.Equal(t, unit.Duration(time.Second), service.Lifecycle.Restart.InitialDelay)
@@ -152,7 +152,7 @@ entries:
 	require.Equal(t, id("d"), config.Ref)
 	require.Equal(t, "a-5432-x|y-${env:PORT}-${other}-$", config.List[0].Name)
 	require.Equal(t, []any{"5432", "", `hunter2 "quoted"`}, config.Any, "what stands in quotes stays text")
-	require.Equal(t, []api.ID{id("d")}, entry.Requires)
+	require.Equal(t, []registry.ID{id("d")}, entry.Requires)
 	require.Equal(t, unit.Duration(7*time.Second), entry.Lifecycle.StopTimeout)
 	require.Equal(t, int64(5432), state.Entry(id("d")).Config.(*everything).Any)
 	require.Equal(t, "${x}", state.Entry(id("d")).Config.(*everything).Untold)
@@ -197,7 +197,7 @@ func TestExpandingAliasesIsBounded(t *testing.T) {
 }
 
 func TestDirectories(t *testing.T) {
-	loader := registry.NewLoader(kinds(), environ)
+	loader := declarations.NewLoader(kinds(), environ)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "app.yaml")
 
@@ -229,7 +229,7 @@ func TestFilesThatDeclareNothingAreNamed(t *testing.T) {
 		{Name: "src/c.yml", Data: []byte("# all is commented out\n---\n")},
 		{Name: "src/readme.md"},
 	})
-	_, err := registry.NewLoader(kinds(), environ).Load(".")
+	_, err := declarations.NewLoader(kinds(), environ).Load(".")
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
 	require.EqualError(t, err, `registry: read "src": there is no YAML file with namespace and entries in it `+
 		`(src/_index.yaml is empty, src/a.yaml has no entries, src/b.yml has no namespace, src/c.yml is empty); `+
@@ -238,7 +238,7 @@ func TestFilesThatDeclareNothingAreNamed(t *testing.T) {
 	for _, name := range []string{"d", "e", "f"} {
 		require.NoError(t, os.WriteFile("src/"+name+".yaml", nil, 0o600))
 	}
-	_, err = registry.NewLoader(kinds(), environ).Load(".")
+	_, err = declarations.NewLoader(kinds(), environ).Load(".")
 	require.ErrorContains(t, err, "src/d.yaml is empty, and 2 more)")
 }
 
@@ -252,7 +252,7 @@ func TestAFileIsTheSameWhateverItsName(t *testing.T) {
 		require.NoError(t, os.WriteFile("app.yaml", []byte("namespace: app\nentries:\n"+
 			"  - {name: a, kind: db.sql.sqlite, file: data/new.db}\n  - {name: b, kind: db.sql.sqlite, file: "+file+"}\n"), 0o600))
 		for _, appDir := range []string{".", dir, "data/.."} {
-			_, err := registry.NewLoader(kinds(), environ).Load(appDir)
+			_, err := declarations.NewLoader(kinds(), environ).Load(appDir)
 			require.ErrorContains(t, err, "app:b: file: is the file of app:a (", file)
 		}
 	}
@@ -261,7 +261,7 @@ func TestAFileIsTheSameWhateverItsName(t *testing.T) {
 func TestUnreadableFileIsAProblem(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink(filepath.Join(dir, "gone"), filepath.Join(dir, "dangling.yaml")))
-	_, err := registry.NewLoader(kinds(), environ).Load(dir)
+	_, err := declarations.NewLoader(kinds(), environ).Load(dir)
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
 	require.ErrorContains(t, err, "dangling.yaml")
 }
@@ -276,7 +276,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 	require.NoError(t, syscall.Mkfifo("pipe.yaml", 0o600))
 	require.NoError(t, os.Symlink("/dev/zero", "zero"))
 	require.NoError(t, os.Symlink("zero", "zero.yml"))
-	_, err := registry.NewLoader(kinds(), environ).Load(".")
+	_, err := declarations.NewLoader(kinds(), environ).Load(".")
 	require.EqualError(t, err, `app.yaml:3: app:a: source: "pipe" cannot be read: it is a named pipe, not a file
 app.yaml:4: app:b: source: "/../zero" is an absolute path: paths are relative to the YAML file, write file://zero if it is beside it
 app.yaml:5: app:c: source: "zero" cannot be read: it is a device, not a file
@@ -292,7 +292,7 @@ entries:
   - {name: a, kind: db.sql.sqlite, file: a.db}
   - {name: b, kind: db.sql.sqlite, file: a.db, options: {query_only: true, cache_size: -8000, x: 007, y: 1.50, z: "q", v: "${env:PORT}", w: 2020-01-01}}
 `)
-	config := state.Entry(id("b")).Config.(*sql.SQLiteConfig)
+	config := state.Entry(id("b")).Config.(*sqlapi.SQLiteConfig)
 	require.Equal(t, map[string]string{
 		"query_only": "true", "cache_size": "-8000", "x": "007", "y": "1.50", "z": "q", "v": "5432", "w": "2020-01-01",
 	}, config.Options)

@@ -12,18 +12,18 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	api "github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/service/registry"
+	"github.com/wippy-cdc/runtime/api/registry"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
 
 // TestPlansAreOrdered applies random sequences of states: every entry must start after what it requires and stop
 // before it, and what runs in the end must be what is declared.
 func TestPlansAreOrdered(t *testing.T) {
 	unpack(t, nil)
-	loader := registry.NewLoader(kinds(), nil)
+	loader := declarations.NewLoader(kinds(), nil)
 	rapid.Check(t, func(rt *rapid.T) {
-		r := &orderChecker{rt: rt, running: make(map[api.ID]*api.Entry)}
-		a := registry.NewApplier(map[api.Kind]api.Listener{"test.everything": r})
+		r := &orderChecker{rt: rt, running: make(map[registry.ID]*registry.Entry)}
+		a := declarations.NewApplier(map[registry.Kind]registry.Listener{"test.everything": r})
 		for range rapid.IntRange(1, 5).Draw(rt, "states") {
 			require.NoError(rt, os.WriteFile("app.yaml", []byte(randomApp(rt)), 0o600))
 			state, err := loader.Load(".")
@@ -43,11 +43,11 @@ func TestPlansAreOrdered(t *testing.T) {
 // nothing fails any more all that is declared runs, and nothing else is kept.
 func TestPlansRecoverFromFailures(t *testing.T) {
 	unpack(t, nil)
-	loader := registry.NewLoader(kinds(), nil)
+	loader := declarations.NewLoader(kinds(), nil)
 	rapid.Check(t, func(rt *rapid.T) {
-		r := &failing{orderChecker: orderChecker{rt: rt, running: make(map[api.ID]*api.Entry)}, kept: make(map[api.ID]bool)}
-		a := registry.NewApplier(map[api.Kind]api.Listener{"test.everything": r})
-		var state *registry.State
+		r := &failing{orderChecker: orderChecker{rt: rt, running: make(map[registry.ID]*registry.Entry)}, kept: make(map[registry.ID]bool)}
+		a := declarations.NewApplier(map[registry.Kind]registry.Listener{"test.everything": r})
+		var state *declarations.State
 		for range rapid.IntRange(1, 6).Draw(rt, "states") {
 			require.NoError(rt, os.WriteFile("app.yaml", []byte(randomApp(rt)), 0o600))
 			var err error
@@ -78,7 +78,7 @@ type failing struct {
 	orderChecker
 
 	chance int
-	kept   map[api.ID]bool
+	kept   map[registry.ID]bool
 }
 
 func (f *failing) fails() error {
@@ -88,7 +88,7 @@ func (f *failing) fails() error {
 	return nil
 }
 
-func (f *failing) Add(ctx context.Context, entry *api.Entry) error {
+func (f *failing) Add(ctx context.Context, entry *registry.Entry) error {
 	if err := f.fails(); err != nil {
 		return err
 	}
@@ -96,20 +96,20 @@ func (f *failing) Add(ctx context.Context, entry *api.Entry) error {
 	return f.orderChecker.Add(ctx, entry)
 }
 
-func (f *failing) Update(ctx context.Context, entry *api.Entry) error {
+func (f *failing) Update(ctx context.Context, entry *registry.Entry) error {
 	if err := f.fails(); err != nil {
 		return err
 	}
 	return f.orderChecker.Update(ctx, entry)
 }
 
-func (f *failing) Delete(ctx context.Context, id api.ID) error {
+func (f *failing) Delete(ctx context.Context, id registry.ID) error {
 	delete(f.kept, id)
 	return f.orderChecker.Delete(ctx, id)
 }
 
-func ids(state *registry.State) []api.ID {
-	var all []api.ID
+func ids(state *declarations.State) []registry.ID {
+	var all []registry.ID
 	for entry := range state.Entries() {
 		all = append(all, entry.ID)
 	}
@@ -136,21 +136,21 @@ func randomApp(rt *rapid.T) string {
 // orderChecker is a listener that fails the test when the order is wrong.
 type orderChecker struct {
 	rt      *rapid.T
-	running map[api.ID]*api.Entry
+	running map[registry.ID]*registry.Entry
 }
 
-func (o *orderChecker) Add(_ context.Context, entry *api.Entry) error {
+func (o *orderChecker) Add(_ context.Context, entry *registry.Entry) error {
 	require.NotContains(o.rt, o.running, entry.ID)
 	return o.put(entry)
 }
 
-func (o *orderChecker) Update(_ context.Context, entry *api.Entry) error {
+func (o *orderChecker) Update(_ context.Context, entry *registry.Entry) error {
 	require.Contains(o.rt, o.running, entry.ID)
 	o.noDependents(entry.ID)
 	return o.put(entry)
 }
 
-func (o *orderChecker) put(entry *api.Entry) error {
+func (o *orderChecker) put(entry *registry.Entry) error {
 	for _, required := range entry.Requires {
 		require.Contains(o.rt, o.running, required, "%s starts before %s", entry.ID, required)
 	}
@@ -158,15 +158,15 @@ func (o *orderChecker) put(entry *api.Entry) error {
 	return nil
 }
 
-func (o *orderChecker) Stop(ctx context.Context, id api.ID) error { return o.Delete(ctx, id) }
+func (o *orderChecker) Stop(ctx context.Context, id registry.ID) error { return o.Delete(ctx, id) }
 
-func (o *orderChecker) Delete(_ context.Context, id api.ID) error {
+func (o *orderChecker) Delete(_ context.Context, id registry.ID) error {
 	o.noDependents(id)
 	delete(o.running, id)
 	return nil
 }
 
-func (o *orderChecker) noDependents(id api.ID) {
+func (o *orderChecker) noDependents(id registry.ID) {
 	for _, other := range o.running {
 		require.NotContains(o.rt, other.Requires, id, "%s ends before %s", id, other.ID)
 	}

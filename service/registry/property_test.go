@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	api "github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/service/registry"
+	"github.com/wippy-cdc/runtime/api/registry"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
 
 // graph draws the references of n entries, e0 to en, to each other.
@@ -57,14 +57,14 @@ func declare(refs [][]int) string {
 // be one; entries without cycles must be in order.
 func TestCyclesAreFoundAndNothingElse(t *testing.T) {
 	unpack(t, nil)
-	loader := registry.NewLoader(kinds(), environ)
+	loader := declarations.NewLoader(kinds(), environ)
 	rapid.Check(t, func(rt *rapid.T) {
 		refs := graph(rt)
 		require.NoError(rt, os.WriteFile("app.yaml", []byte(declare(refs)), 0o600))
 		state, err := loader.Load(".")
 		if !isCyclic(refs) {
 			require.NoError(rt, err)
-			seen := make(map[api.ID]bool)
+			seen := make(map[registry.ID]bool)
 			for entry := range state.Entries() {
 				for _, required := range entry.Requires {
 					require.True(rt, seen[required], "%s comes before %s", entry.ID, required)
@@ -74,7 +74,7 @@ func TestCyclesAreFoundAndNothingElse(t *testing.T) {
 			require.Len(rt, seen, len(refs))
 			return
 		}
-		problems, ok := errors.AsType[*registry.Problems](err)
+		problems, ok := errors.AsType[*declarations.Problems](err)
 		require.True(rt, ok, "%v", err)
 		for _, problem := range problems.List {
 			path, ok := strings.CutPrefix(problem.Text, "requires itself: ")
@@ -97,7 +97,7 @@ func requireCycle(rt *rapid.T, path []string, refs [][]int) {
 // TestStartSetIsClosed checks on random graphs that exactly what is wanted starts: the roots and all they require.
 func TestStartSetIsClosed(t *testing.T) {
 	unpack(t, nil)
-	loader := registry.NewLoader(kinds(), environ)
+	loader := declarations.NewLoader(kinds(), environ)
 	rapid.Check(t, func(rt *rapid.T) {
 		refs := graph(rt)
 		for i := range refs { // references to later entries only, so that there is no cycle
@@ -116,7 +116,7 @@ func TestStartSetIsClosed(t *testing.T) {
 				visit(j)
 			}
 		}
-		var ids []api.ID
+		var ids []registry.ID
 		for _, i := range roots {
 			visit(i)
 			ids = append(ids, id(fmt.Sprintf("e%d", i)))
@@ -159,7 +159,7 @@ entries:
     meta: {command: {name: x}}
 `
 	unpack(t, nil)
-	loader := registry.NewLoader(kinds(), environ)
+	loader := declarations.NewLoader(kinds(), environ)
 	rapid.Check(t, func(rt *rapid.T) {
 		text := good
 		for range rapid.IntRange(0, 4).Draw(rt, "mutations") {
@@ -175,7 +175,7 @@ entries:
 		}
 		require.NotContains(rt, err.Error(), "hunter2")
 		require.Contains(rt, []errs.Kind{errs.Invalid, errs.NotFound}, errs.KindOf(err))
-		problems, ok := errors.AsType[*registry.Problems](err)
+		problems, ok := errors.AsType[*declarations.Problems](err)
 		require.Equal(rt, errs.KindOf(err) == errs.Invalid, ok)
 		if ok {
 			for _, problem := range problems.List {
@@ -190,7 +190,7 @@ entries:
 // TestTextSurvivesQuoting checks that any text, its ${ escaped, comes back as it was.
 func TestTextSurvivesQuoting(t *testing.T) {
 	unpack(t, nil)
-	loader := registry.NewLoader(kinds(), environ)
+	loader := declarations.NewLoader(kinds(), environ)
 	rapid.Check(t, func(rt *rapid.T) {
 		text := rapid.StringOf(rapid.RuneFrom([]rune("ab:{}$ env|PORT5'#é~.-"))).Draw(rt, "text")
 		// A $ before ${ would be taken for the escape.

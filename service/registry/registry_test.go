@@ -15,11 +15,11 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/env"
 	"github.com/wippy-cdc/runtime/api/process"
-	api "github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/internal/printable"
-	"github.com/wippy-cdc/runtime/service/registry"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,8 +34,8 @@ type everything struct {
 	Maybe   *int              `yaml:"maybe"`
 	List    []nested          `yaml:"list"`
 	Table   map[string]nested `yaml:"table"`
-	Ref     api.ID            `yaml:"ref"`
-	Refs    []api.ID          `yaml:"refs" ref:"test.everything"`
+	Ref     registry.ID       `yaml:"ref"`
+	Refs    []registry.ID     `yaml:"refs" ref:"test.everything"`
 	Any     any               `yaml:"any"`
 	Inline  `yaml:",inline"`
 	Skipped string `yaml:"-"`
@@ -55,7 +55,7 @@ type Inline struct {
 func (c *everything) SetDefaults() { c.Text, c.Small = "default", 7 }
 
 func (c *everything) Validate() error {
-	var p api.Problems
+	var p registry.Problems
 	if c.Text == "" {
 		p.Addf("text", "must not be empty")
 	}
@@ -72,22 +72,22 @@ func (c *everything) Validate() error {
 
 func config[C any, P interface {
 	*C
-	api.Config
-}](name api.Kind,
-) registry.Kind {
-	return registry.Kind{Name: name, New: func() api.Config { return P(new(C)) }}
+	registry.Config
+}](name registry.Kind,
+) declarations.Kind {
+	return declarations.Kind{Name: name, New: func() registry.Config { return P(new(C)) }}
 }
 
-func kinds() []registry.Kind {
+func kinds() []declarations.Kind {
 	script := config[process.LuaConfig](process.KindLua)
-	script.Files = func(c api.Config) map[string]string {
+	script.Files = func(c registry.Config) map[string]string {
 		if file := c.(*process.LuaConfig).File(); file != "" {
 			return map[string]string{"source": file}
 		}
 		return nil
 	}
-	script.Check = func(entry *api.Entry) error {
-		var p api.Problems
+	script.Check = func(entry *registry.Entry) error {
+		var p registry.Problems
 		for i, module := range entry.Config.(*process.LuaConfig).Modules {
 			if module != "sql" {
 				p.Addf("modules["+strconv.Itoa(i)+"]", "there is no module %q", module)
@@ -95,12 +95,12 @@ func kinds() []registry.Kind {
 		}
 		return p.Err()
 	}
-	return []registry.Kind{
+	return []declarations.Kind{
 		config[everything]("test.everything"),
 		config[env.VariableConfig](env.KindVariable),
-		config[sql.SQLiteConfig](sql.KindSQLite),
-		config[cdc.SQLiteConfig](cdc.KindSQLite),
-		config[cdc.PostgresConfig](cdc.KindPostgres),
+		config[sqlapi.SQLiteConfig](sqlapi.KindSQLite),
+		config[api.SQLiteConfig](api.KindSQLite),
+		config[api.PostgresConfig](api.KindPostgres),
 		script,
 		config[process.LibraryConfig](process.KindLibrary),
 		config[process.HostConfig](process.KindHost),
@@ -128,22 +128,22 @@ func unpack(t *testing.T, files []txtar.File) {
 	t.Chdir(dir)
 }
 
-func load(t *testing.T, yaml string) (*registry.State, error) {
+func load(t *testing.T, yaml string) (*declarations.State, error) {
 	t.Helper()
 	unpack(t, []txtar.File{{Name: "app.yaml", Data: []byte(yaml)}})
-	return registry.NewLoader(kinds(), environ).Load(".")
+	return declarations.NewLoader(kinds(), environ).Load(".")
 }
 
-func mustLoad(t *testing.T, yaml string) *registry.State {
+func mustLoad(t *testing.T, yaml string) *declarations.State {
 	t.Helper()
 	state, err := load(t, yaml)
 	require.NoError(t, err)
 	return state
 }
 
-func id(name string) api.ID { return api.ID{Namespace: "app", Name: name} }
+func id(name string) registry.ID { return registry.ID{Namespace: "app", Name: name} }
 
-func names(state *registry.State) []string {
+func names(state *declarations.State) []string {
 	var all []string
 	for entry := range state.Entries() {
 		all = append(all, entry.ID.Name)
@@ -167,7 +167,7 @@ func TestProblems(t *testing.T) {
 			require.Equal(t, "want", last.Name, "the last file is what is expected")
 			unpack(t, archive.Files[:len(archive.Files)-1])
 
-			_, err = registry.NewLoader(kinds(), environ).Load(".")
+			_, err = declarations.NewLoader(kinds(), environ).Load(".")
 			require.Error(t, err)
 			got := err.Error() + "\n"
 			require.NotContains(t, got, "hunter2")
@@ -189,13 +189,13 @@ entries:
   - {name: b, kind: nope}
   - {name: a, kind: test.everything, text: ""}
 `)
-	problems, ok := errors.AsType[*registry.Problems](err)
+	problems, ok := errors.AsType[*declarations.Problems](err)
 	require.True(t, ok)
 	require.Len(t, problems.List, 2)
-	require.Equal(t, registry.Problem{
-		Position: api.Position{File: "app.yaml", Line: 5}, ID: id("a"), Field: "text", Text: "must not be empty",
+	require.Equal(t, declarations.Problem{
+		Position: registry.Position{File: "app.yaml", Line: 5}, ID: id("a"), Field: "text", Text: "must not be empty",
 	}, problems.List[1])
-	require.True(t, slices.IsSortedFunc(problems.List, func(a, b registry.Problem) int {
+	require.True(t, slices.IsSortedFunc(problems.List, func(a, b declarations.Problem) int {
 		return a.Position.Line - b.Position.Line
 	}))
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/resource"
+	resourceapi "github.com/wippy-cdc/runtime/api/resource"
 	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
@@ -18,7 +18,7 @@ type Directory struct {
 	slots map[registry.ID]slot
 }
 
-var _ resource.Directory = (*Directory)(nil)
+var _ resourceapi.Directory = (*Directory)(nil)
 
 // slot is what the directory knows of one ID. Both pointers identify the caller that set them.
 type slot struct {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	api "github.com/wippy-cdc/runtime/api/resource"
+	resourceapi "github.com/wippy-cdc/runtime/api/resource"
 	"github.com/wippy-cdc/runtime/service/resource"
 )
 
@@ -79,10 +79,10 @@ func TestWithdrawingTheOldKeepsTheNew(t *testing.T) {
 func TestGetChecksTheType(t *testing.T) {
 	d := resource.New()
 	d.Publish(db, 42)
-	n, err := api.Get[int](d, db)
+	n, err := resourceapi.Get[int](d, db)
 	require.NoError(t, err)
 	require.Equal(t, 42, n)
-	_, err = api.Get[string](d, db)
+	_, err = resourceapi.Get[string](d, db)
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
 }
 

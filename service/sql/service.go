@@ -7,7 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/resource"
+	resourceapi "github.com/wippy-cdc/runtime/api/resource"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
@@ -21,13 +21,13 @@ type Database interface {
 type Service struct {
 	id        registry.ID
 	open      func(ctx context.Context) (Database, error)
-	directory resource.Directory
+	directory resourceapi.Directory
 	log       *slog.Logger
 }
 
 // NewService returns the service of the entry id; open is called by each Serve.
 func NewService(
-	id registry.ID, open func(ctx context.Context) (Database, error), directory resource.Directory, log *slog.Logger,
+	id registry.ID, open func(ctx context.Context) (Database, error), directory resourceapi.Directory, log *slog.Logger,
 ) *Service {
 	return &Service{id: id, open: open, directory: directory, log: log}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	api "github.com/wippy-cdc/runtime/api/supervisor"
+	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -60,7 +60,7 @@ func TestDelaysGrowUpToTheirMaximum(t *testing.T) {
 		require.ErrorIs(t, err, errAgain)
 
 		status := w.Status("app:db")
-		require.Equal(t, api.Backoff, status.State)
+		require.Equal(t, supervisor.Backoff, status.State)
 		require.ErrorIs(t, status.Err, errAgain)
 		require.Equal(t, 1, status.Attempts)
 
@@ -117,10 +117,10 @@ func TestServiceFailsAfterMaxAttempts(t *testing.T) {
 		require.Error(t, w.Start(t.Context(), "app:db", svc, l))
 		time.Sleep(time.Hour) //nolint:forbidigo // the clock of synctest
 		require.Len(t, at(), 3)
-		require.Equal(t, api.Failed, w.Status("app:db").State)
+		require.Equal(t, supervisor.Failed, w.Status("app:db").State)
 		require.True(t, w.Status("app:db").State.Ended())
-		require.Equal(t, []api.State{
-			api.Starting, api.Backoff, api.Starting, api.Backoff, api.Starting, api.Failed,
+		require.Equal(t, []supervisor.State{
+			supervisor.Starting, supervisor.Backoff, supervisor.Starting, supervisor.Backoff, supervisor.Starting, supervisor.Failed,
 		}, w.watch.of("app:db"))
 	})
 }
@@ -171,7 +171,7 @@ func TestFailuresAreForgottenOnceStable(t *testing.T) {
 			0, 5 * time.Second, 11 * time.Second, // the delays are 1s and 2s
 			18 * time.Second, 24 * time.Second, 32 * time.Second, // after 6s stable: 1s, 2s, 4s
 		}, at())
-		require.Equal(t, api.Failed, w.Status("app:db").State)
+		require.Equal(t, supervisor.Failed, w.Status("app:db").State)
 		require.Equal(t, 3, w.Status("app:db").Attempts)
 	})
 }
@@ -194,10 +194,10 @@ func TestStartTimesOutAndTheServiceGoesOn(t *testing.T) {
 		require.Equal(t, 10*time.Second, time.Since(began))
 		require.Equal(t, errs.Timeout, errs.KindOf(err))
 		require.ErrorContains(t, err, `"app:db": not ready after 10s (start_timeout)`)
-		require.Equal(t, api.Starting, w.Status("app:db").State)
+		require.Equal(t, supervisor.Starting, w.Status("app:db").State)
 
 		time.Sleep(6 * time.Second) //nolint:forbidigo // the clock of synctest
-		require.Equal(t, api.Running, w.Status("app:db").State)
+		require.Equal(t, supervisor.Running, w.Status("app:db").State)
 	})
 }
 
@@ -220,8 +220,8 @@ func TestServiceThatDoesNotStopIsAbandoned(t *testing.T) {
 		require.NoError(t, w.Start(t.Context(), "app:db", runs(), lifecycle()))
 		close(release)
 		synctest.Wait()
-		require.Equal(t, api.Running, w.Status("app:db").State)
-		require.Equal(t, []api.State{api.Starting, api.Running, api.Stopped, api.Starting, api.Running}, w.watch.of("app:db"))
+		require.Equal(t, supervisor.Running, w.Status("app:db").State)
+		require.Equal(t, []supervisor.State{supervisor.Starting, supervisor.Running, supervisor.Stopped, supervisor.Starting, supervisor.Running}, w.watch.of("app:db"))
 		w.close(t)
 	})
 }
@@ -272,7 +272,7 @@ func TestLateReadyIsIgnored(t *testing.T) {
 		require.NoError(t, w.Start(t.Context(), "app:job", svc, lifecycle()))
 		synctest.Wait()
 		late()
-		require.Equal(t, api.Completed, w.Status("app:job").State)
+		require.Equal(t, supervisor.Completed, w.Status("app:job").State)
 	})
 }
 
@@ -281,7 +281,7 @@ func TestZeroLifecycleMeansTheDefaults(t *testing.T) {
 		w := start(t)
 		defer w.close(t)
 		svc, at := attempts(never)
-		require.Error(t, w.Start(t.Context(), "app:db", svc, api.Lifecycle{}))
+		require.Error(t, w.Start(t.Context(), "app:db", svc, supervisor.Lifecycle{}))
 		time.Sleep(3500 * time.Millisecond) //nolint:forbidigo // the clock of synctest
 		require.Equal(t, []time.Duration{0, time.Second, 3 * time.Second}, at())
 	})

@@ -14,9 +14,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	api "github.com/wippy-cdc/runtime/api/supervisor"
+	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/api/unit"
-	"github.com/wippy-cdc/runtime/service/supervisor"
+	supervision "github.com/wippy-cdc/runtime/service/supervisor"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -44,8 +44,8 @@ func runs() *service {
 }
 
 // lifecycle has no jitter, so that delays are exact.
-func lifecycle() api.Lifecycle {
-	l := api.DefaultLifecycle()
+func lifecycle() supervisor.Lifecycle {
+	l := supervisor.DefaultLifecycle()
 	l.Restart.Jitter = 0
 	return l
 }
@@ -53,26 +53,26 @@ func lifecycle() api.Lifecycle {
 // watch records the states that an observer is told of.
 type watch struct {
 	mu     sync.Mutex
-	states map[string][]api.State
+	states map[string][]supervisor.State
 }
 
-func (w *watch) observe(name string, status api.Status) {
+func (w *watch) observe(name string, status supervisor.Status) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.states == nil {
-		w.states = make(map[string][]api.State)
+		w.states = make(map[string][]supervisor.State)
 	}
 	w.states[name] = append(w.states[name], status.State)
 }
 
-func (w *watch) of(name string) []api.State {
+func (w *watch) of(name string) []supervisor.State {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.states[name]
 }
 
 type world struct {
-	*supervisor.Supervisor
+	*supervision.Supervisor
 	watch watch
 	log   bytes.Buffer
 }
@@ -81,7 +81,7 @@ func start(t *testing.T) *world {
 	t.Helper()
 	w := &world{}
 	logger := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.Supervisor = supervisor.New(t.Context(), logger, w.watch.observe)
+	w.Supervisor = supervision.New(t.Context(), logger, w.watch.observe)
 	return w
 }
 
@@ -103,14 +103,14 @@ func TestServiceRunsUntilItIsStopped(t *testing.T) {
 	})
 	require.NoError(t, w.Start(t.Context(), "app:db", svc, lifecycle()))
 	status := w.Status("app:db")
-	require.Equal(t, api.Running, status.State)
+	require.Equal(t, supervisor.Running, status.State)
 	require.Equal(t, 1, status.Attempts)
 	require.False(t, status.Since.IsZero())
 
 	require.NoError(t, w.Stop(t.Context(), "app:db"))
 	require.EqualError(t, cause, "the service is stopped")
-	require.Equal(t, api.Unknown, w.Status("app:db").State)
-	require.Equal(t, []api.State{api.Starting, api.Running, api.Stopped}, w.watch.of("app:db"))
+	require.Equal(t, supervisor.Unknown, w.Status("app:db").State)
+	require.Equal(t, []supervisor.State{supervisor.Starting, supervisor.Running, supervisor.Stopped}, w.watch.of("app:db"))
 	require.NoError(t, w.Stop(t.Context(), "app:db"))
 }
 
@@ -120,7 +120,7 @@ func TestCompletedServiceIsNotStartedAgain(t *testing.T) {
 	svc := does(func(context.Context, func()) error { return nil })
 	require.NoError(t, w.Start(t.Context(), "app:job", svc, lifecycle()))
 	require.NoError(t, w.Stop(t.Context(), "app:job"))
-	require.Equal(t, []api.State{api.Starting, api.Completed}, w.watch.of("app:job"))
+	require.Equal(t, []supervisor.State{supervisor.Starting, supervisor.Completed}, w.watch.of("app:job"))
 }
 
 func TestNameInUse(t *testing.T) {
@@ -147,7 +147,7 @@ func TestIncurableErrorsFailAtOnce(t *testing.T) {
 			err := w.Start(t.Context(), "app:db", svc, lifecycle())
 			require.Equal(t, kind, errs.KindOf(err))
 			require.EqualError(t, err, `supervisor: start "app:db": no such thing`)
-			require.Equal(t, api.Failed, w.Status("app:db").State)
+			require.Equal(t, supervisor.Failed, w.Status("app:db").State)
 			require.EqualError(t, w.Status("app:db").Err, "no such thing")
 			require.NoError(t, w.Stop(t.Context(), "app:db"))
 			require.Equal(t, 1, calls)
@@ -162,7 +162,7 @@ func TestRetryableErrorOfAnIncurableKindIsTriedAgain(t *testing.T) {
 		return &errs.Error{Kind: errs.NotFound, Again: true, Err: errors.New("not yet")}
 	})
 	require.Error(t, w.Start(t.Context(), "app:db", svc, lifecycle()))
-	require.Equal(t, api.Backoff, w.Status("app:db").State)
+	require.Equal(t, supervisor.Backoff, w.Status("app:db").State)
 }
 
 func TestPanicIsAFailureWithItsStack(t *testing.T) {
@@ -173,18 +173,18 @@ func TestPanicIsAFailureWithItsStack(t *testing.T) {
 	err := w.Start(t.Context(), "app:db", does(func(context.Context, func()) error { panic(boom) }), l)
 	require.ErrorIs(t, err, boom)
 	require.ErrorContains(t, err, "panic: boom")
-	p, ok := errors.AsType[*supervisor.PanicError](err)
+	p, ok := errors.AsType[*supervision.PanicError](err)
 	require.True(t, ok)
 	require.Contains(t, string(p.Stack), "supervisor_test.go")
-	require.Equal(t, api.Failed, w.Status("app:db").State)
+	require.Equal(t, supervisor.Failed, w.Status("app:db").State)
 	w.close(t)
 	require.Contains(t, w.log.String(), "supervisor_test.go")
 }
 
 func TestObserverMayAskForTheStatus(t *testing.T) {
-	var s *supervisor.Supervisor
-	seen := make(chan api.State, 8)
-	s = supervisor.New(t.Context(), slog.New(slog.DiscardHandler), func(name string, _ api.Status) {
+	var s *supervision.Supervisor
+	seen := make(chan supervisor.State, 8)
+	s = supervision.New(t.Context(), slog.New(slog.DiscardHandler), func(name string, _ supervisor.Status) {
 		select {
 		case seen <- s.Status(name).State:
 		default:
@@ -192,8 +192,8 @@ func TestObserverMayAskForTheStatus(t *testing.T) {
 	})
 	require.NoError(t, s.Start(t.Context(), "app:db", runs(), lifecycle()))
 	require.NoError(t, s.Close(t.Context()))
-	require.Equal(t, api.Starting, <-seen)
-	require.Equal(t, api.Running, <-seen)
+	require.Equal(t, supervisor.Starting, <-seen)
+	require.Equal(t, supervisor.Running, <-seen)
 }
 
 func TestErrorWhileStoppingIsReported(t *testing.T) {
@@ -229,7 +229,7 @@ func TestCloseStopsTheYoungestFirst(t *testing.T) {
 }
 
 func TestStartStopStress(t *testing.T) {
-	s := supervisor.New(t.Context(), slog.New(slog.DiscardHandler), nil)
+	s := supervision.New(t.Context(), slog.New(slog.DiscardHandler), nil)
 	var wg sync.WaitGroup
 	l := lifecycle()
 	l.Restart.InitialDelay, l.Restart.MaxDelay = 1, unit.Duration(time.Millisecond)
@@ -299,7 +299,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	}()
 	err := w.Start(ctx, "app:db", svc, lifecycle())
 	require.ErrorContains(t, err, "the user went away")
-	require.Equal(t, api.Starting, w.Status("app:db").State)
+	require.Equal(t, supervisor.Starting, w.Status("app:db").State)
 }
 
 func TestStopWhileStarting(t *testing.T) {

@@ -8,27 +8,27 @@ import (
 	"path/filepath"
 	"time"
 
-	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 // crowd is what subscribes to the source of a database whose commits are measured.
 type crowd struct {
 	name      string
-	subscribe func(ctx context.Context, s *source) error
-	source    *source
+	subscribe func(ctx context.Context, s *captured) error
+	source    *captured
 	times     times
 }
 
 func crowds() []*crowd {
 	return []*crowd{
-		{name: "no stream", subscribe: func(context.Context, *source) error { return nil }},
-		{name: "one that never reads", subscribe: func(ctx context.Context, s *source) error {
-			_, err := s.catalog.Subscribe(ctx, s.id, cdcapi.StreamOptions{MaxBytes: cdcapi.DefaultLogBytes})
+		{name: "no stream", subscribe: func(context.Context, *captured) error { return nil }},
+		{name: "one that never reads", subscribe: func(ctx context.Context, s *captured) error {
+			_, err := s.catalog.Subscribe(ctx, s.id, api.StreamOptions{MaxBytes: api.DefaultLogBytes})
 			return err
 		}},
-		{name: "1000 on another table", subscribe: func(ctx context.Context, s *source) error {
+		{name: "1000 on another table", subscribe: func(ctx context.Context, s *captured) error {
 			for range 1000 {
-				if _, err := s.catalog.Subscribe(ctx, s.id, cdcapi.StreamOptions{Tables: []string{"other"}}); err != nil {
+				if _, err := s.catalog.Subscribe(ctx, s.id, api.StreamOptions{Tables: []string{"other"}}); err != nil {
 					return err
 				}
 			}

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
@@ -88,7 +88,7 @@ func large(ctx context.Context, how string) (err error) {
 	if err := execute(ctx, s.db.Pool(), schema); err != nil {
 		return err
 	}
-	stream, err := s.catalog.Subscribe(ctx, s.id, cdcapi.StreamOptions{})
+	stream, err := s.catalog.Subscribe(ctx, s.id, api.StreamOptions{})
 	if err != nil {
 		return err
 	}

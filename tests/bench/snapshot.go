@@ -9,7 +9,7 @@ import (
 	"runtime"
 	"time"
 
-	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 const snapshotRows = 300_000
@@ -73,7 +73,7 @@ func busyLoop(d time.Duration) (rounds float64) {
 	return rounds
 }
 
-func fillForSnapshots(ctx context.Context, s *source) error {
+func fillForSnapshots(ctx context.Context, s *captured) error {
 	for _, statement := range []string{schema, "CREATE TABLE busy (id INTEGER PRIMARY KEY, n INTEGER)", "INSERT INTO busy VALUES (1, 0)"} {
 		if err := execute(ctx, s.db.Pool(), statement); err != nil {
 			return err
@@ -83,8 +83,8 @@ func fillForSnapshots(ctx context.Context, s *source) error {
 }
 
 // readSnapshot reads one snapshot to its end.
-func readSnapshot(ctx context.Context, s *source) error {
-	stream, err := s.catalog.Subscribe(ctx, s.id, cdcapi.StreamOptions{Tables: []string{"people"}, Snapshot: cdcapi.SnapshotAlways, Buffer: 1024})
+func readSnapshot(ctx context.Context, s *captured) error {
+	stream, err := s.catalog.Subscribe(ctx, s.id, api.StreamOptions{Tables: []string{"people"}, Snapshot: api.SnapshotAlways, Buffer: 1024})
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func readSnapshot(ctx context.Context, s *source) error {
 	return nil
 }
 
-func timeSnapshot(ctx context.Context, s *source) (float64, error) {
+func timeSnapshot(ctx context.Context, s *captured) (float64, error) {
 	start := time.Now()
 	err := readSnapshot(ctx, s)
 	return float64(time.Since(start).Nanoseconds()) / snapshotRows, err
@@ -105,7 +105,7 @@ func timeSnapshot(ctx context.Context, s *source) (float64, error) {
 
 // timeUpdates measures commits one by one. In between the writer lets others run, as one does that serves requests: one
 // that never does is interrupted by Go's monitor, which then stays awake and takes its time from a processor.
-func timeUpdates(ctx context.Context, s *source, n int) (all times, err error) {
+func timeUpdates(ctx context.Context, s *captured, n int) (all times, err error) {
 	for range n {
 		runtime.Gosched()
 		start := time.Now()
@@ -118,7 +118,7 @@ func timeUpdates(ctx context.Context, s *source, n int) (all times, err error) {
 }
 
 // besides adds how long reading takes, and the commits until it has ended.
-func besides(ctx context.Context, s *source, reading, commits *times, read func() (float64, error)) error {
+func besides(ctx context.Context, s *captured, reading, commits *times, read func() (float64, error)) error {
 	type result struct {
 		ns  float64
 		err error

@@ -5,24 +5,24 @@ import (
 	"log/slog"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
-	cdcsource "github.com/wippy-cdc/runtime/service/cdc/source"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/resource"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
-// source is a database of ours with a running source.
-type source struct {
+// captured is a database of ours with a running source.
+type captured struct {
 	db      *sqlite.DB
-	catalog *cdcsource.Catalog
+	catalog *source.Catalog
 	id      registry.ID
 	stop    context.CancelFunc
 	served  chan error
 }
 
-func openSource(ctx context.Context, file string) (*source, error) {
+func openSource(ctx context.Context, file string) (*captured, error) {
 	id := registry.ID{Namespace: "bench", Name: "db"}
 	dbConfig := &sqlapi.SQLiteConfig{File: file}
 	dbConfig.SetDefaults()
@@ -30,14 +30,14 @@ func openSource(ctx context.Context, file string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{db: db, catalog: cdcsource.NewCatalog(), id: registry.ID{Namespace: "bench", Name: "cdc"}, served: make(chan error, 1)}
+	s := &captured{db: db, catalog: source.NewCatalog(), id: registry.ID{Namespace: "bench", Name: "cdc"}, served: make(chan error, 1)}
 	directory := resource.New()
 	directory.Publish(id, db)
-	config := &cdcapi.SQLiteConfig{DBResource: id}
+	config := &api.SQLiteConfig{DBResource: id}
 	config.SetDefaults()
 	engine := cdcsqlite.New(s.id, config, directory)
 	s.catalog.Declare(engine)
-	serving := cdcsource.New(engine, s.catalog, slog.New(slog.DiscardHandler))
+	serving := source.New(engine, s.catalog, slog.New(slog.DiscardHandler))
 	serveCtx, stop := context.WithCancel(ctx)
 	s.stop = stop
 	ready := make(chan struct{})
@@ -51,7 +51,7 @@ func openSource(ctx context.Context, file string) (*source, error) {
 	}
 }
 
-func (s *source) close() error {
+func (s *captured) close() error {
 	s.stop()
 	if err := <-s.served; err != nil {
 		return err

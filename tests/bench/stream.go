@@ -11,14 +11,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // reading is a stream with a goroutine that reads every field of every change until the stream ends.
 type reading struct {
-	stream cdcapi.Stream
-	source *source
+	stream api.Stream
+	source *captured
 	rows   atomic.Int64
 	// until is the number of rows after which to stop, 0 for never.
 	until int64
@@ -28,9 +28,9 @@ type reading struct {
 	err  error
 }
 
-func (s *source) read(ctx context.Context) *reading {
+func (s *captured) read(ctx context.Context) *reading {
 	r := &reading{source: s}
-	r.stream, r.err = s.catalog.Subscribe(ctx, s.id, cdcapi.StreamOptions{Buffer: 1024, MaxBytes: cdcapi.DefaultLogBytes, Schema: true})
+	r.stream, r.err = s.catalog.Subscribe(ctx, s.id, api.StreamOptions{Buffer: 1024, MaxBytes: api.DefaultLogBytes, Schema: true})
 	if r.err == nil {
 		go r.run(ctx)
 	}
@@ -128,8 +128,8 @@ func streamRate(ctx context.Context, r *report, rounds int) (err error) {
 }
 
 // timeStream measures from the end of the commit to the last change.
-func timeStream(ctx context.Context, s *source, rows int) (float64, error) {
-	stream, err := s.catalog.Subscribe(ctx, s.id, cdcapi.StreamOptions{Buffer: 1024})
+func timeStream(ctx context.Context, s *captured, rows int) (float64, error) {
+	stream, err := s.catalog.Subscribe(ctx, s.id, api.StreamOptions{Buffer: 1024})
 	if err != nil {
 		return 0, err
 	}

@@ -3,7 +3,7 @@ package cdc
 import (
 	"slices"
 
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // identity is what tells a row from all others of its table.
@@ -23,26 +23,26 @@ const (
 // it, is identified by its rowid, under the name that Table.RowID gives. A change of no row has no key, and neither has
 // a row that the database cannot tell apart: of a Postgres table without a primary key, or of a SQLite table with
 // neither Table.Key nor Table.RowID.
-func (c *Change) Key() ([]string, []sql.Value) { return c.AppendKey(nil, nil) }
+func (c *Change) Key() ([]string, []sqlapi.Value) { return c.AppendKey(nil, nil) }
 
 // NewKey returns what identifies the row after an update that has changed it, in the same form as Key. All other
 // changes have none.
-func (c *Change) NewKey() ([]string, []sql.Value) { return c.AppendNewKey(nil, nil) }
+func (c *Change) NewKey() ([]string, []sqlapi.Value) { return c.AppendNewKey(nil, nil) }
 
 // AppendKey appends what Key returns.
-func (c *Change) AppendKey(names []string, values []sql.Value) ([]string, []sql.Value) {
+func (c *Change) AppendKey(names []string, values []sqlapi.Value) ([]string, []sqlapi.Value) {
 	return c.appendKey(names, values, c.Before == nil)
 }
 
 // AppendNewKey appends what NewKey returns.
-func (c *Change) AppendNewKey(names []string, values []sql.Value) ([]string, []sql.Value) {
+func (c *Change) AppendNewKey(names []string, values []sqlapi.Value) ([]string, []sqlapi.Value) {
 	if !c.keyHasChanged() {
 		return names, values
 	}
 	return c.appendKey(names, values, true)
 }
 
-func (c *Change) appendKey(names []string, values []sql.Value, after bool) ([]string, []sql.Value) {
+func (c *Change) appendKey(names []string, values []sqlapi.Value, after bool) ([]string, []sqlapi.Value) {
 	switch c.identity(after) {
 	case byKey:
 		for _, column := range c.Table.Key {
@@ -54,7 +54,7 @@ func (c *Change) appendKey(names []string, values []sql.Value, after bool) ([]st
 		if after {
 			rowid = c.NewRowID
 		}
-		names, values = append(names, c.Table.RowID), append(values, sql.IntegerValue(rowid))
+		names, values = append(names, c.Table.RowID), append(values, sqlapi.IntegerValue(rowid))
 	case byNothing:
 	}
 	return names, values
@@ -88,7 +88,7 @@ func (c *Change) keyHasChanged() bool {
 }
 
 // value returns the value of a column in one of the images. After an update, what the server did not send is as it was.
-func (c *Change) value(column int, after bool) sql.Value {
+func (c *Change) value(column int, after bool) sqlapi.Value {
 	if after && (c.Before == nil || !slices.Contains(c.Unchanged, column)) {
 		return c.After[column]
 	}

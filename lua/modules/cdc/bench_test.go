@@ -10,7 +10,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
 )
 
@@ -18,12 +18,12 @@ import (
 type endless struct{ fakeSource }
 
 func (*endless) Subscribe(context.Context, registry.ID, api.StreamOptions) (api.Stream, error) {
-	table := &sql.Table{Schema: "main", Name: "users", HasRowID: true, RowID: "rowid", Key: []int{0}, Columns: []sql.Column{
+	table := &sqlapi.Table{Schema: "main", Name: "users", HasRowID: true, RowID: "rowid", Key: []int{0}, Columns: []sqlapi.Column{
 		{Name: "id"}, {Name: "name"}, {Name: "email"}, {Name: "age"}, {Name: "score"}, {Name: "note"},
 	}}
-	row := []sql.Value{
-		sql.IntegerValue(123456), sql.TextValue("Ada Lovelace"), sql.TextValue("ada@example.org"), sql.IntegerValue(36),
-		sql.RealValue(9.75), sql.TextValue("a note of forty characters, more or less"),
+	row := []sqlapi.Value{
+		sqlapi.IntegerValue(123456), sqlapi.TextValue("Ada Lovelace"), sqlapi.TextValue("ada@example.org"), sqlapi.IntegerValue(36),
+		sqlapi.RealValue(9.75), sqlapi.TextValue("a note of forty characters, more or less"),
 	}
 	return &endlessStream{change: api.Change{Op: api.OpInsert, Table: table, After: row}}, nil
 }

@@ -6,7 +6,7 @@ import (
 	lua "github.com/yuin/gopher-lua"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/value"
 )
 
@@ -20,7 +20,7 @@ type converter struct {
 	source                 lua.LValue
 	insert, update, remove lua.LValue
 
-	table *sql.Table
+	table *sqlapi.Table
 	shape *shape
 
 	transaction                    *api.Transaction
@@ -31,7 +31,7 @@ type converter struct {
 	cursor []byte
 	// names and values are those of the last key.
 	names  []string
-	values []sql.Value
+	values []sqlapi.Value
 
 	// last is the layout of the last change, alike says that the one before had it too, ahead is the form for the next
 	// one, if it was made.
@@ -132,7 +132,7 @@ func addSchemaChange(t *lua.LTable, r *api.SchemaChange) {
 }
 
 // setRow sets the values of one image, keyed by column name. NULL is absent; columns tells the two apart.
-func (s *shape) setRow(t *lua.LTable, values []sql.Value) {
+func (s *shape) setRow(t *lua.LTable, values []sqlapi.Value) {
 	for i, name := range s.names {
 		t.RawSetString(name, value.Of(values[i]))
 	}

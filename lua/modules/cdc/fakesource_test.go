@@ -13,8 +13,8 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
-	"github.com/wippy-cdc/runtime/lua/modules/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	cdcmodule "github.com/wippy-cdc/runtime/lua/modules/cdc"
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
 )
@@ -109,7 +109,7 @@ func (s *fakeStream) Close() {
 
 func fakeWorld(tb testing.TB, f api.Engine) *scripttest.World {
 	tb.Helper()
-	return scripttest.New(tb, cdc.New(f), channel.New())
+	return scripttest.New(tb, cdcmodule.New(f), channel.New())
 }
 
 const fakePrelude = `
@@ -119,14 +119,14 @@ const fakePrelude = `
 
 func TestPostgresShapes(t *testing.T) {
 	t.Parallel()
-	table := &sql.Table{Schema: "public", Name: "users", Columns: []sql.Column{{Name: "id"}, {Name: "on"}}, Key: []int{0}}
+	table := &sqlapi.Table{Schema: "public", Name: "users", Columns: []sqlapi.Column{{Name: "id"}, {Name: "on"}}, Key: []int{0}}
 	tx := &api.Transaction{Source: scripttest.ID("pg"), Generation: "g", Sequence: 3, LSN: "0/16B3748", CommitLSN: "0/16B3700", XID: 734, CommittedAt: time.Unix(1700000000, 250e6)}
-	row := []sql.Value{sql.IntegerValue(1), sql.BoolValue(true)}
-	keyless := &sql.Table{Schema: "public", Name: "users", Columns: table.Columns}
+	row := []sqlapi.Value{sqlapi.IntegerValue(1), sqlapi.BoolValue(true)}
+	keyless := &sqlapi.Table{Schema: "public", Name: "users", Columns: table.Columns}
 	f := &fakeSource{cause: errFault, changes: []*api.Change{
 		{Op: api.OpSnapshot, Table: table, Transaction: tx, After: row},
 		{Op: api.OpTruncate, Table: table, Transaction: tx, Index: 1},
-		{Op: api.OpUpdate, Table: keyless, Transaction: tx, Index: 2, After: []sql.Value{{}, {}}, Unchanged: []int{1}, Last: true},
+		{Op: api.OpUpdate, Table: keyless, Transaction: tx, Index: 2, After: []sqlapi.Value{{}, {}}, Unchanged: []int{1}, Last: true},
 	}}
 	common := map[string]any{
 		"schema": "public", "table": "users", "relation": "public.users", "columns": []any{"id", "on"}, "source": "app:pg",
@@ -171,9 +171,9 @@ func TestManyShapes(t *testing.T) {
 	tx := &api.Transaction{Source: scripttest.ID("pg"), Generation: "g"}
 	for i := range shapes {
 		name := string(rune('a'+i%26)) + string(rune('a'+i/26%26)) + string(rune('a'+i/676))
-		table := &sql.Table{Schema: "s", Name: name, Columns: []sql.Column{{Name: name}}}
+		table := &sqlapi.Table{Schema: "s", Name: name, Columns: []sqlapi.Column{{Name: name}}}
 		for range 2 {
-			f.changes = append(f.changes, &api.Change{Op: api.OpInsert, Table: table, Transaction: tx, After: []sql.Value{sql.TextValue(name)}})
+			f.changes = append(f.changes, &api.Change{Op: api.OpInsert, Table: table, Transaction: tx, After: []sqlapi.Value{sqlapi.TextValue(name)}})
 		}
 	}
 	require.Equal(t, int64(shapes), fakeWorld(t, f).Value(fakePrelude+`

@@ -4,12 +4,12 @@ import (
 	lua "github.com/yuin/gopher-lua"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // layout is which tables a change consists of.
 type layout struct {
-	table         *sql.Table
+	table         *sqlapi.Table
 	op            api.Op
 	before, after bool
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
 )
 
@@ -65,14 +65,14 @@ func TestChangesThatWereWaitedForAreTheSame(t *testing.T) {
 }
 
 var (
-	formTables = []*sql.Table{
+	formTables = []*sqlapi.Table{
 		{
-			Schema: "main", Name: "nullable", Columns: []sql.Column{{Name: "a"}, {Name: "rowid"}}, Key: []int{1, 0},
+			Schema: "main", Name: "nullable", Columns: []sqlapi.Column{{Name: "a"}, {Name: "rowid"}}, Key: []int{1, 0},
 			HasRowID: true, RowID: "oid",
 		},
-		{Schema: "public", Name: "keyed", Columns: []sql.Column{{Name: "id"}, {Name: "a"}, {Name: "b"}}, Key: []int{0, 1}},
-		{Schema: "public", Name: "counted", Columns: []sql.Column{{Name: "a"}}, HasRowID: true, RowID: "rowid"},
-		{Schema: "public", Name: "nameless", Columns: []sql.Column{{Name: "a"}, {Name: "b"}}},
+		{Schema: "public", Name: "keyed", Columns: []sqlapi.Column{{Name: "id"}, {Name: "a"}, {Name: "b"}}, Key: []int{0, 1}},
+		{Schema: "public", Name: "counted", Columns: []sqlapi.Column{{Name: "a"}}, HasRowID: true, RowID: "rowid"},
+		{Schema: "public", Name: "nameless", Columns: []sqlapi.Column{{Name: "a"}, {Name: "b"}}},
 	}
 	formTransactions = []*api.Transaction{
 		{Source: scripttest.ID("pg"), Generation: "g", Sequence: 1, LSN: "1", CommittedAt: time.Unix(1, 0)},
@@ -90,8 +90,8 @@ func anyChange(r *rapid.T) *api.Change {
 		Last:        rapid.Bool().Draw(r, "last"),
 		OldRowID:    1, NewRowID: rapid.Int64Range(1, 2).Draw(r, "rowid"),
 	}
-	row := func(name string) []sql.Value {
-		return rapid.SliceOfN(rapid.SampledFrom([]sql.Value{{}, sql.IntegerValue(1), sql.TextValue("t"), sql.BoolValue(false)}),
+	row := func(name string) []sqlapi.Value {
+		return rapid.SliceOfN(rapid.SampledFrom([]sqlapi.Value{{}, sqlapi.IntegerValue(1), sqlapi.TextValue("t"), sqlapi.BoolValue(false)}),
 			len(c.Table.Columns), len(c.Table.Columns)).Draw(r, name)
 	}
 	if c.Op == api.OpDelete || c.Op == api.OpUpdate && rapid.Bool().Draw(r, "full") {
@@ -101,7 +101,7 @@ func anyChange(r *rapid.T) *api.Change {
 		c.After = row("after")
 	}
 	if c.Op == api.OpUpdate && rapid.Bool().Draw(r, "toast") {
-		c.After[0], c.Unchanged = sql.Value{}, []int{0}
+		c.After[0], c.Unchanged = sqlapi.Value{}, []int{0}
 	}
 	return c
 }

@@ -10,13 +10,13 @@ import (
 	"go.uber.org/goleak"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
-	"github.com/wippy-cdc/runtime/lua/modules/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	cdcmodule "github.com/wippy-cdc/runtime/lua/modules/cdc"
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
-	"github.com/wippy-cdc/runtime/lua/modules/sql"
-	service "github.com/wippy-cdc/runtime/service/cdc/source"
-	sqlitecdc "github.com/wippy-cdc/runtime/service/cdc/sqlite"
+	sqlmodule "github.com/wippy-cdc/runtime/lua/modules/sql"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
+	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/resource"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
@@ -28,7 +28,7 @@ type world struct {
 	*scripttest.World
 	tb        testing.TB
 	directory *resource.Directory
-	catalog   *service.Catalog
+	catalog   *source.Catalog
 	db        *sqlite.DB
 	// stop ends the source app:cdc.
 	stop func()
@@ -37,10 +37,10 @@ type world struct {
 // newWorld returns a world whose source is configured by configure, which may be nil.
 func newWorld(tb testing.TB, configure func(c *api.SQLiteConfig)) *world {
 	tb.Helper()
-	w := &world{tb: tb, directory: resource.New(), catalog: service.NewCatalog()}
-	cfg := new(apisql.SQLiteConfig)
+	w := &world{tb: tb, directory: resource.New(), catalog: source.NewCatalog()}
+	cfg := new(sqlapi.SQLiteConfig)
 	cfg.SetDefaults()
-	cfg.Allow = []string{apisql.AllowCheckpoint}
+	cfg.Allow = []string{sqlapi.AllowCheckpoint}
 	cfg.File = filepath.Join(tb.TempDir(), "app.db")
 	db, err := sqlite.Open(tb.Context(), scripttest.ID("db"), cfg, "")
 	require.NoError(tb, err)
@@ -53,7 +53,7 @@ func newWorld(tb testing.TB, configure func(c *api.SQLiteConfig)) *world {
 	w.stop = w.source("cdc", configure)
 	tb.Cleanup(w.stop)
 	engine := api.NewComposite(w.catalog)
-	w.World = scripttest.New(tb, cdc.New(engine), sql.New(w.directory), channel.New())
+	w.World = scripttest.New(tb, cdcmodule.New(engine), sqlmodule.New(w.directory), channel.New())
 	return w
 }
 
@@ -66,16 +66,16 @@ func (w *world) source(name string, configure func(c *api.SQLiteConfig)) (stop f
 	if configure != nil {
 		configure(cfg)
 	}
-	w.catalog.Declare(sqlitecdc.New(scripttest.ID(name), cfg, w.directory))
+	w.catalog.Declare(cdcsqlite.New(scripttest.ID(name), cfg, w.directory))
 	return w.serve(name, cfg)
 }
 
 func (w *world) serve(name string, cfg *api.SQLiteConfig) (stop func()) {
 	w.tb.Helper()
-	source := service.New(sqlitecdc.New(scripttest.ID(name), cfg, w.directory), w.catalog, slog.New(slog.DiscardHandler))
+	running := source.New(cdcsqlite.New(scripttest.ID(name), cfg, w.directory), w.catalog, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.tb.Context()))
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- source.Serve(ctx, func() { close(ready) }) }()
+	go func() { ended <- running.Serve(ctx, func() { close(ready) }) }()
 	select {
 	case <-ready:
 	case err := <-ended:
@@ -93,11 +93,11 @@ func (w *world) serve(name string, cfg *api.SQLiteConfig) (stop func()) {
 }
 
 // engine returns that of the source app:cdc, with its defaults.
-func (w *world) engine(name string) *sqlitecdc.Engine {
+func (w *world) engine(name string) *cdcsqlite.Engine {
 	cfg := new(api.SQLiteConfig)
 	cfg.SetDefaults()
 	cfg.DBResource = scripttest.ID("db")
-	return sqlitecdc.New(scripttest.ID(name), cfg, w.directory)
+	return cdcsqlite.New(scripttest.ID(name), cfg, w.directory)
 }
 
 // schema runs statements outside any script.

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	service "github.com/wippy-cdc/runtime/service/cdc/source"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 )
 
 func TestSourceInfo(t *testing.T) {
@@ -62,13 +62,13 @@ func TestAFaultedSourceTellsWhy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.stop()
-	require.ErrorIs(t, service.New(faulty{w.engine("cdc")}, w.catalog, slog.New(slog.DiscardHandler)).Serve(t.Context(), nil), errFault)
+	require.ErrorIs(t, source.New(faulty{w.engine("cdc")}, w.catalog, slog.New(slog.DiscardHandler)).Serve(t.Context(), nil), errFault)
 	require.Equal(t, []any{"faulted", true, "disk on fire"}, w.Value(prelude+`
 		local info = cdc.source("app:cdc")
 		return {info.state, info.faulted, info.error:message()}`))
 }
 
 // faulty is an engine that cannot open a session.
-type faulty struct{ service.Engine }
+type faulty struct{ source.Engine }
 
-func (faulty) Open(context.Context, *service.Run) (service.Session, error) { return nil, errFault }
+func (faulty) Open(context.Context, *source.Run) (source.Session, error) { return nil, errFault }

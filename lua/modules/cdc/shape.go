@@ -3,7 +3,7 @@ package cdc
 import (
 	lua "github.com/yuin/gopher-lua"
 
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // maxShapes bounds the table shapes that a process remembers. Beyond it all are forgotten and made anew on use.
@@ -25,14 +25,14 @@ type shape struct {
 type shapes struct {
 	// qualified says that relations carry their schema, as on Postgres.
 	qualified bool
-	known     map[*sql.Table]*shape
+	known     map[*sqlapi.Table]*shape
 }
 
 func newShapes(qualified bool) *shapes {
-	return &shapes{qualified: qualified, known: make(map[*sql.Table]*shape)}
+	return &shapes{qualified: qualified, known: make(map[*sqlapi.Table]*shape)}
 }
 
-func (s *shapes) of(L *lua.LState, table *sql.Table) *shape {
+func (s *shapes) of(L *lua.LState, table *sqlapi.Table) *shape {
 	if known, ok := s.known[table]; ok {
 		return known
 	}
@@ -44,7 +44,7 @@ func (s *shapes) of(L *lua.LState, table *sql.Table) *shape {
 	return made
 }
 
-func newShape(L *lua.LState, table *sql.Table, qualified bool) *shape {
+func newShape(L *lua.LState, table *sqlapi.Table, qualified bool) *shape {
 	relation := table.Name
 	if qualified {
 		relation = table.Schema + "." + table.Name

@@ -7,7 +7,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/lua/modules/errors"
+	errorsmodule "github.com/wippy-cdc/runtime/lua/modules/errors"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
 )
 
@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestNewFromAMessage(t *testing.T) {
 	t.Parallel()
-	w := scripttest.New(t, errors.New())
+	w := scripttest.New(t, errorsmodule.New())
 	require.Equal(t, []any{"UNKNOWN", "no such user", false, "no such user"}, w.Value(`
 		local e = errors.new("no such user")
 		return {e:kind(), e:message(), e:retryable(), tostring(e)}`))
@@ -23,7 +23,7 @@ func TestNewFromAMessage(t *testing.T) {
 
 func TestNewFromATable(t *testing.T) {
 	t.Parallel()
-	w := scripttest.New(t, errors.New())
+	w := scripttest.New(t, errorsmodule.New())
 	for expression, want := range map[string][]any{
 		`{message = "m"}`:                                                     {"UNKNOWN", false},
 		`{message = "m", kind = errors.NOT_FOUND}`:                            {"NOT_FOUND", false},
@@ -40,7 +40,7 @@ func TestNewFromATable(t *testing.T) {
 
 func TestConstantsAreTheKinds(t *testing.T) {
 	t.Parallel()
-	w := scripttest.New(t, errors.New())
+	w := scripttest.New(t, errorsmodule.New())
 	for _, kind := range []errs.Kind{
 		errs.Unknown, errs.Invalid, errs.NotFound, errs.AlreadyExists, errs.PermissionDenied, errs.Timeout,
 		errs.Canceled, errs.Unavailable, errs.Internal, errs.Conflict,
@@ -51,7 +51,7 @@ func TestConstantsAreTheKinds(t *testing.T) {
 
 func TestIsBranchesOnTheKind(t *testing.T) {
 	t.Parallel()
-	w := scripttest.New(t, errors.New())
+	w := scripttest.New(t, errorsmodule.New())
 	require.Equal(t, []any{true, false, false, false, false, false, true, false}, w.Value(`
 		local e = errors.new({message = "m", kind = errors.INVALID})
 		return {
@@ -63,13 +63,13 @@ func TestIsBranchesOnTheKind(t *testing.T) {
 
 func TestRequireGivesTheGlobal(t *testing.T) {
 	t.Parallel()
-	w := scripttest.New(t, errors.New())
+	w := scripttest.New(t, errorsmodule.New())
 	require.Equal(t, true, w.Value(`return require("errors") == errors`))
 }
 
 func TestARaisedErrorKeepsItsKind(t *testing.T) {
 	t.Parallel()
-	w := scripttest.New(t, errors.New())
+	w := scripttest.New(t, errorsmodule.New())
 	err := w.Failure(`error(errors.new({message = "gone", kind = errors.NOT_FOUND}))`)
 	require.EqualError(t, err, "gone")
 	require.True(t, errs.Is(err, errs.NotFound))
@@ -77,7 +77,7 @@ func TestARaisedErrorKeepsItsKind(t *testing.T) {
 
 func TestWrongArgumentsAreRaised(t *testing.T) {
 	t.Parallel()
-	w := scripttest.New(t, errors.New())
+	w := scripttest.New(t, errorsmodule.New())
 	for call, want := range map[string]string{
 		`errors.new()`:              `message or {message, kind, retryable} expected, got nil`,
 		`errors.new(5)`:             `message or {message, kind, retryable} expected, got 5`,

@@ -2,7 +2,7 @@ package io_test
 
 import (
 	"fmt"
-	stdio "io"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
-	"github.com/wippy-cdc/runtime/lua/modules/io"
+	iomodule "github.com/wippy-cdc/runtime/lua/modules/io"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // terminal returns a world whose terminal has the given input.
 func terminal(t *testing.T, input string, args ...string) *scripttest.World {
 	t.Helper()
-	return scripttest.NewWithInput(t, strings.NewReader(input), args, io.New())
+	return scripttest.NewWithInput(t, strings.NewReader(input), args, iomodule.New())
 }
 
 func TestOutput(t *testing.T) {
@@ -97,7 +97,7 @@ func TestWithoutATerminalEveryCallRaises(t *testing.T) {
 
 func TestAFailedWriteIsReturned(t *testing.T) {
 	t.Parallel()
-	w := scripttest.NewWithInput(t, strings.NewReader(""), nil, io.New())
+	w := scripttest.NewWithInput(t, strings.NewReader(""), nil, iomodule.New())
 	w.AddTerminal("broken", strings.NewReader(""), brokenPipe{})
 	require.Equal(t, []any{"nil", "io: print: io: read/write on closed pipe"}, w.ValueOn(scripttest.ID("broken"),
 		`local v, err = require("io").print("x") return {tostring(v), err:message()}`))
@@ -105,12 +105,12 @@ func TestAFailedWriteIsReturned(t *testing.T) {
 
 type brokenPipe struct{}
 
-func (brokenPipe) Write([]byte) (int, error) { return 0, stdio.ErrClosedPipe }
+func (brokenPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestReadingBlocksOnlyItsCoroutine(t *testing.T) {
 	t.Parallel()
-	reader, writer := stdio.Pipe()
-	w := scripttest.NewWithInput(t, reader, nil, io.New())
+	reader, writer := io.Pipe()
+	w := scripttest.NewWithInput(t, reader, nil, iomodule.New())
 	pid := w.Start(scripttest.Terminal(), `
 		local io = require("io")
 		coroutine.spawn(function() io.print("meanwhile") end)
@@ -125,8 +125,8 @@ func TestReadingBlocksOnlyItsCoroutine(t *testing.T) {
 // A process that ends while it waits for input leaves the input to the next one.
 func TestWhatATerminatedReaderMissedIsKept(t *testing.T) {
 	t.Parallel()
-	reader, writer := stdio.Pipe()
-	w := scripttest.NewWithInput(t, reader, nil, io.New())
+	reader, writer := io.Pipe()
+	w := scripttest.NewWithInput(t, reader, nil, iomodule.New())
 	pid := w.Start(scripttest.Terminal(), `local io = require("io") io.print("reading") return io.readline()`)
 	w.Out.Await(t, "reading")
 	require.Error(t, w.Kill(pid).Err)

@@ -7,14 +7,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
-	"github.com/wippy-cdc/runtime/lua/modules/json"
+	jsonmodule "github.com/wippy-cdc/runtime/lua/modules/json"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newWorld(t *testing.T) *scripttest.World {
 	t.Helper()
-	return scripttest.New(t, json.New())
+	return scripttest.New(t, jsonmodule.New())
 }
 
 func TestEncode(t *testing.T) {

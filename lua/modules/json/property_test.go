@@ -1,7 +1,7 @@
 package json_test
 
 import (
-	stdjson "encoding/json"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -27,7 +27,7 @@ func TestWhatIsEncodedDecodesToTheSame(t *testing.T) {
 		require.Equal(t, v, got[1])
 		require.Equal(t, got[0], got[2])
 		var std any
-		require.NoError(t, stdjson.Unmarshal(fmt.Append(nil, got[0]), &std))
+		require.NoError(t, json.Unmarshal(fmt.Append(nil, got[0]), &std))
 	})
 }
 
@@ -41,7 +41,7 @@ func TestDecodeAcceptsWhatIsValid(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := strings.Join(pieces.Draw(t, "pieces"), "")
 		accepted := w.Value(`local _, err = require("json").decode(...) return err == nil`, text)
-		require.Equal(t, stdjson.Valid([]byte(text)), accepted, text)
+		require.Equal(t, json.Valid([]byte(text)), accepted, text)
 	})
 }
 

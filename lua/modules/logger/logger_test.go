@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/wippy-cdc/runtime/lua/modules/errors"
+	errorsmodule "github.com/wippy-cdc/runtime/lua/modules/errors"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
 	"github.com/wippy-cdc/runtime/lua/modules/logger"
 )
@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // records runs body and returns what it logged, without what differs from run to run.
 func records(t *testing.T, body string) []string {
 	t.Helper()
-	w := scripttest.New(t, logger.New(), errors.New())
+	w := scripttest.New(t, logger.New(), errorsmodule.New())
 	w.Value(body)
 	text := regexp.MustCompile(`time=\S+ `).ReplaceAllString(w.Log.String(), "")
 	text = regexp.MustCompile(`pid=\S+`).ReplaceAllString(text, "pid=#")

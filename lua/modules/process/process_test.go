@@ -4,32 +4,32 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
-	stdtime "time"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	api "github.com/wippy-cdc/runtime/api/process"
+	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
-	"github.com/wippy-cdc/runtime/lua/modules/process"
-	"github.com/wippy-cdc/runtime/lua/modules/time"
+	processmodule "github.com/wippy-cdc/runtime/lua/modules/process"
+	timemodule "github.com/wippy-cdc/runtime/lua/modules/time"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newWorld(t *testing.T) *scripttest.World {
 	t.Helper()
-	return scripttest.New(t, channel.New(), process.New(), time.New())
+	return scripttest.New(t, channel.New(), processmodule.New(), timemodule.New())
 }
 
 // add makes a script known as app:name.
 func add(t *testing.T, w *scripttest.World, name, body string) {
 	t.Helper()
-	require.NoError(t, w.AddProcess(&registry.Entry{ID: scripttest.ID(name), Kind: api.KindLua, Config: &api.LuaConfig{
-		Code: api.Code{Source: "function main(...)\n" + body + "\nend", Modules: []string{"time"}}, Method: "main",
+	require.NoError(t, w.AddProcess(&registry.Entry{ID: scripttest.ID(name), Kind: process.KindLua, Config: &process.LuaConfig{
+		Code: process.Code{Source: "function main(...)\n" + body + "\nend", Modules: []string{"time"}}, Method: "main",
 	}}))
 }
 
@@ -179,13 +179,13 @@ func TestCancelledProcessIsTerminatedAtItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		add(t, w, "child", `process.events() process.send(..., "ready") require("time").sleep("1000h")`)
-		start := stdtime.Now()
+		start := time.Now()
 		require.Equal(t, "CANCELED", w.Value(`
 			local pid = process.spawn("child", "host", process.pid())
 			process.listen("ready"):receive()
 			process.cancel(pid, "7s")
 			return process.events():receive().error:kind()`))
-		require.Equal(t, 7*stdtime.Second, stdtime.Since(start))
+		require.Equal(t, 7*time.Second, time.Since(start))
 	})
 }
 
@@ -210,7 +210,7 @@ func TestStopOfAProcessThatListens(t *testing.T) {
 		local event = events:receive()
 		return {event.kind, event.from, event.deadline ~= nil}`)
 	w.Log.Await(t, "listening")
-	ctx, cancel := context.WithTimeout(t.Context(), stdtime.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, w.Cancel(ctx, pid))
 	exit := w.End(pid)
@@ -223,11 +223,11 @@ func TestStopOfAProcessThatListensAndDoesNotEnd(t *testing.T) {
 		w := newWorld(t)
 		pid := w.Start(scripttest.Plain(), `process.events() while true do pcall(require("time").sleep, "1h") end`)
 		synctest.Wait()
-		start := stdtime.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), 5*stdtime.Second)
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		require.ErrorContains(t, w.Cancel(ctx, pid), "has not ended in time after pid.cancel and was terminated")
-		require.Equal(t, 5*stdtime.Second, stdtime.Since(start))
+		require.Equal(t, 5*time.Second, time.Since(start))
 		require.True(t, errs.Is(w.End(pid).Err, errs.Timeout))
 	})
 }
@@ -300,8 +300,8 @@ func TestChildrenOutliveTheirParent(t *testing.T) {
 	w := newWorld(t)
 	add(t, w, "child", `process.inbox():receive() return 1`)
 	pid, _ := w.Value(`return process.spawn("child", "host")`).(string)
-	require.NoError(t, w.Terminate(t.Context(), api.PID(pid)))
-	require.True(t, errs.Is(w.Terminate(t.Context(), api.PID(pid)), errs.NotFound), "no caller waits for it, it is forgotten")
+	require.NoError(t, w.Terminate(t.Context(), process.PID(pid)))
+	require.True(t, errs.Is(w.Terminate(t.Context(), process.PID(pid)), errs.NotFound), "no caller waits for it, it is forgotten")
 }
 
 func TestListenTakesOverWhatWaits(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/option"
 )
@@ -34,7 +34,7 @@ func databaseMethods() map[string]func(L *lua.LState, d *database) int {
 }
 
 // use returns the running database, if the coroutine of L may wait for its connection.
-func (d *database) use(L *lua.LState, step string) (api.DB, error) {
+func (d *database) use(L *lua.LState, step string) (sqlapi.DB, error) {
 	if d.released {
 		return nil, errs.New(errs.Invalid, "sql: %s %q: the handle was released; get a new one", step, d.id)
 	}
@@ -49,7 +49,7 @@ func (d *database) use(L *lua.LState, step string) (api.DB, error) {
 }
 
 // verb is session.query or session.execute.
-type verb func(s *session, L *lua.LState, db api.DB, r runner, params lua.LValue) int
+type verb func(s *session, L *lua.LState, db sqlapi.DB, r runner, params lua.LValue) int
 
 func (d *database) run(L *lua.LState, step string, do verb) int {
 	statement := text(L)

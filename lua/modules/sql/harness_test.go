@@ -7,13 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
-	"github.com/wippy-cdc/runtime/lua/modules/errors"
+	errorsmodule "github.com/wippy-cdc/runtime/lua/modules/errors"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
-	"github.com/wippy-cdc/runtime/lua/modules/io"
-	"github.com/wippy-cdc/runtime/lua/modules/sql"
+	iomodule "github.com/wippy-cdc/runtime/lua/modules/io"
+	sqlmodule "github.com/wippy-cdc/runtime/lua/modules/sql"
 	"github.com/wippy-cdc/runtime/service/resource"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
@@ -28,10 +28,10 @@ type world struct {
 	db        *sqlite.DB
 	withdraw  func()
 	file      string
-	configure []func(*api.SQLiteConfig)
+	configure []func(*sqlapi.SQLiteConfig)
 }
 
-func newWorld(tb testing.TB, configure ...func(*api.SQLiteConfig)) *world {
+func newWorld(tb testing.TB, configure ...func(*sqlapi.SQLiteConfig)) *world {
 	tb.Helper()
 	directory := resource.New()
 	w := &world{tb: tb, directory: directory, file: filepath.Join(tb.TempDir(), "app.db"), configure: configure}
@@ -39,14 +39,14 @@ func newWorld(tb testing.TB, configure ...func(*api.SQLiteConfig)) *world {
 	tb.Cleanup(withdraw)
 	w.open()
 	tb.Cleanup(func() { w.stop() })
-	w.World = scripttest.New(tb, sql.New(directory), io.New(), errors.New(), channel.New()) // its processes end before the database closes
+	w.World = scripttest.New(tb, sqlmodule.New(directory), iomodule.New(), errorsmodule.New(), channel.New()) // its processes end before the database closes
 	return w
 }
 
 // open starts the database.
 func (w *world) open() {
 	w.tb.Helper()
-	cfg := new(api.SQLiteConfig)
+	cfg := new(sqlapi.SQLiteConfig)
 	cfg.SetDefaults()
 	cfg.File, cfg.ForeignKeys = w.file, true
 	for _, f := range w.configure {

@@ -5,14 +5,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
 // A result that does not end, or is too large, is an error that names the field; the database and the script go on.
 func TestResultsAreBounded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *api.SQLiteConfig) { c.MaxResultBytes = 64 * unit.KiB })
+	w := newWorld(t, func(c *sqlapi.SQLiteConfig) { c.MaxResultBytes = 64 * unit.KiB })
 	w.schema(`CREATE TABLE t (a)`)
 	const endless = `"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"`
 	const want = `the result takes more memory than the field max_result_bytes (64 KiB) of the database allows, after `
@@ -39,7 +39,7 @@ func TestResultsAreBounded(t *testing.T) {
 // What a statement has written before its result became too large stays, as the error says.
 func TestWhatIsWrittenBesideAResultThatIsTooLargeStays(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *api.SQLiteConfig) { c.MaxResultBytes = 64 * unit.KiB })
+	w := newWorld(t, func(c *sqlapi.SQLiteConfig) { c.MaxResultBytes = 64 * unit.KiB })
 	w.schema(`CREATE TABLE t (a)`)
 	got := w.listOnDB(`return err(db:query([[
 		WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000) INSERT INTO t SELECT i FROM n RETURNING a]]))`)

@@ -47,17 +47,17 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/resource"
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	resourceapi "github.com/wippy-cdc/runtime/api/resource"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/option"
 )
 
 // Module is the module sql.
-type Module struct{ databases resource.Directory }
+type Module struct{ databases resourceapi.Directory }
 
 // New returns the module over the databases in the directory.
-func New(databases resource.Directory) *Module { return &Module{databases} }
+func New(databases resourceapi.Directory) *Module { return &Module{databases} }
 
 // Name implements engine.Module.
 func (*Module) Name() string { return "sql" }
@@ -79,7 +79,7 @@ func (m *Module) Open(L *lua.LState) *lua.LTable {
 
 // session is the module in one process. It is used with the lock of the process held.
 type session struct {
-	databases resource.Directory
+	databases resourceapi.Directory
 	process   *engine.Process
 	// open lists the transactions that have not ended.
 	open []*transaction
@@ -105,8 +105,8 @@ func (s *session) get(L *lua.LState) int {
 	return 1
 }
 
-func (s *session) lookup(id registry.ID) (api.DB, error) {
-	db, err := resource.Get[api.DB](s.databases, id)
+func (s *session) lookup(id registry.ID) (sqlapi.DB, error) {
+	db, err := resourceapi.Get[sqlapi.DB](s.databases, id)
 	if err != nil {
 		return nil, fmt.Errorf("sql: database %q: %w", id, err)
 	}
@@ -115,7 +115,7 @@ func (s *session) lookup(id registry.ID) (api.DB, error) {
 
 // free returns an error if the coroutine of L would wait for itself: db has a single connection, and a transaction
 // that this coroutine has begun, or that was left open by one that has ended, holds it.
-func (s *session) free(L *lua.LState, db api.DB) error {
+func (s *session) free(L *lua.LState, db sqlapi.DB) error {
 	if db.Pool().Stats().MaxOpenConnections != 1 {
 		return nil
 	}

@@ -8,12 +8,12 @@ import (
 	"strings"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // fit returns the arguments as the statement takes them. SQLite takes a name without a value for NULL,
 // so that a misspelt one would go unnoticed, and ignores values without a placeholder: both are errors here.
-func (r *runner) fit(db api.DB, args []any) ([]any, error) {
+func (r *runner) fit(db sqlapi.DB, args []any) ([]any, error) {
 	if len(args) == 0 {
 		return args, nil
 	}
@@ -59,7 +59,7 @@ func count(n int, noun string) string {
 }
 
 // positional returns an error if args has names, which only SQLite knows.
-func positional(db api.DB, args []any) error {
+func positional(db sqlapi.DB, args []any) error {
 	if named, ok := args[0].(sql.NamedArg); ok {
 		return errs.New(errs.Invalid, "params has the name %q, but %s knows only positions: write $1, $2 and a list", named.Name, db.Type())
 	}

@@ -5,10 +5,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
-	"github.com/wippy-cdc/runtime/lua/modules/sql"
+	sqlmodule "github.com/wippy-cdc/runtime/lua/modules/sql"
 	"github.com/wippy-cdc/runtime/service/resource"
 	"github.com/wippy-cdc/runtime/service/sql/postgres"
 )
@@ -17,7 +17,7 @@ import (
 func newPostgres(t *testing.T) *world {
 	t.Helper()
 	server := pgtest.New(t)
-	cfg := new(api.PostgresConfig)
+	cfg := new(sqlapi.PostgresConfig)
 	cfg.SetDefaults()
 	cfg.Host, cfg.Port, cfg.Username, cfg.Password = server.Address()
 	cfg.Database = server.Name
@@ -26,7 +26,7 @@ func newPostgres(t *testing.T) *world {
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	directory := resource.New()
 	t.Cleanup(directory.Publish(scripttest.ID("db"), db))
-	return &world{World: scripttest.New(t, sql.New(directory)), tb: t, directory: directory}
+	return &world{World: scripttest.New(t, sqlmodule.New(directory)), tb: t, directory: directory}
 }
 
 func TestPostgresQueryAndExecute(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/lua/engine"
 )
@@ -40,9 +40,9 @@ const (
 )
 
 // boundOf returns how large a result of a statement on db may be.
-func boundOf(db api.DB, statement string) bound {
+func boundOf(db sqlapi.DB, statement string) bound {
 	b := bound{bytes: math.MaxInt64, returning: strings.Contains(strings.ToUpper(statement), "RETURNING")}
-	if bounded, ok := db.(api.Bounded); ok {
+	if bounded, ok := db.(sqlapi.Bounded); ok {
 		b.bytes = bounded.MaxResultBytes()
 	}
 	return b

@@ -11,7 +11,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/option"
 )
@@ -68,7 +68,7 @@ func misuse(L *lua.LState, id registry.ID, step string, err error) int {
 }
 
 // query runs r with params and pushes the rows.
-func (s *session) query(L *lua.LState, db api.DB, r runner, params lua.LValue) int {
+func (s *session) query(L *lua.LState, db sqlapi.DB, r runner, params lua.LValue) int {
 	args, err := arguments(params)
 	if err != nil {
 		return misuse(L, db.ID(), "query", err)
@@ -95,7 +95,7 @@ func (s *session) query(L *lua.LState, db api.DB, r runner, params lua.LValue) i
 }
 
 // execute runs r with params and pushes what it has done.
-func (s *session) execute(L *lua.LState, db api.DB, r runner, params lua.LValue) int {
+func (s *session) execute(L *lua.LState, db sqlapi.DB, r runner, params lua.LValue) int {
 	args, err := arguments(params)
 	if err != nil {
 		return misuse(L, db.ID(), "execute", err)
@@ -120,7 +120,7 @@ func (s *session) execute(L *lua.LState, db api.DB, r runner, params lua.LValue)
 
 // marked adds to the error of a statement that Postgres does not understand how its parameters are written, if the
 // statement may have one that is written as for SQLite.
-func marked(db api.DB, text string, err error) error {
+func marked(db sqlapi.DB, text string, err error) error {
 	state, ok := errors.AsType[interface {
 		error
 		SQLState() string
@@ -137,18 +137,18 @@ func marked(db api.DB, text string, err error) error {
 }
 
 // failure returns the error of step on db, with a kind.
-func (s *session) failure(db api.DB, step string, err error) error {
+func (s *session) failure(db sqlapi.DB, step string, err error) error {
 	return fmt.Errorf("sql: %s %q: %w", step, db.ID(), s.classify(db, err))
 }
 
-func (s *session) classify(db api.DB, err error) error {
+func (s *session) classify(db sqlapi.DB, err error) error {
 	if errs.KindOf(err) != errs.Unknown {
 		return err
 	}
 	if errors.Is(err, sql.ErrTxDone) {
 		return errs.New(errs.Invalid, "the transaction has ended; begin a new one")
 	}
-	if c, ok := db.(api.Classifier); ok {
+	if c, ok := db.(sqlapi.Classifier); ok {
 		if err = c.Classify(err); errs.KindOf(err) != errs.Unknown {
 			return err
 		}

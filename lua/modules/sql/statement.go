@@ -7,14 +7,14 @@ import (
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/engine"
 )
 
 // statement is what prepare returns.
 type statement struct {
 	session *session
-	db      api.DB
+	db      sqlapi.DB
 	stmt    *sql.Stmt
 	text    string
 	// tx is the transaction that it was prepared in, nil if it belongs to the pool.
@@ -32,7 +32,7 @@ func statementMethods() map[string]func(L *lua.LState, st *statement) int {
 }
 
 // prepare prepares argument 2 on a pool or in the transaction tx.
-func (s *session) prepare(L *lua.LState, db api.DB, on executor, tx *transaction) int {
+func (s *session) prepare(L *lua.LState, db sqlapi.DB, on executor, tx *transaction) int {
 	query := text(L)
 	stmt, err := engine.Block(L, func(ctx context.Context) (*sql.Stmt, error) { return on.PrepareContext(ctx, query) })
 	if err != nil {

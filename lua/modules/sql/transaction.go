@@ -9,7 +9,7 @@ import (
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/option"
 )
@@ -17,7 +17,7 @@ import (
 // transaction is what db:begin returns.
 type transaction struct {
 	session *session
-	db      api.DB
+	db      sqlapi.DB
 	tx      *sql.Tx
 	// owner is the coroutine that has begun it.
 	owner *lua.LState
@@ -43,7 +43,7 @@ func transactionMethods() map[string]func(L *lua.LState, t *transaction) int {
 }
 
 // opened keeps account of a transaction until it has ended.
-func (s *session) opened(L *lua.LState, db api.DB, tx *sql.Tx) *transaction {
+func (s *session) opened(L *lua.LState, db sqlapi.DB, tx *sql.Tx) *transaction {
 	t := &transaction{session: s, db: db, tx: tx, owner: goroutineOf(L)}
 	t.forget = s.process.OnEnd(func() {
 		_ = tx.Rollback() // it may have ended already, and no script is left to be told

@@ -9,10 +9,10 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
-	"github.com/wippy-cdc/runtime/lua/modules/errors"
+	errorsmodule "github.com/wippy-cdc/runtime/lua/modules/errors"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
 	"github.com/wippy-cdc/runtime/lua/modules/test"
-	"github.com/wippy-cdc/runtime/lua/modules/time"
+	timemodule "github.com/wippy-cdc/runtime/lua/modules/time"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func run(t *testing.T, body string) (printed string, exit process.Exit) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := scripttest.New(t, channel.New(), errors.New(), time.New(), test.New())
+		w := scripttest.New(t, channel.New(), errorsmodule.New(), timemodule.New(), test.New())
 		var err error
 		exit, err = w.Wait(t.Context(), w.Start(scripttest.Terminal(), `local test, time = require("test"), require("time") `+body))
 		require.NoError(t, err)

@@ -3,7 +3,7 @@ package time_test
 import (
 	"testing"
 	"testing/synctest"
-	stdtime "time"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -11,22 +11,22 @@ import (
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
-	"github.com/wippy-cdc/runtime/lua/modules/time"
+	timemodule "github.com/wippy-cdc/runtime/lua/modules/time"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // value runs body in a world with a clock of its own, which jumps when everything waits, and returns what it returned
 // and how long it took on that clock.
-func value(t *testing.T, body string, args ...any) (v any, took stdtime.Duration) {
+func value(t *testing.T, body string, args ...any) (v any, took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := scripttest.New(t, channel.New(), time.New())
-		start := stdtime.Now()
+		w := scripttest.New(t, channel.New(), timemodule.New())
+		start := time.Now()
 		exit, err := w.Wait(t.Context(), w.Start(scripttest.Plain(), `local time = require("time") `+body, args...))
 		require.NoError(t, err)
 		require.NoError(t, exit.Err)
-		v, took = exit.Value, stdtime.Since(start)
+		v, took = exit.Value, time.Since(start)
 	})
 	return v, took
 }
@@ -34,15 +34,15 @@ func value(t *testing.T, body string, args ...any) (v any, took stdtime.Duration
 func failure(t *testing.T, body string) (err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		err = scripttest.New(t, channel.New(), time.New()).Failure(`local time = require("time") ` + body)
+		err = scripttest.New(t, channel.New(), timemodule.New()).Failure(`local time = require("time") ` + body)
 	})
 	return err
 }
 
 func TestSleep(t *testing.T) {
-	for arg, want := range map[string]stdtime.Duration{
-		`"5s"`: 5 * stdtime.Second, `"1h30m"`: 90 * stdtime.Minute, `1000000`: stdtime.Millisecond,
-		`2 * time.SECOND`: 2 * stdtime.Second, `time.parse_duration("1m")`: stdtime.Minute, `0`: 0, `"0"`: 0, `"-1s"`: 0,
+	for arg, want := range map[string]time.Duration{
+		`"5s"`: 5 * time.Second, `"1h30m"`: 90 * time.Minute, `1000000`: time.Millisecond,
+		`2 * time.SECOND`: 2 * time.Second, `time.parse_duration("1m")`: time.Minute, `0`: 0, `"0"`: 0, `"-1s"`: 0,
 	} {
 		v, took := value(t, `return time.sleep(`+arg+`)`)
 		require.Equal(t, true, v, arg)
@@ -59,17 +59,17 @@ func TestSleepBlocksOnlyItsCoroutine(t *testing.T) {
 		for i = 1, 3 do done:receive() end
 		return order`)
 	require.Equal(t, []any{"1s", "2s", "3s"}, v)
-	require.Equal(t, 3*stdtime.Second, took)
+	require.Equal(t, 3*time.Second, took)
 }
 
 func TestSleepEndsWithItsProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := scripttest.New(t, time.New())
+		w := scripttest.New(t, timemodule.New())
 		pid := w.Start(scripttest.Plain(), `while true do pcall(require("time").sleep, "1000h") end`)
 		synctest.Wait()
-		start := stdtime.Now()
+		start := time.Now()
 		require.ErrorContains(t, w.Kill(pid).Err, "terminated")
-		require.Zero(t, stdtime.Since(start))
+		require.Zero(t, time.Since(start))
 	})
 }
 
@@ -115,7 +115,7 @@ func TestAfter(t *testing.T) {
 		local at, ok = ch:receive()
 		return {tostring(at:sub(start)), ok, channel.select{ch:case_receive(), default = true}.default}`)
 	require.Equal(t, []any{"10s", true, true}, v)
-	require.Equal(t, 10*stdtime.Second, took)
+	require.Equal(t, 10*time.Second, took)
 }
 
 func TestSelectWithTimeout(t *testing.T) {
@@ -129,7 +129,7 @@ func TestSelectWithTimeout(t *testing.T) {
 			n = n + 1
 		end`)
 	require.Equal(t, int64(3), v)
-	require.Equal(t, 8*stdtime.Second, took)
+	require.Equal(t, 8*time.Second, took)
 }
 
 func TestTimer(t *testing.T) {
@@ -148,7 +148,7 @@ func TestTimer(t *testing.T) {
 		timer:stop()
 		return channel.select{timer:channel():case_receive(), default = true}.default`)
 	require.Equal(t, true, v, "a stopped timer keeps no old tick")
-	require.Equal(t, 12*stdtime.Second, took)
+	require.Equal(t, 12*time.Second, took)
 }
 
 func TestTicker(t *testing.T) {
@@ -164,7 +164,7 @@ func TestTicker(t *testing.T) {
 		local timeout = time.after("1m")
 		return {at, channel.select{ticker:channel():case_receive(), timeout:case_receive()}.channel == timeout}`)
 	require.Equal(t, []any{[]any{int64(1), int64(2), int64(3), int64(4), int64(7), int64(17)}, true}, v, "ticks that are not read are dropped, the beat is kept")
-	require.Equal(t, 77*stdtime.Second, took)
+	require.Equal(t, 77*time.Second, took)
 }
 
 func TestProcessThatEndsStopsItsTimers(t *testing.T) {
@@ -188,7 +188,7 @@ func TestSeveralCoroutinesShareATicker(t *testing.T) {
 		for i = 1, 5 do done:receive() end
 		return n`)
 	require.Equal(t, int64(10), v)
-	require.Equal(t, 10*stdtime.Second, took)
+	require.Equal(t, 10*time.Second, took)
 }
 
 func TestTimes(t *testing.T) {
@@ -215,7 +215,7 @@ func TestDurations(t *testing.T) {
 
 // TestTimersStress starts, resets and stops alarms from many coroutines of many processes, some of which are killed.
 func TestTimersStress(t *testing.T) {
-	w := scripttest.New(t, channel.New(), time.New())
+	w := scripttest.New(t, channel.New(), timemodule.New())
 	pids := make([]process.PID, 8)
 	for i := range pids {
 		pids[i] = w.Start(scripttest.Plain(), `

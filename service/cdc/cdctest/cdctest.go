@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -17,13 +17,13 @@ type Entry struct {
 	Tables        []string
 	Snapshot      bool
 	LogBytes      unit.Size
-	Subscriptions cdc.SubscriptionsConfig
+	Subscriptions api.SubscriptionsConfig
 }
 
 // Engine is what the suite asks of an engine.
 type Engine interface {
-	cdc.Engine
-	cdc.Meter
+	api.Engine
+	api.Meter
 }
 
 // Subject is a source under test. Its database has the tables users and orders, each with the columns id, an integer and
@@ -81,8 +81,8 @@ func Run(t *testing.T, subject func(t *testing.T, entry Entry) *Subject) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			entry := Entry{
-				Tables: []string{"users", "orders"}, LogBytes: cdc.DefaultLogBytes,
-				Subscriptions: cdc.SubscriptionsConfig{MaxBytes: 1 << 40},
+				Tables: []string{"users", "orders"}, LogBytes: api.DefaultLogBytes,
+				Subscriptions: api.SubscriptionsConfig{MaxBytes: 1 << 40},
 			}
 			if c.entry != nil {
 				c.entry(&entry)

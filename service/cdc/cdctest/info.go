@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -17,23 +17,23 @@ func testInfo(t *testing.T, s *Subject) {
 	require.NotEmpty(t, want.Kind)
 	require.NotEmpty(t, want.Engine)
 	require.Equal(t, []string{"users", "orders"}, want.Tables)
-	require.Equal(t, cdc.StateStopped, want.State)
+	require.Equal(t, api.StateStopped, want.State)
 	require.Zero(t, want.Epoch)
 	require.Empty(t, want.Generation+want.LSN)
 	require.NoError(t, want.Err)
 	require.NoError(t, want.CheckpointErr)
 	require.Zero(t, want.Admission)
-	require.Equal(t, []cdc.SourceInfo{want}, s.Engine.Sources())
+	require.Equal(t, []api.SourceInfo{want}, s.Engine.Sources())
 	_, known := s.Engine.Source(registry.ID{Namespace: "no", Name: "where"})
 	require.False(t, known)
 
 	stop := s.Start()
-	want.State, want.Epoch, want.Generation = cdc.StateRunning, 1, s.info(t).Generation
+	want.State, want.Epoch, want.Generation = api.StateRunning, 1, s.info(t).Generation
 	require.NotEmpty(t, want.Generation)
 	require.Equal(t, want, s.info(t))
-	stream := s.subscribe(t, cdc.StreamOptions{MaxBytes: unit.MiB})
-	other := s.subscribe(t, cdc.StreamOptions{MaxBytes: 2 * unit.MiB})
-	want.Admission = cdc.Admission{Active: 2, ReservedBytes: int64(2 * unit.MiB)}
+	stream := s.subscribe(t, api.StreamOptions{MaxBytes: unit.MiB})
+	other := s.subscribe(t, api.StreamOptions{MaxBytes: 2 * unit.MiB})
+	want.Admission = api.Admission{Active: 2, ReservedBytes: int64(2 * unit.MiB)}
 	require.Equal(t, want, s.info(t), "they share the log")
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')")
 	c := take(t, stream, 1)[0]
@@ -41,13 +41,13 @@ func testInfo(t *testing.T, s *Subject) {
 	require.Equal(t, want, s.info(t))
 	require.Equal(t, want.Generation, c.Transaction.Generation)
 	other.Close()
-	want.Admission = cdc.Admission{Active: 1, ReservedBytes: int64(unit.MiB)}
+	want.Admission = api.Admission{Active: 1, ReservedBytes: int64(unit.MiB)}
 	require.Equal(t, want, s.info(t))
-	require.Equal(t, []cdc.SourceInfo{want}, s.Engine.Sources())
+	require.Equal(t, []api.SourceInfo{want}, s.Engine.Sources())
 
 	stop()
 	now := s.info(t)
-	want.State, want.LSN, want.Admission, want.Generation = cdc.StateStopped, "", cdc.Admission{}, now.Generation
+	want.State, want.LSN, want.Admission, want.Generation = api.StateStopped, "", api.Admission{}, now.Generation
 	require.Equal(t, want, now, "what belongs to a run is gone")
 }
 
@@ -55,7 +55,7 @@ func testMetrics(t *testing.T, s *Subject) {
 	t.Helper()
 	require.Empty(t, s.Engine.Stats(), "it has not run")
 	stop := s.Start()
-	reading, slow := s.subscribe(t, cdc.StreamOptions{}), s.subscribe(t, cdc.StreamOptions{Tables: []string{"users"}, Ops: []cdc.Op{cdc.OpDelete}})
+	reading, slow := s.subscribe(t, api.StreamOptions{}), s.subscribe(t, api.StreamOptions{Tables: []string{"users"}, Ops: []api.Op{api.OpDelete}})
 	require.Zero(t, s.stats(t).LagBytes)
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b')", "INSERT INTO orders (id, name) VALUES (1, 'c')")
 	s.Transact("UPDATE orders SET name = 'd'", "DELETE FROM users WHERE id = 1")
@@ -69,12 +69,12 @@ func testMetrics(t *testing.T, s *Subject) {
 	require.Zero(t, now.LagBytes)
 	require.Equal(t, 2, now.Streams)
 	require.NotEqual(t, now.WALBytes == nil, now.RetainedWALBytes == nil, "each engine has one of them")
-	want := cdc.Stats{
+	want := api.Stats{
 		Source: s.ID, Transactions: 2,
-		Changes: map[cdc.Op]uint64{cdc.OpInsert: 3, cdc.OpUpdate: 1, cdc.OpDelete: 1, cdc.OpTruncate: 0, cdc.OpSchema: 0},
-		Ended:   map[cdc.EndReason]uint64{cdc.EndClosed: 0, cdc.EndLag: 0, cdc.EndLost: 0, cdc.EndSource: 0},
+		Changes: map[api.Op]uint64{api.OpInsert: 3, api.OpUpdate: 1, api.OpDelete: 1, api.OpTruncate: 0, api.OpSchema: 0},
+		Ended:   map[api.EndReason]uint64{api.EndClosed: 0, api.EndLag: 0, api.EndLost: 0, api.EndSource: 0},
 	}
-	counters := func() cdc.Stats {
+	counters := func() api.Stats {
 		now := s.stats(t)
 		now.LogBytes, now.LagBytes, now.Streams, now.WALBytes, now.RetainedWALBytes = 0, 0, 0, nil, nil
 		return now
@@ -83,14 +83,14 @@ func testMetrics(t *testing.T, s *Subject) {
 	slow.Close()
 	require.Equal(t, 1, s.stats(t).Streams)
 	stop()
-	want.Ended[cdc.EndClosed], want.Ended[cdc.EndSource] = 1, 1
+	want.Ended[api.EndClosed], want.Ended[api.EndSource] = 1, 1
 	require.Equal(t, want, s.stats(t), "gauges are those of a run, counters go on")
 
 	defer s.Start()()
-	stream := s.subscribe(t, cdc.StreamOptions{})
+	stream := s.subscribe(t, api.StreamOptions{})
 	s.Transact("DELETE FROM users")
 	take(t, stream, 1)
-	want.Transactions, want.Changes[cdc.OpDelete] = 3, 2
+	want.Transactions, want.Changes[api.OpDelete] = 3, 2
 	require.Equal(t, want, counters())
 }
 
@@ -98,7 +98,7 @@ func testMetrics(t *testing.T, s *Subject) {
 func testCheckpoint(t *testing.T, s *Subject) {
 	t.Helper()
 	stop := s.Start()
-	stream := s.subscribe(t, cdc.StreamOptions{})
+	stream := s.subscribe(t, api.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')")
 	s.Transact("INSERT INTO users (id, name) VALUES (2, 'b')")
 	last := take(t, stream, 2)[1].Transaction
@@ -110,7 +110,7 @@ func testCheckpoint(t *testing.T, s *Subject) {
 
 	s.Transact("INSERT INTO users (id, name) VALUES (3, 'c')")
 	stop = s.Start()
-	stream = s.subscribe(t, cdc.StreamOptions{})
+	stream = s.subscribe(t, api.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (4, 'd')")
 	want := []string{"insert users 4 !"}
 	if s.info(t).Capabilities.CaptureResume {

@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
 // outrun writes until a stream that does not read has ended because of that, while another reads.
-func (s *Subject) outrun(t *testing.T, slow, fast cdc.Stream) {
+func (s *Subject) outrun(t *testing.T, slow, fast api.Stream) {
 	t.Helper()
 	row := fmt.Sprintf("INSERT INTO users (id, name) VALUES (-1, '%s')", strings.Repeat("x", 8<<10))
 	for n := 0; slow.Err() == nil; n++ {
@@ -31,19 +31,19 @@ func (s *Subject) outrun(t *testing.T, slow, fast cdc.Stream) {
 			require.Equal(t, slow.Err(), err)
 			return
 		}
-		require.Equal(t, cdc.OpSnapshot, c.Op, "what it has missed is a gap; rows of a snapshot that were read may still come")
+		require.Equal(t, api.OpSnapshot, c.Op, "what it has missed is a gap; rows of a snapshot that were read may still come")
 	}
 }
 
 func testLaggard(t *testing.T, s *Subject) {
 	t.Helper()
 	defer s.Start()()
-	fast := s.subscribe(t, cdc.StreamOptions{})
-	slow := s.subscribe(t, cdc.StreamOptions{Buffer: 1, MaxBytes: 64 * unit.KiB})
+	fast := s.subscribe(t, api.StreamOptions{})
+	slow := s.subscribe(t, api.StreamOptions{Buffer: 1, MaxBytes: 64 * unit.KiB})
 	s.outrun(t, slow, fast)
 	s.Transact("INSERT INTO orders (id, name) VALUES (1, 'a')")
 	require.Equal(t, []string{"insert orders 1 !"}, brief(take(t, fast, 1)), "others notice nothing")
-	require.Equal(t, uint64(1), s.stats(t).Ended[cdc.EndLag])
+	require.Equal(t, uint64(1), s.stats(t).Ended[api.EndLag])
 	require.Equal(t, 1, s.info(t).Admission.Active)
 }
 
@@ -51,7 +51,7 @@ func testLaggard(t *testing.T, s *Subject) {
 func testGap(t *testing.T, s *Subject) {
 	t.Helper()
 	defer s.Start()()
-	streams := []cdc.Stream{s.subscribe(t, cdc.StreamOptions{}), s.subscribe(t, cdc.StreamOptions{Tables: []string{"orders"}})}
+	streams := []api.Stream{s.subscribe(t, api.StreamOptions{}), s.subscribe(t, api.StreamOptions{Tables: []string{"orders"}})}
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')", "INSERT INTO orders (id, name) VALUES (1, 'a')")
 	s.Transact("INSERT INTO users (id, name) VALUES (2, '" + strings.Repeat("x", int(MaxTransaction)) + "'), (22, 'too much')")
 	require.Equal(t, []string{"insert users 1", "insert orders 1 !"}, brief(take(t, streams[0], 2)))
@@ -60,11 +60,11 @@ func testGap(t *testing.T, s *Subject) {
 	require.ErrorContains(t, end, `cdc: source "`+s.ID.String()+`": changes were lost: `)
 	require.ErrorContains(t, end, "resubscribe")
 	require.Equal(t, end, s.ended(t, streams[1]), "the summary of what is lost is lost as well")
-	require.Equal(t, uint64(2), s.stats(t).Ended[cdc.EndLost])
-	require.Equal(t, cdc.StateRunning, s.info(t).State)
+	require.Equal(t, uint64(2), s.stats(t).Ended[api.EndLost])
+	require.Equal(t, api.StateRunning, s.info(t).State)
 
-	stream := s.subscribe(t, cdc.StreamOptions{})
+	stream := s.subscribe(t, api.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (3, 'c')")
 	require.Equal(t, []string{"insert users 3 !"}, brief(take(t, stream, 1)))
-	require.Equal(t, uint64(2), s.stats(t).Ended[cdc.EndLost])
+	require.Equal(t, uint64(2), s.stats(t).Ended[api.EndLost])
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -17,20 +17,20 @@ const maxSubscriptions = 3
 
 func testRefusals(t *testing.T, s *Subject) {
 	t.Helper()
-	_, err := s.Engine.Subscribe(t.Context(), s.ID, cdc.StreamOptions{})
+	_, err := s.Engine.Subscribe(t.Context(), s.ID, api.StreamOptions{})
 	require.Equal(t, errs.Unavailable, errs.KindOf(err), "it does not run yet")
-	require.Equal(t, cdc.StateStopped, s.info(t).State)
+	require.Equal(t, api.StateStopped, s.info(t).State)
 	defer s.Start()()
-	require.Equal(t, cdc.StateRunning, s.info(t).State)
-	require.NoError(t, s.Engine.Check(s.ID, cdc.StreamOptions{}))
-	require.Equal(t, errs.NotFound, errs.KindOf(s.Engine.Check(registry.ID{Namespace: "no", Name: "where"}, cdc.StreamOptions{})))
-	for _, opts := range []cdc.StreamOptions{
+	require.Equal(t, api.StateRunning, s.info(t).State)
+	require.NoError(t, s.Engine.Check(s.ID, api.StreamOptions{}))
+	require.Equal(t, errs.NotFound, errs.KindOf(s.Engine.Check(registry.ID{Namespace: "no", Name: "where"}, api.StreamOptions{})))
+	for _, opts := range []api.StreamOptions{
 		{Buffer: -1},
-		{Buffer: cdc.MaxBuffer + 1},
+		{Buffer: api.MaxBuffer + 1},
 		{MaxBytes: -1},
 		{MaxBytes: unit.GiB * 1024},
 		{Tables: []string{}},
-		{Ops: []cdc.Op{"merge"}},
+		{Ops: []api.Op{"merge"}},
 		{Tables: []string{"nothing"}},
 	} {
 		require.Equal(t, errs.Invalid, errs.KindOf(s.Engine.Check(s.ID, opts)), "%+v", opts)
@@ -42,11 +42,11 @@ func testRefusals(t *testing.T, s *Subject) {
 func testAdmission(t *testing.T, s *Subject) {
 	t.Helper()
 	defer s.Start()()
-	streams := make([]cdc.Stream, maxSubscriptions)
+	streams := make([]api.Stream, maxSubscriptions)
 	for i := range streams {
-		streams[i] = s.subscribe(t, cdc.StreamOptions{})
+		streams[i] = s.subscribe(t, api.StreamOptions{})
 	}
-	_, err := s.Engine.Subscribe(t.Context(), s.ID, cdc.StreamOptions{})
+	_, err := s.Engine.Subscribe(t.Context(), s.ID, api.StreamOptions{})
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.ErrorContains(t, err, "subscriptions.max_subscriptions is 3")
 	now := s.info(t).Admission
@@ -55,14 +55,14 @@ func testAdmission(t *testing.T, s *Subject) {
 	_, err = streams[0].Poll()
 	require.ErrorIs(t, err, io.EOF)
 	require.NoError(t, streams[0].Err())
-	s.subscribe(t, cdc.StreamOptions{})
+	s.subscribe(t, api.StreamOptions{})
 }
 
 func testRestart(t *testing.T, s *Subject) {
 	t.Helper()
 	resumes := s.info(t).Capabilities.CaptureResume
 	stop := s.Start()
-	stream, late := s.subscribe(t, cdc.StreamOptions{}), s.subscribe(t, cdc.StreamOptions{})
+	stream, late := s.subscribe(t, api.StreamOptions{}), s.subscribe(t, api.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')")
 	take(t, stream, 1)
 	take(t, late, 1)
@@ -72,7 +72,7 @@ func testRestart(t *testing.T, s *Subject) {
 	stop()
 	end := s.ended(t, stream)
 	require.ErrorContains(t, end, "was stopped")
-	require.Equal(t, cdc.StateStopped, s.info(t).State)
+	require.Equal(t, api.StateStopped, s.info(t).State)
 	if !resumes {
 		require.Equal(t, []string{"insert users 2 !"}, brief(take(t, late, 1)), "this comes now or never")
 	}
@@ -80,7 +80,7 @@ func testRestart(t *testing.T, s *Subject) {
 
 	defer s.Start()()
 	require.Equal(t, epoch+1, s.info(t).Epoch)
-	stream = s.subscribe(t, cdc.StreamOptions{})
+	stream = s.subscribe(t, api.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (3, 'c')")
 	if resumes {
 		require.Equal(t, []string{"insert users 2 !"}, brief(take(t, stream, 1)), "a stream has not read it")
@@ -91,7 +91,7 @@ func testRestart(t *testing.T, s *Subject) {
 func testOutage(t *testing.T, s *Subject) {
 	t.Helper()
 	s.Start()
-	stream, other := s.subscribe(t, cdc.StreamOptions{}), s.subscribe(t, cdc.StreamOptions{Tables: []string{"orders"}})
+	stream, other := s.subscribe(t, api.StreamOptions{}), s.subscribe(t, api.StreamOptions{Tables: []string{"orders"}})
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')")
 	seen := take(t, stream, 1)[0]
 	before := s.info(t)
@@ -101,9 +101,9 @@ func testOutage(t *testing.T, s *Subject) {
 	require.NotContains(t, end.Error(), "was stopped", "it says what has happened")
 	require.Equal(t, end, s.ended(t, other), "also one that has nothing to read")
 	faulted := s.info(t)
-	require.Equal(t, cdc.StateFaulted, faulted.State)
+	require.Equal(t, api.StateFaulted, faulted.State)
 	require.ErrorContains(t, end, faulted.Err.Error())
-	_, err := s.Engine.Subscribe(t.Context(), s.ID, cdc.StreamOptions{})
+	_, err := s.Engine.Subscribe(t.Context(), s.ID, api.StreamOptions{})
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.ErrorContains(t, err, "is not running (faulted): "+faulted.Err.Error())
 	require.Equal(t, end, killed, "the supervisor hears the same")
@@ -113,13 +113,13 @@ func testOutage(t *testing.T, s *Subject) {
 	now := s.info(t)
 	require.Equal(t, before.Epoch+1, now.Epoch)
 	require.NoError(t, now.Err)
-	stream = s.subscribe(t, cdc.StreamOptions{})
+	stream = s.subscribe(t, api.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (2, 'b')")
 	c := take(t, stream, 1)[0]
 	for c.Cursor() == seen.Cursor() { // it was not confirmed
 		c = take(t, stream, 1)[0]
 	}
-	require.Equal(t, []string{"insert users 2 !"}, brief([]*cdc.Change{c}))
+	require.Equal(t, []string{"insert users 2 !"}, brief([]*api.Change{c}))
 	require.Less(t, seen.Cursor(), c.Cursor())
 	require.Equal(t, now.Generation, c.Transaction.Generation)
 }

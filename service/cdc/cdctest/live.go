@@ -6,14 +6,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 func testOrder(t *testing.T, s *Subject) {
 	t.Helper()
 	defer s.Start()()
-	stream := s.subscribe(t, cdc.StreamOptions{})
+	stream := s.subscribe(t, api.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')", "INSERT INTO orders (id, name) VALUES (1, 'b')", "INSERT INTO users (id, name) VALUES (2, 'c')")
 	s.Transact("DELETE FROM users WHERE id = 1")
 	changes := take(t, stream, 4)
@@ -27,7 +27,7 @@ func testOrder(t *testing.T, s *Subject) {
 func testUndone(t *testing.T, s *Subject) {
 	t.Helper()
 	defer s.Start()()
-	stream := s.subscribe(t, cdc.StreamOptions{})
+	stream := s.subscribe(t, api.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')", "SAVEPOINT one", "INSERT INTO users (id, name) VALUES (2, 'b')",
 		"SAVEPOINT two", "UPDATE users SET name = 'z'", "ROLLBACK TO two", "DELETE FROM users WHERE id = 1", "ROLLBACK TO one",
 		"INSERT INTO users (id, name) VALUES (3, 'c')", "RELEASE one")
@@ -37,29 +37,29 @@ func testUndone(t *testing.T, s *Subject) {
 func testImages(t *testing.T, s *Subject) {
 	t.Helper()
 	defer s.Start()()
-	stream := s.subscribe(t, cdc.StreamOptions{})
+	stream := s.subscribe(t, api.StreamOptions{})
 	text := strings.Repeat("ö", 100)
 	s.Transact("INSERT INTO users (id, name) VALUES (1, NULL)", "UPDATE users SET name = '"+text+"'", "UPDATE users SET id = 9007199254740993", "DELETE FROM users")
 	changes := take(t, stream, 4)
 	require.True(t, column(t, changes[0], changes[0].After, "name").IsNull())
-	require.Equal(t, sql.TextValue(text), column(t, changes[1], changes[1].After, "name"))
-	require.Equal(t, sql.IntegerValue(9007199254740993), column(t, changes[2], changes[2].After, "id"))
-	require.Equal(t, sql.IntegerValue(1), column(t, changes[2], changes[2].Before, "id"), "the old row has the key")
+	require.Equal(t, sqlapi.TextValue(text), column(t, changes[1], changes[1].After, "name"))
+	require.Equal(t, sqlapi.IntegerValue(9007199254740993), column(t, changes[2], changes[2].After, "id"))
+	require.Equal(t, sqlapi.IntegerValue(1), column(t, changes[2], changes[2].Before, "id"), "the old row has the key")
 	require.Nil(t, changes[0].Before)
 	require.Nil(t, changes[3].After)
 	names, key := changes[2].Key()
 	require.Equal(t, []string{"id"}, names)
-	require.Equal(t, []sql.Value{sql.IntegerValue(1)}, key)
+	require.Equal(t, []sqlapi.Value{sqlapi.IntegerValue(1)}, key)
 	if s.info(t).Capabilities.BeforeImages {
-		require.Equal(t, sql.TextValue(text), column(t, changes[3], changes[3].Before, "name"))
+		require.Equal(t, sqlapi.TextValue(text), column(t, changes[3], changes[3].Before, "name"))
 	}
 }
 
 func testFilters(t *testing.T, s *Subject) {
 	t.Helper()
 	defer s.Start()()
-	users := s.subscribe(t, cdc.StreamOptions{Tables: []string{"USERS"}})
-	deletes := s.subscribe(t, cdc.StreamOptions{Ops: []cdc.Op{cdc.OpDelete}})
+	users := s.subscribe(t, api.StreamOptions{Tables: []string{"USERS"}})
+	deletes := s.subscribe(t, api.StreamOptions{Ops: []api.Op{api.OpDelete}})
 	s.Transact("INSERT INTO orders (id, name) VALUES (1, 'a')")
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')", "DELETE FROM orders")
 	s.Transact("DELETE FROM users")
@@ -72,7 +72,7 @@ func testFilters(t *testing.T, s *Subject) {
 func testFanOut(t *testing.T, s *Subject) {
 	t.Helper()
 	defer s.Start()()
-	a, b := s.subscribe(t, cdc.StreamOptions{}), s.subscribe(t, cdc.StreamOptions{Buffer: 1})
+	a, b := s.subscribe(t, api.StreamOptions{}), s.subscribe(t, api.StreamOptions{Buffer: 1})
 	for range 20 {
 		s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')", "DELETE FROM users")
 	}
@@ -82,7 +82,7 @@ func testFanOut(t *testing.T, s *Subject) {
 func testPositions(t *testing.T, s *Subject) {
 	t.Helper()
 	defer s.Start()()
-	stream := s.subscribe(t, cdc.StreamOptions{})
+	stream := s.subscribe(t, api.StreamOptions{})
 	for range 5 {
 		s.Transact("INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b')", "DELETE FROM users")
 	}

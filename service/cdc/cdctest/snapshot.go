@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -33,7 +33,7 @@ func testSnapshot(t *testing.T, s *Subject) {
 	s.needsSnapshots(t)
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b')", "INSERT INTO orders (id, name) VALUES (1, 'c')")
 	defer s.Start()()
-	stream := s.subscribe(t, cdc.StreamOptions{Snapshot: cdc.SnapshotAlways, Tables: []string{"users"}, Ops: []cdc.Op{cdc.OpDelete}})
+	stream := s.subscribe(t, api.StreamOptions{Snapshot: api.SnapshotAlways, Tables: []string{"users"}, Ops: []api.Op{api.OpDelete}})
 	s.Transact("INSERT INTO users (id, name) VALUES (3, 'd')", "DELETE FROM users WHERE id = 1")
 	require.Equal(t, []string{"snapshot users 1", "snapshot users 2 !", "delete users 1 !"}, brief(take(t, stream, 3)))
 }
@@ -44,7 +44,7 @@ func testBootstrap(t *testing.T, s *Subject) {
 	s.fill(2)
 	stop := s.Start()
 	require.True(t, s.info(t).Snapshot)
-	stream := s.subscribe(t, cdc.StreamOptions{})
+	stream := s.subscribe(t, api.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (3, 'c')")
 	require.Equal(t, []string{"snapshot users 1", "snapshot users 2 !", "insert users 3 !"}, brief(take(t, stream, 3)))
 	eventually(t, func() bool { c, found := s.Checkpoint(); return found && c.Bootstrapped }, "it is noted")
@@ -52,10 +52,10 @@ func testBootstrap(t *testing.T, s *Subject) {
 	stop()
 
 	defer s.Start()()
-	stream = s.subscribe(t, cdc.StreamOptions{})
+	stream = s.subscribe(t, api.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (4, 'd')")
 	require.Equal(t, []string{"insert users 4 !"}, brief(take(t, stream, 1)), "once is enough")
-	stream = s.subscribe(t, cdc.StreamOptions{Snapshot: cdc.SnapshotAlways})
+	stream = s.subscribe(t, api.StreamOptions{Snapshot: api.SnapshotAlways})
 	require.Equal(t, []string{"snapshot users 1"}, brief(take(t, stream, 1)))
 }
 
@@ -65,12 +65,12 @@ func testSnapshotInfo(t *testing.T, s *Subject) {
 	const rows = 1000
 	s.fill(rows)
 	defer s.Start()()
-	opts := cdc.StreamOptions{Snapshot: cdc.SnapshotAlways, Buffer: 2, MaxBytes: unit.MiB}
+	opts := api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 2, MaxBytes: unit.MiB}
 	stream := s.subscribe(t, opts)
-	want := cdc.Admission{Active: 1, Snapshots: 1, ReservedBytes: int64(unit.MiB)}
+	want := api.Admission{Active: 1, Snapshots: 1, ReservedBytes: int64(unit.MiB)}
 	require.Equal(t, want, s.info(t).Admission)
 	other := s.subscribe(t, opts)
-	require.Equal(t, cdc.Admission{Active: 2, Snapshots: 2, ReservedBytes: 2 * int64(unit.MiB)}, s.info(t).Admission, "each reserves for itself")
+	require.Equal(t, api.Admission{Active: 2, Snapshots: 2, ReservedBytes: 2 * int64(unit.MiB)}, s.info(t).Admission, "each reserves for itself")
 	other.Close()
 	require.Equal(t, want, s.info(t).Admission, "also in the middle")
 	take(t, stream, rows)
@@ -89,7 +89,7 @@ func testSnapshotOfALaggard(t *testing.T, s *Subject) {
 	const rows, transactions = 100, 100
 	s.fill(rows)
 	defer s.Start()()
-	fast, slow := s.subscribe(t, cdc.StreamOptions{}), s.subscribe(t, cdc.StreamOptions{Snapshot: cdc.SnapshotAlways, Buffer: 2})
+	fast, slow := s.subscribe(t, api.StreamOptions{}), s.subscribe(t, api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 2})
 	require.Equal(t, []string{"snapshot users 1"}, brief(take(t, slow, 1)))
 	text := strings.Repeat("x", 16<<10)
 	for i := range transactions {
@@ -102,7 +102,7 @@ func testSnapshotOfALaggard(t *testing.T, s *Subject) {
 	changes := take(t, slow, rows-1+transactions)
 	require.Equal(t, "snapshot users 100 !", brief(changes)[rows-2])
 	for i, c := range changes[rows-1:] {
-		require.Equal(t, []string{fmt.Sprintf("insert orders %d !", i)}, brief([]*cdc.Change{c}))
+		require.Equal(t, []string{fmt.Sprintf("insert orders %d !", i)}, brief([]*api.Change{c}))
 		require.Equal(t, text, column(t, c, c.After, "name").Bytes())
 	}
 	c, err := slow.Poll()
@@ -117,11 +117,11 @@ func testSnapshotThatIsEnded(t *testing.T, s *Subject) {
 	s.needsSnapshots(t)
 	s.fill(100)
 	defer s.Start()()
-	fast := s.subscribe(t, cdc.StreamOptions{})
-	slow := s.subscribe(t, cdc.StreamOptions{Snapshot: cdc.SnapshotAlways, Buffer: 2, MaxBytes: 64 * unit.KiB})
+	fast := s.subscribe(t, api.StreamOptions{})
+	slow := s.subscribe(t, api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 2, MaxBytes: 64 * unit.KiB})
 	require.Equal(t, []string{"snapshot users 1"}, brief(take(t, slow, 1)))
 	s.outrun(t, slow, fast)
 	eventually(t, func() bool { return s.info(t).Admission.Snapshots == 0 }, "the snapshot is released")
 	require.Equal(t, 1, s.info(t).Admission.Active)
-	require.Equal(t, uint64(1), s.stats(t).Ended[cdc.EndLag])
+	require.Equal(t, uint64(1), s.stats(t).Ended[api.EndLag])
 }

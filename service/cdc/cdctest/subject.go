@@ -10,14 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // limit bounds what a test waits for that must happen.
 const limit = time.Minute
 
-func (s *Subject) subscribe(t *testing.T, opts cdc.StreamOptions) cdc.Stream {
+func (s *Subject) subscribe(t *testing.T, opts api.StreamOptions) api.Stream {
 	t.Helper()
 	stream, err := s.Engine.Subscribe(t.Context(), s.ID, opts)
 	require.NoError(t, err)
@@ -25,14 +25,14 @@ func (s *Subject) subscribe(t *testing.T, opts cdc.StreamOptions) cdc.Stream {
 	return stream
 }
 
-func (s *Subject) info(t *testing.T) cdc.SourceInfo {
+func (s *Subject) info(t *testing.T) api.SourceInfo {
 	t.Helper()
 	info, known := s.Engine.Source(s.ID)
 	require.True(t, known)
 	return info
 }
 
-func (s *Subject) stats(t *testing.T) cdc.Stats {
+func (s *Subject) stats(t *testing.T) api.Stats {
 	t.Helper()
 	all := s.Engine.Stats()
 	require.Len(t, all, 1)
@@ -41,7 +41,7 @@ func (s *Subject) stats(t *testing.T) cdc.Stats {
 
 // ended waits for the end of a stream that has nothing more to deliver, and returns why it has ended: for a reason that may
 // pass.
-func (s *Subject) ended(t *testing.T, stream cdc.Stream) error {
+func (s *Subject) ended(t *testing.T, stream api.Stream) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -60,11 +60,11 @@ func eventually(t *testing.T, f func() bool, message string) {
 	require.Eventually(t, f, limit, 10*time.Millisecond, message)
 }
 
-func take(t *testing.T, s cdc.Stream, n int) []*cdc.Change {
+func take(t *testing.T, s api.Stream, n int) []*api.Change {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	changes := make([]*cdc.Change, n)
+	changes := make([]*api.Change, n)
 	for i := range changes {
 		c, err := s.Next(ctx)
 		require.NoError(t, err, "change %d of %d", i, n)
@@ -74,16 +74,16 @@ func take(t *testing.T, s cdc.Stream, n int) []*cdc.Change {
 }
 
 // column returns the value of a column in one image of a change.
-func column(t *testing.T, c *cdc.Change, row []sql.Value, name string) sql.Value {
+func column(t *testing.T, c *api.Change, row []sqlapi.Value, name string) sqlapi.Value {
 	t.Helper()
-	i := slices.IndexFunc(c.Table.Columns, func(column sql.Column) bool { return column.Name == name })
+	i := slices.IndexFunc(c.Table.Columns, func(column sqlapi.Column) bool { return column.Name == name })
 	require.GreaterOrEqual(t, i, 0)
 	require.Len(t, row, len(c.Table.Columns))
 	return row[i]
 }
 
 // brief describes changes: op table id, and a ! on the last of its transaction.
-func brief(changes []*cdc.Change) []string {
+func brief(changes []*api.Change) []string {
 	all := make([]string, len(changes))
 	for i, c := range changes {
 		row := c.After

@@ -13,7 +13,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 )
@@ -23,14 +23,14 @@ var errOver = errors.New("test is over")
 // shape is a table of the engine of these tests.
 type shape struct {
 	id    uint32
-	table sql.Table
+	table sqlapi.Table
 }
 
-func (s *shape) Table() *sql.Table { return &s.table }
+func (s *shape) Table() *sqlapi.Table { return &s.table }
 
 var (
-	users  = &shape{1, sql.Table{Schema: "main", Name: "users"}}
-	orders = &shape{2, sql.Table{Schema: "main", Name: "Orders"}}
+	users  = &shape{1, sqlapi.Table{Schema: "main", Name: "users"}}
+	orders = &shape{2, sqlapi.Table{Schema: "main", Name: "Orders"}}
 )
 
 // row is a change of a hand-made transaction.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 )
@@ -306,7 +306,7 @@ func TestSegmentsThatEndEarlyStaySmall(t *testing.T) {
 	const changes = 100
 	for i := range changes {
 		tx := w.make()
-		meaning := &shape{1, sql.Table{Schema: "main", Name: "users"}}
+		meaning := &shape{1, sqlapi.Table{Schema: "main", Name: "users"}}
 		tx.Entries = entries(insert(meaning, int64(i)))
 		tx.Touched = []log.Touched{{ID: 1, Shape: meaning, Codes: 1 << log.Insert}}
 		tx.Counts[log.Insert]++

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/internal/tempfile"
 )
 
@@ -63,7 +63,7 @@ type Counts [numCodes]uint32
 // Shape is a table as an engine needs it in order to decode entries. It is immutable and comparable.
 type Shape interface {
 	// Table returns what users see of the table.
-	Table() *sql.Table
+	Table() *sqlapi.Table
 }
 
 // Touched is a line of a summary: a transaction may have made changes of these operations to this table. A summary may say

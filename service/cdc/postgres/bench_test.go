@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
 )
 
@@ -41,7 +41,7 @@ func BenchmarkBacklog(b *testing.B) {
 				end := h.walEnd()
 
 				began := time.Now()
-				s := h.subscribe(apicdc.StreamOptions{Buffer: 1024})
+				s := h.subscribe(api.StreamOptions{Buffer: 1024})
 				for row := range c.rows {
 					_, err := s.Next(context.Background())
 					require.NoError(b, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/internal/sqlstate"
 )
 
@@ -23,11 +23,11 @@ const connectTimeout = 10 * time.Second
 
 // endpoint is where a source's server is.
 type endpoint struct {
-	settings apisql.PostgresSettings
+	settings sqlapi.PostgresSettings
 	config   *pgx.ConnConfig
 }
 
-func newEndpoint(settings apisql.PostgresSettings) (*endpoint, error) {
+func newEndpoint(settings sqlapi.PostgresSettings) (*endpoint, error) {
 	config, err := pgx.ParseConfig(settings.ConnectionString())
 	if err != nil {
 		return nil, errs.New(errs.Invalid, "options: %w", err)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
 )
 
@@ -101,7 +101,7 @@ func (p *proxy) freeze() {
 }
 
 // through returns the configuration of a source that reaches its server through p.
-func (h *house) through(p *proxy) *apicdc.PostgresConfig {
+func (h *house) through(p *proxy) *api.PostgresConfig {
 	c := h.config("users")
 	c.Host, c.Port = "127.0.0.1", p.port()
 	return c
@@ -123,7 +123,7 @@ func TestTheConnectionIsLost(t *testing.T) {
 			c := h.through(p)
 			source := h.source(c)
 			running := h.serve(source)
-			s := h.subscribe(apicdc.StreamOptions{})
+			s := h.subscribe(api.StreamOptions{})
 			h.insert(1)
 			before := take(t, s, 1)
 			lose(h, p)
@@ -131,7 +131,7 @@ func TestTheConnectionIsLost(t *testing.T) {
 			require.Equal(t, errs.Unavailable, errs.KindOf(err), err)
 			require.True(t, errs.Retryable(err))
 			require.NotContains(t, err.Error(), pgtest.Password)
-			require.Equal(t, apicdc.StateFaulted, h.info().State)
+			require.Equal(t, api.StateFaulted, h.info().State)
 			require.EqualError(t, err, `cdc: source "app:cdc": `+h.info().Err.Error())
 			_, streamErr := s.Next(t.Context())
 			require.Equal(t, err, streamErr, "the stream says why")
@@ -140,7 +140,7 @@ func TestTheConnectionIsLost(t *testing.T) {
 			h.exec("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '" + h.Name + "'")
 			c.Host, c.Port, _, _ = h.Address()
 			h.serve(h.source(c))
-			s = h.subscribe(apicdc.StreamOptions{})
+			s = h.subscribe(api.StreamOptions{})
 			for {
 				change := take(t, s, 1)[0]
 				if change.After[0].Int64() == 2 {
@@ -159,7 +159,7 @@ func TestTheServerRestarts(t *testing.T) {
 	c := h.config("users")
 	for i, crash := range []bool{false, true} {
 		running := h.serve(h.source(c))
-		s := h.subscribe(apicdc.StreamOptions{})
+		s := h.subscribe(api.StreamOptions{})
 		h.insert(10 * i)
 		for take(t, s, 1)[0].After[0].Int64() != int64(10*i) {
 		}
@@ -170,7 +170,7 @@ func TestTheServerRestarts(t *testing.T) {
 		})
 		h.insert(10*i + 1)
 		running = h.serve(h.source(c))
-		s = h.subscribe(apicdc.StreamOptions{})
+		s = h.subscribe(api.StreamOptions{})
 		for take(t, s, 1)[0].After[0].Int64() != int64(10*i+1) {
 		}
 		require.NoError(t, running.stop())
@@ -188,7 +188,7 @@ func TestConnectionsAreEncrypted(t *testing.T) {
 	require.ErrorContains(t, h.refusal(c), "certificate")
 	c.Options["sslrootcert"] = h.RootCert
 	h.serve(h.source(c))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(1)
 	take(t, s, 1)
 	require.Equal(t, "true", h.Text(t, `SELECT ssl FROM pg_stat_ssl JOIN pg_replication_slots ON pid = active_pid WHERE slot_name = $1`, h.Name))

@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
 )
 
 func u32(n uint32) string { return string(binary.BigEndian.AppendUint32(nil, n)) }
@@ -30,7 +30,7 @@ func streamCommit(xid uint32) string {
 // decoded feeds messages to a decoder and returns the IDs of the rows that have committed.
 func decoded(t *testing.T, messages ...string) (rows []int64, lost error) {
 	t.Helper()
-	decode, end := postgres.Decoding(100, 1000, func(changes []*apicdc.Change, why error) {
+	decode, end := cdcpostgres.Decoding(100, 1000, func(changes []*api.Change, why error) {
 		lost = why
 		for _, c := range changes {
 			rows = append(rows, c.After[0].Int64())
@@ -87,7 +87,7 @@ func FuzzDecoder(f *testing.F) {
 	f.Add(join("S"+u32(1)+"\x01", "R"+u32(1)+relation, "I"+u32(2)+insert("1"), "E", "A"+u32(1)+u32(2), streamCommit(1)))
 	f.Add(join("R0000\x00\x000"))
 	f.Fuzz(func(_ *testing.T, data []byte) {
-		decode, end := postgres.Decoding(100, 1000, func(changes []*apicdc.Change, _ error) {
+		decode, end := cdcpostgres.Decoding(100, 1000, func(changes []*api.Change, _ error) {
 			for _, c := range changes {
 				c.Key()
 			}

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 // Servers fail to decode this transaction before it has committed: catalogs miss what belongs to the columns.
@@ -17,7 +17,7 @@ func TestASourceGivesStreamingUpWhereTheServerFails(t *testing.T) {
 	c.Streaming = true
 	source, log := h.logged(c)
 	running := h.serve(source)
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	require.True(t, h.info().Streaming)
 	h.transact("SAVEPOINT a", "SAVEPOINT b", "ALTER TABLE users ADD lost int", bulk("users", 1, 1000), "ROLLBACK TO a",
 		bulk("users", 1, 1000), "ALTER TABLE users ADD more int")
@@ -30,7 +30,7 @@ func TestASourceGivesStreamingUpWhereTheServerFails(t *testing.T) {
 
 	h.serve(source)
 	require.False(t, h.info().Streaming)
-	for i, c := range take(t, h.subscribe(apicdc.StreamOptions{}), 1000) {
+	for i, c := range take(t, h.subscribe(api.StreamOptions{}), 1000) {
 		require.Equal(t, int64(i+1), c.After[0].Int64())
 	}
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
-	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/resource"
 )
@@ -52,8 +52,8 @@ func (h *house) exec(statements string) { h.t.Helper(); h.Exec(h.t, statements) 
 func (h *house) transact(statements ...string) { h.t.Helper(); h.Transact(h.t, statements...) }
 
 // config returns the configuration of a source of tables, or of all if there are none.
-func (h *house) config(tables ...string) *apicdc.PostgresConfig {
-	c := new(apicdc.PostgresConfig)
+func (h *house) config(tables ...string) *api.PostgresConfig {
+	c := new(api.PostgresConfig)
 	c.SetDefaults()
 	c.Host, c.Port, c.Username, c.Password = h.Address()
 	c.Database, c.SlotName, c.Tables = h.Name, h.Name, tables
@@ -68,26 +68,26 @@ func (h *house) config(tables ...string) *apicdc.PostgresConfig {
 }
 
 // source declares a source and returns it.
-func (h *house) source(config *apicdc.PostgresConfig) *subject {
+func (h *house) source(config *api.PostgresConfig) *subject {
 	h.t.Helper()
 	require.NoError(h.t, config.Validate())
-	h.catalog.Declare(postgres.New(cdcID, config, h.settings()))
+	h.catalog.Declare(cdcpostgres.New(cdcID, config, h.settings()))
 	return h.subject(cdcID, config, h.settings())
 }
 
 // subject is a source with its engine.
 type subject struct {
 	*source.Source
-	*postgres.Engine
+	*cdcpostgres.Engine
 }
 
-func (h *house) subject(id registry.ID, config *apicdc.PostgresConfig, settings postgres.Settings) *subject {
-	engine := postgres.New(id, config, settings)
+func (h *house) subject(id registry.ID, config *api.PostgresConfig, settings cdcpostgres.Settings) *subject {
+	engine := cdcpostgres.New(id, config, settings)
 	return &subject{source.New(engine, h.catalog, settings.Logger), engine}
 }
 
-func (h *house) settings() postgres.Settings {
-	return postgres.Settings{
+func (h *house) settings() cdcpostgres.Settings {
+	return cdcpostgres.Settings{
 		Inspector: h.catalog, Directory: h.directory, Logger: slog.New(slog.DiscardHandler),
 		LookupEnv: func(string) (string, bool) { return "", false },
 	}
@@ -125,7 +125,7 @@ func (h *house) serve(source *subject) *served {
 }
 
 // refusal serves a source that must not get ready, and returns why.
-func (h *house) refusal(config *apicdc.PostgresConfig) error {
+func (h *house) refusal(config *api.PostgresConfig) error {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
 	defer cancel()
@@ -135,7 +135,7 @@ func (h *house) refusal(config *apicdc.PostgresConfig) error {
 	return err
 }
 
-func (h *house) subscribe(opts apicdc.StreamOptions) apicdc.Stream {
+func (h *house) subscribe(opts api.StreamOptions) api.Stream {
 	h.t.Helper()
 	s, err := h.catalog.Subscribe(h.t.Context(), cdcID, opts)
 	require.NoError(h.t, err)
@@ -143,17 +143,17 @@ func (h *house) subscribe(opts apicdc.StreamOptions) apicdc.Stream {
 	return s
 }
 
-func (h *house) info() apicdc.SourceInfo {
+func (h *house) info() api.SourceInfo {
 	info, known := h.catalog.Source(cdcID)
 	require.True(h.t, known)
 	return info
 }
 
-func take(tb testing.TB, s apicdc.Stream, n int) []*apicdc.Change {
+func take(tb testing.TB, s api.Stream, n int) []*api.Change {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
-	changes := make([]*apicdc.Change, n)
+	changes := make([]*api.Change, n)
 	for i := range changes {
 		c, err := s.Next(ctx)
 		require.NoError(tb, err, "change %d of %d", i, n)
@@ -163,7 +163,7 @@ func take(tb testing.TB, s apicdc.Stream, n int) []*apicdc.Change {
 }
 
 // lines describes changes: index op relation before -> after, and a ! on the last of its transaction.
-func lines(changes []*apicdc.Change) []string {
+func lines(changes []*api.Change) []string {
 	all := make([]string, len(changes))
 	for i, c := range changes {
 		all[i] = fmt.Sprintf("%d %s %s%s ->%s", c.Index, c.Op, c.Table.Name, image(c.Before), image(c.After))
@@ -177,7 +177,7 @@ func lines(changes []*apicdc.Change) []string {
 	return all
 }
 
-func image(row []apisql.Value) string {
+func image(row []sqlapi.Value) string {
 	var text strings.Builder
 	for _, v := range row {
 		fmt.Fprintf(&text, " %v", v.Any())

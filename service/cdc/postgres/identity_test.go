@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 func TestTablesThatCannotBeUpdatedAnyMoreAreNamed(t *testing.T) {
@@ -40,7 +40,7 @@ func TestWritersOfGeneratedColumnsAreNotRefused(t *testing.T) {
 		CREATE TABLE later (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)`)
 	h.exec("CREATE PUBLICATION " + h.Name + "_pub FOR TABLE made") // as older versions have made it
 	h.serve(h.source(h.config("made", "keyed", "later")))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.exec("INSERT INTO made VALUES (1, 1); UPDATE made SET n = 2; DELETE FROM made")
 	h.exec("INSERT INTO keyed VALUES (1); UPDATE keyed SET n = 2; DELETE FROM keyed")
 	h.exec("INSERT INTO later VALUES (1); ALTER TABLE later REPLICA IDENTITY FULL; UPDATE later SET id = 2; DELETE FROM later")

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
-	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
 )
 
 // log is what a source has logged so far.
@@ -35,13 +35,13 @@ func (l *log) has(text string) bool {
 }
 
 // logging declares a source that logs to a log.
-func (h *house) logging(config *apicdc.PostgresConfig) (*subject, *log) {
+func (h *house) logging(config *api.PostgresConfig) (*subject, *log) {
 	h.t.Helper()
 	l := new(log)
 	settings := h.settings()
 	settings.Logger = slog.New(slog.NewTextHandler(l, nil))
 	require.NoError(h.t, config.Validate())
-	h.catalog.Declare(postgres.New(cdcID, config, h.settings()))
+	h.catalog.Declare(cdcpostgres.New(cdcID, config, h.settings()))
 	return h.subject(cdcID, config, settings), l
 }
 
@@ -50,7 +50,7 @@ func TestNamesOfTablesThatDifferInCase(t *testing.T) {
 	h := newHouse(t)
 	h.exec(`CREATE TABLE "Users" (id int PRIMARY KEY)`)
 	h.serve(h.source(h.config("Users", "users", "Orders", "orders")))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.exec(`INSERT INTO "Users" VALUES (1); INSERT INTO users VALUES (2, 'x'); INSERT INTO orders VALUES (3, 'y')`)
 	require.Equal(t, []string{"0 insert Users -> 1", "1 insert users -> 2 x", "2 insert orders -> 3 y !"}, lines(take(t, s, 3)))
 	require.ErrorContains(t, h.config("users", "users").Validate(), `tables: names "users" twice`)
@@ -87,7 +87,7 @@ func TestARoleThatIsReadOnly(t *testing.T) {
 	c = h.config()
 	c.Username, c.Password = role, "open-sesame"
 	h.serve(h.source(c))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.exec("INSERT INTO users VALUES (1, 'a')")
 	take(t, s, 1)
 	eventually(t, func() bool { return h.info().CheckpointErr != nil }, "it says why")
@@ -152,7 +152,7 @@ func TestTheEncodingOfTheRole(t *testing.T) {
 	c.Username, c.Password = role, "open-sesame"
 	c.Options = map[string]string{"Client_Encoding": "LATIN1"}
 	h.serve(h.source(c))
-	s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways})
+	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
 	h.exec(`INSERT INTO "café" VALUES (2, 'ß')`)
 	changes := take(t, s, 2)
 	require.Equal(t, []string{"0 snapshot café -> 1 Ö !", "0 insert café -> 2 ß !"}, lines(changes))

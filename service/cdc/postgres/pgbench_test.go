@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
 )
 
@@ -43,7 +43,7 @@ func TestPgbench(t *testing.T) {
 	c := h.config("pgbench_accounts", "pgbench_tellers", "pgbench_branches", "pgbench_history", "orders")
 	c.Streaming = true
 	h.serve(h.source(c))
-	s := h.subscribe(apicdc.StreamOptions{Buffer: 1024, MaxBytes: c.LogBytes})
+	s := h.subscribe(api.StreamOptions{Buffer: 1024, MaxBytes: c.LogBytes})
 
 	ended := make(chan error, 1)
 	go func() {

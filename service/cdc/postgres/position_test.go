@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -32,7 +32,7 @@ func (h *house) insert(ids ...int) {
 }
 
 // ids takes changes and returns the IDs of their rows.
-func ids(t *testing.T, s apicdc.Stream, n int) []int64 {
+func ids(t *testing.T, s api.Stream, n int) []int64 {
 	t.Helper()
 	all := make([]int64, n)
 	for i, c := range take(t, s, n) {
@@ -45,7 +45,7 @@ func TestNothingIsConfirmedBeforeItWasTaken(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.serve(h.source(h.config("users")))
-	fast, slow := h.subscribe(apicdc.StreamOptions{}), h.subscribe(apicdc.StreamOptions{})
+	fast, slow := h.subscribe(api.StreamOptions{}), h.subscribe(api.StreamOptions{})
 	h.insert(1, 2, 3)
 	one := take(t, fast, 3)[0].Transaction
 	ids(t, slow, 1)
@@ -69,7 +69,7 @@ func TestACleanRestartRepeatsNothingAndMissesNothing(t *testing.T) {
 	h := newHouse(t)
 	source := h.source(h.config("users"))
 	running := h.serve(source)
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(1, 2, 3)
 	require.Equal(t, []int64{1, 2, 3}, ids(t, s, 3))
 	first := h.info().Generation
@@ -81,14 +81,14 @@ func TestACleanRestartRepeatsNothingAndMissesNothing(t *testing.T) {
 
 	running = h.serve(source)
 	h.insert(5)
-	s = h.subscribe(apicdc.StreamOptions{})
+	s = h.subscribe(api.StreamOptions{})
 	h.insert(6)
 	require.Equal(t, []int64{4, 5, 6}, ids(t, s, 3))
 	require.Equal(t, first, h.info().Generation, "cursors can be compared")
 	s.Close()
 	require.NoError(t, running.stop())
 	running = h.serve(source)
-	s = h.subscribe(apicdc.StreamOptions{})
+	s = h.subscribe(api.StreamOptions{})
 	h.insert(7)
 	require.Equal(t, []int64{7}, ids(t, s, 1))
 	require.NoError(t, running.stop())
@@ -99,24 +99,24 @@ func TestWhatWasNotTakenComesAgain(t *testing.T) {
 	h := newHouse(t)
 	h.serve(h.source(h.config("users")))
 	h.insert(1)
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(2, 3)
 	before := take(t, s, 3)
 	s.Close()
 	h.insert(4, 5)
 	for range 3 {
-		s = h.subscribe(apicdc.StreamOptions{})
+		s = h.subscribe(api.StreamOptions{})
 		eventually(t, func() bool { c, err := s.Poll(); require.NoError(t, err); return c != nil }, "4 comes")
 		s.Close() // 4 was taken, 5 was not
 		h.exec("UPDATE users SET name = 'y' WHERE id = 5")
-		s = h.subscribe(apicdc.StreamOptions{})
+		s = h.subscribe(api.StreamOptions{})
 		again := take(t, s, 2)
 		require.Equal(t, int64(5), again[0].After[0].Int64())
-		require.Equal(t, apicdc.OpUpdate, again[1].Op)
+		require.Equal(t, api.OpUpdate, again[1].Op)
 		require.Less(t, before[2].Cursor(), again[0].Cursor())
 		s.Close()
 		h.exec("DELETE FROM users WHERE id IN (4, 5)")
-		s = h.subscribe(apicdc.StreamOptions{})
+		s = h.subscribe(api.StreamOptions{})
 		take(t, s, 2)
 		s.Close()
 		h.insert(4, 5)
@@ -134,7 +134,7 @@ func TestWhileNoStreamIsOpenTheSlotHolds(t *testing.T) {
 		return len(stats) == 1 && stats[0].RetainedWALBytes != nil && *stats[0].RetainedWALBytes > int64(unit.MiB)
 	}, "the figures tell what the server keeps")
 	require.Equal(t, start, h.confirmed())
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	require.Len(t, take(t, s, 2000), 2000)
 }
 
@@ -147,7 +147,7 @@ func TestDiscardReadsOnWithoutStreams(t *testing.T) {
 	h.insert(1, 2)
 	end := h.walEnd()
 	eventually(t, func() bool { return h.reached(end) }, "it is confirmed although no stream took it")
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(3)
 	require.Equal(t, []int64{3}, ids(t, s, 1))
 }
@@ -159,7 +159,7 @@ func TestIdleDatabasesAndOtherTablesAdvanceTheSlot(t *testing.T) {
 		c := h.config("users")
 		c.Streaming = streaming
 		h.serve(h.source(c))
-		s := h.subscribe(apicdc.StreamOptions{Tables: []string{"users"}})
+		s := h.subscribe(api.StreamOptions{Tables: []string{"users"}})
 		h.exec("INSERT INTO orders SELECT n, 'x' FROM generate_series(1, 5000) n")
 		end := h.walEnd()
 		eventually(t, func() bool { return h.reached(end) }, "changes of other tables are passed")
@@ -183,7 +183,7 @@ func TestABacklogLargerThanAllLimitsIsReadWhole(t *testing.T) {
 	h.exec(fmt.Sprintf(`CREATE PROCEDURE fill() LANGUAGE plpgsql AS $$ BEGIN FOR i IN 1..%d LOOP
 		INSERT INTO users VALUES (i, repeat('x', 5000)); COMMIT; END LOOP; END $$`, transactions))
 	h.exec("CALL fill()")
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	for i, c := range take(t, s, transactions) {
 		require.Equal(t, int64(i+1), c.After[0].Int64())
 		require.True(t, c.Last)
@@ -198,7 +198,7 @@ func TestATemporarySlotLivesAsLongAsItsSource(t *testing.T) {
 	running := h.serve(h.source(c))
 	require.Equal(t, "true", h.Text(t, "SELECT temporary FROM pg_replication_slots WHERE slot_name = $1", h.Name))
 	for i := range 3 {
-		s := h.subscribe(apicdc.StreamOptions{})
+		s := h.subscribe(api.StreamOptions{})
 		h.insert(i)
 		require.Equal(t, []int64{int64(i)}, ids(t, s, 1))
 		s.Close()
@@ -215,7 +215,7 @@ func TestTheSourceGoesOnWithoutItsCheckpoint(t *testing.T) {
 	h.exec("CREATE VIEW wippy_cdc_offsets AS SELECT 1 AS slot")
 	running := h.serve(h.source(h.config()))
 	_ = running
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(1)
 	ids(t, s, 1)
 	eventually(t, func() bool { return h.info().CheckpointErr != nil }, "it says so")

@@ -7,12 +7,12 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // relation is a table as the server has described it before the changes that use it. It is immutable.
 type relation struct {
-	table *sql.Table
+	table *sqlapi.Table
 	// forms say how the text of each column becomes a value.
 	forms []form
 	// full says that old rows come whole.
@@ -26,7 +26,7 @@ type relation struct {
 }
 
 // Table implements log.Shape.
-func (r *relation) Table() *sql.Table { return r.table }
+func (r *relation) Table() *sqlapi.Table { return r.table }
 
 // internal reports whether the changes of the table are our own business.
 func (r *relation) internal() bool { return r.table.Name == api.OffsetsTable }
@@ -72,7 +72,7 @@ type details struct {
 // newRelation makes a relation of its description.
 func newRelation(m *pglogrepl.RelationMessage, message string, d details) *relation {
 	r := &relation{
-		table:   &sql.Table{Schema: m.Namespace, Name: m.RelationName, Columns: make([]sql.Column, len(m.Columns))},
+		table:   &sqlapi.Table{Schema: m.Namespace, Name: m.RelationName, Columns: make([]sqlapi.Column, len(m.Columns))},
 		forms:   make([]form, len(m.Columns)),
 		full:    m.ReplicaIdentity == 'f',
 		message: message, undescribed: d.undescribed, provisional: d.provisional,
@@ -82,7 +82,7 @@ func newRelation(m *pglogrepl.RelationMessage, message string, d details) *relat
 	}
 	var flagged []int
 	for i, c := range m.Columns {
-		r.table.Columns[i] = sql.Column{Name: c.Name, Type: d.names[i]}
+		r.table.Columns[i] = sqlapi.Column{Name: c.Name, Type: d.names[i]}
 		r.forms[i] = formOf(d.bases[i])
 		if c.Flags&1 != 0 {
 			flagged = append(flagged, i)
@@ -113,7 +113,7 @@ func (r *relation) equal(other *relation) bool {
 func (r *relation) columns(names []string) []int {
 	indexes := make([]int, 0, len(names))
 	for _, name := range names {
-		i := slices.IndexFunc(r.table.Columns, func(c sql.Column) bool { return c.Name == name })
+		i := slices.IndexFunc(r.table.Columns, func(c sqlapi.Column) bool { return c.Name == name })
 		if i < 0 {
 			return nil
 		}

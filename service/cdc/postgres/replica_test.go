@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 // replica is what a stream of changes makes of empty tables: rows by table and key, as text.
@@ -21,14 +21,14 @@ type replica struct {
 }
 
 // apply applies a change and checks its old row, which is whole.
-func (r *replica) apply(c *apicdc.Change) {
+func (r *replica) apply(c *api.Change) {
 	if cursor := c.Cursor(); cursor > r.cursor {
 		r.cursor = cursor
 	} else {
 		return
 	}
 	table := r.rows[c.Table.Name]
-	if c.Op == apicdc.OpTruncate {
+	if c.Op == api.OpTruncate {
 		clear(table)
 		return
 	}
@@ -130,7 +130,7 @@ func TestAReplicaIsEqualAfterEveryTransaction(t *testing.T) {
 			c.Streaming = seed%2 == 0
 			r := &replica{t: t, rows: map[string]map[string]string{"users": {}, "orders": {}}}
 			running := h.serve(h.source(c))
-			s := h.subscribe(apicdc.StreamOptions{})
+			s := h.subscribe(api.StreamOptions{})
 			for i := range 60 {
 				statements := script(random)
 				h.run(t, statements)
@@ -139,7 +139,7 @@ func TestAReplicaIsEqualAfterEveryTransaction(t *testing.T) {
 					h.exec("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '" + h.Name + "'")
 					require.Error(t, <-running.ended)
 					running = h.serve(h.source(c))
-					s = h.subscribe(apicdc.StreamOptions{})
+					s = h.subscribe(api.StreamOptions{})
 				}
 				for {
 					change := take(t, s, 1)[0]

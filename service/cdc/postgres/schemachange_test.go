@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
 // until takes changes until the stream ends, and returns the IDs that have come and why it has ended.
-func until(t *testing.T, s apicdc.Stream) (all []int64, err error) {
+func until(t *testing.T, s api.Stream) (all []int64, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -37,7 +37,7 @@ func TestAPublicationThatIsDroppedAndMadeAnew(t *testing.T) {
 			c := h.config()
 			c.Publication, c.StatusInterval = "kp", unit.Duration(interval)
 			h.serve(h.source(c))
-			s := h.subscribe(apicdc.StreamOptions{})
+			s := h.subscribe(api.StreamOptions{})
 			h.insert(1)
 			require.Equal(t, []int64{1}, ids(t, s, 1))
 			h.exec("DROP PUBLICATION kp")
@@ -65,7 +65,7 @@ func TestATableThatLeavesAPublication(t *testing.T) {
 			c.Publication = "kp"
 			source := h.source(c)
 			running := h.serve(source)
-			s := h.subscribe(apicdc.StreamOptions{})
+			s := h.subscribe(api.StreamOptions{})
 			h.exec("ALTER PUBLICATION kp ADD TABLE more; ALTER TABLE users ADD note text; INSERT INTO users VALUES (1, 'x')")
 			require.Equal(t, []int64{1}, ids(t, s, 1), "tables may come, and change")
 			h.exec(ddl)
@@ -75,7 +75,7 @@ func TestATableThatLeavesAPublication(t *testing.T) {
 			_, ended := until(t, s)
 			require.EqualError(t, ended, err.Error())
 			h.serve(source)
-			s = h.subscribe(apicdc.StreamOptions{})
+			s = h.subscribe(api.StreamOptions{})
 			h.exec("INSERT INTO users VALUES (2, 'x')")
 			require.Equal(t, []int64{2}, ids(t, s, 1), "it was told once")
 		})
@@ -89,13 +89,13 @@ func TestInheritance(t *testing.T) {
 	// An earlier run may have published the children as well.
 	h.exec("CREATE PUBLICATION " + h.Name + "_pub FOR TABLE par")
 	running := h.serve(h.source(h.config("par")))
-	s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways})
+	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
 	require.Equal(t, []string{"0 snapshot par -> 1 !"}, lines(take(t, s, 1)))
 	h.exec("INSERT INTO chi VALUES (3, 3); CREATE TABLE other () INHERITS (par); INSERT INTO par VALUES (4)")
 	require.Equal(t, []string{"0 insert par -> 4 !"}, lines(take(t, s, 1)))
 	require.NoError(t, running.stop())
 	h.serve(h.source(h.config("par", "chi")))
-	s = h.subscribe(apicdc.StreamOptions{})
+	s = h.subscribe(api.StreamOptions{})
 	h.exec("INSERT INTO chi VALUES (5, 5)")
 	require.Equal(t, []string{"0 insert chi -> 5 5 !"}, lines(take(t, s, 1)))
 }
@@ -140,7 +140,7 @@ func TestWhatNoChangeTells(t *testing.T) {
 			}
 			c := h.config("p", "plain", "users")
 			running := h.serve(h.source(c))
-			s := h.subscribe(apicdc.StreamOptions{Tables: []string{"users"}})
+			s := h.subscribe(api.StreamOptions{Tables: []string{"users"}})
 			h.exec(ddl)
 			if want == "" {
 				// Each look comes behind a checkpoint: when there is another one, the look before has ended.
@@ -156,7 +156,7 @@ func TestWhatNoChangeTells(t *testing.T) {
 					take(t, s, 1)
 					eventually(t, func() bool { return saved() != before }, "there is another one")
 				}
-				require.Equal(t, apicdc.StateRunning, h.info().State)
+				require.Equal(t, api.StateRunning, h.info().State)
 				return
 			}
 			err := h.faulted(running)
@@ -176,17 +176,17 @@ func TestTheNextStreamHearsOfWhatHappenedWithoutOne(t *testing.T) {
 	running := h.serve(source)
 	h.exec("ALTER TABLE users ADD y int DEFAULT 7")
 	eventually(t, func() bool { return said.has("no stream is open, the next one will be told") }, "it is noticed")
-	s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways})
+	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
 	require.Equal(t, []string{"0 snapshot users -> 1 x 7 !"}, lines(take(t, s, 1)), "this one has everything")
-	_, err := h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
+	_, err := h.catalog.Subscribe(t.Context(), cdcID, api.StreamOptions{})
 	require.ErrorContains(t, err, `cdc: source "app:cdc": publication "`+h.Name+`_pub": a column with a default was added to table "public"."users"`)
 	require.True(t, errs.Retryable(err))
-	h.subscribe(apicdc.StreamOptions{}).Close()
+	h.subscribe(api.StreamOptions{}).Close()
 
 	require.NoError(t, running.stop())
 	h.exec("ALTER TABLE orders ADD y int DEFAULT 7")
 	h.serve(source)
-	_, err = h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
+	_, err = h.catalog.Subscribe(t.Context(), cdcID, api.StreamOptions{})
 	require.ErrorContains(t, err, `a column with a default was added to table "public"."orders"`, "it happened between two runs")
-	h.subscribe(apicdc.StreamOptions{}).Close()
+	h.subscribe(api.StreamOptions{}).Close()
 }

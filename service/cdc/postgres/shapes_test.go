@@ -7,11 +7,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
-func keyOf(c *apicdc.Change) []string {
+func keyOf(c *api.Change) []string {
 	names, _ := c.Key()
 	return names
 }
@@ -25,7 +25,7 @@ func TestAKeyThatIsAddedOrMoved(t *testing.T) {
 		c := h.config("n", "d")
 		c.Streaming = streaming
 		h.serve(h.source(c))
-		s := h.subscribe(apicdc.StreamOptions{})
+		s := h.subscribe(api.StreamOptions{})
 		for _, step := range []struct {
 			ddl string
 			key []string
@@ -75,11 +75,11 @@ func TestPublishedGeneratedColumnsAreInSnapshots(t *testing.T) {
 		c := h.config()
 		c.Publication, c.SlotName = name, h.Name+"_"+name
 		running := h.serve(h.source(c))
-		s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways})
+		s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
 		h.exec("INSERT INTO g VALUES ((SELECT max(id) + 1 FROM g), 6)")
-		var snapshot, insert *apicdc.Change
+		var snapshot, insert *api.Change
 		for insert == nil {
-			if change := take(t, s, 1)[0]; change.Op == apicdc.OpSnapshot {
+			if change := take(t, s, 1)[0]; change.Op == api.OpSnapshot {
 				snapshot = change
 			} else {
 				insert = change
@@ -106,7 +106,7 @@ func TestATableThatIsAlteredBeforeTheSnapshotComes(t *testing.T) {
 			c := h.config()
 			c.SnapshotFetchSize, c.StatusInterval = 100, unit.Duration(time.Hour) // the snapshot is to notice it by itself
 			h.serve(h.source(c))
-			s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Buffer: 1})
+			s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 1})
 			take(t, s, 1)
 			h.exec(statement)
 			_, err := until(t, s)

@@ -10,10 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
-	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
 )
 
 // journal keeps what a source logs.
@@ -37,10 +37,10 @@ func (j *journal) String() string {
 }
 
 // logged declares a source and returns it, together with what it will log.
-func (h *house) logged(config *apicdc.PostgresConfig) (*subject, *journal) {
+func (h *house) logged(config *api.PostgresConfig) (*subject, *journal) {
 	h.t.Helper()
 	require.NoError(h.t, config.Validate())
-	h.catalog.Declare(postgres.New(cdcID, config, h.settings()))
+	h.catalog.Declare(cdcpostgres.New(cdcID, config, h.settings()))
 	log := new(journal)
 	settings := h.settings()
 	settings.Logger = slog.New(slog.NewTextHandler(log, nil))
@@ -54,7 +54,7 @@ func TestAServerThatWorksInSilenceIsNotTakenForGone(t *testing.T) {
 	c := h.config("users")
 	c.StatusInterval = unit.Duration(time.Hour)
 	running := h.serve(h.source(c))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(1)
 	take(t, s, 1)
 	conn, err := h.Pool.Conn(t.Context())
@@ -93,7 +93,7 @@ func TestKeepalivesAreAnsweredWhileTheSourceWaitsForRoom(t *testing.T) {
 	h.exec(`CREATE PROCEDURE fill() LANGUAGE plpgsql AS $$ BEGIN FOR i IN 1..1000 LOOP
 		INSERT INTO users VALUES (i, repeat('x', 5000)); COMMIT; END LOOP; END $$`)
 	h.exec("CALL fill()")
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	// More replies than fit into the time-out: one that was due comes for each change that is taken.
 	taken, last := 1, ""
 	require.Equal(t, int64(1), take(t, s, 1)[0].After[0].Int64())
@@ -122,7 +122,7 @@ func TestASourceThatCommitsWaitForSaysSo(t *testing.T) {
 	h := in(t, pgtest.NewServer(t, nil))
 	source, log := h.logged(h.config("users"))
 	h.serve(source)
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(1)
 	take(t, s, 1)
 	require.NotContains(t, log.String(), "synchronous")

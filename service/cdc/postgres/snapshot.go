@@ -13,7 +13,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/internal/sqlstate"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
@@ -96,7 +96,7 @@ func (s *snapshot) selectTables(ctx context.Context, r *run, selection *stream.S
 		return err
 	}
 	for _, p := range published {
-		if !selection.Accepts(&sql.Table{Schema: p.schema, Name: p.name}, api.OpSnapshot) {
+		if !selection.Accepts(&sqlapi.Table{Schema: p.schema, Name: p.name}, api.OpSnapshot) {
 			continue
 		}
 		m, err := p.message(ctx, r.db)
@@ -128,7 +128,7 @@ func (s *snapshot) Next(ctx context.Context, change *api.Change) error {
 		return fmt.Errorf("table %s.%s: a row has %d columns instead of %d", t.table.Schema, t.table.Name, len(row), len(t.forms))
 	}
 	for i, text := range row {
-		v := sql.Value{}
+		v := sqlapi.Value{}
 		if text != nil {
 			var err error
 			if v, err = t.forms[i].value(string(text)); err != nil {

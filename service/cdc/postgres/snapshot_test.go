@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 func TestASnapshotComesFirst(t *testing.T) {
@@ -19,7 +19,7 @@ func TestASnapshotComesFirst(t *testing.T) {
 	c.SnapshotFetchSize = 1
 	h.serve(h.source(c))
 	h.exec("INSERT INTO orders VALUES (7, 'tea')")
-	s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Ops: []apicdc.Op{apicdc.OpInsert}})
+	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways, Ops: []api.Op{api.OpInsert}})
 	h.insert(3)
 	changes := take(t, s, 4)
 	made := " 2"
@@ -59,10 +59,10 @@ func TestASnapshotAndWhatFollowsMissNothingAndRepeatNothing(t *testing.T) {
 				}
 			})
 		}
-		replicas, streams := make([]*replica, 4), make([]apicdc.Stream, 4)
+		replicas, streams := make([]*replica, 4), make([]api.Stream, 4)
 		for i := range replicas {
 			replicas[i] = &replica{t: t, rows: map[string]map[string]string{"users": {}, "orders": {}}}
-			streams[i] = h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, MaxBytes: c.LogBytes})
+			streams[i] = h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways, MaxBytes: c.LogBytes})
 			for range 600 {
 				replicas[i].apply(take(t, streams[i], 1)[0])
 			}
@@ -87,11 +87,11 @@ func TestASourceBootstrapsOnce(t *testing.T) {
 	c.Snapshot = true
 	source := h.source(c)
 	running := h.serve(source)
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	take(t, s, 1)
 	require.NoError(t, running.stop())
 	running = h.serve(source)
-	s = h.subscribe(apicdc.StreamOptions{})
+	s = h.subscribe(api.StreamOptions{})
 	require.Equal(t, []string{"0 snapshot users -> 1 x", "1 snapshot users -> 2 x !"}, lines(take(t, s, 2)), "it was not read to the end before")
 	h.insert(3)
 	require.Equal(t, []int64{3}, ids(t, s, 1))
@@ -101,9 +101,9 @@ func TestASourceBootstrapsOnce(t *testing.T) {
 	require.NoError(t, running.stop())
 	h.insert(4)
 	h.serve(source)
-	s = h.subscribe(apicdc.StreamOptions{})
+	s = h.subscribe(api.StreamOptions{})
 	require.Equal(t, []string{"0 insert users -> 4 x !"}, lines(take(t, s, 1)))
-	s = h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways})
+	s = h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
 	require.Len(t, take(t, s, 4), 4)
 }
 
@@ -113,7 +113,7 @@ func TestASnapshotIsClosedInTheMiddle(t *testing.T) {
 	h.exec("INSERT INTO users SELECT n, 'x' FROM generate_series(1, 10000) n")
 	h.serve(h.source(h.config("users")))
 	for _, n := range []int{0, 1, 5000} {
-		s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways})
+		s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
 		take(t, s, n)
 		s.Close()
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 func TestChangesArriveInOrder(t *testing.T) {
@@ -15,7 +15,7 @@ func TestChangesArriveInOrder(t *testing.T) {
 		c := h.config("Users", "public.orders")
 		c.Streaming = streaming
 		h.serve(h.source(c))
-		s := h.subscribe(apicdc.StreamOptions{})
+		s := h.subscribe(api.StreamOptions{})
 		h.transact("INSERT INTO users VALUES (1, 'ada'), (2, NULL)", "UPDATE users SET name = 'bob' WHERE id = 2", "INSERT INTO orders VALUES (1, 'tea')")
 		h.transact("DELETE FROM users WHERE id = 1", "SAVEPOINT a", "INSERT INTO users VALUES (9, 'no')", "ROLLBACK TO a", "UPDATE users SET id = 3 WHERE id = 2")
 		h.exec("BEGIN; INSERT INTO users VALUES (7, 'no'); ROLLBACK")

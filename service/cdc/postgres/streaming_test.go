@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 // bulk inserts so many rows that the server streams the transaction before it commits.
@@ -16,13 +16,13 @@ func bulk(table string, first, last int) string {
 }
 
 // streamed is a house with a source that asks for streaming.
-func streamed(t *testing.T) (*house, apicdc.Stream) {
+func streamed(t *testing.T) (*house, api.Stream) {
 	t.Helper()
 	h := newHouse(t)
 	c := h.config("users", "orders")
 	c.Streaming = true
 	h.serve(h.source(c))
-	return h, h.subscribe(apicdc.StreamOptions{})
+	return h, h.subscribe(api.StreamOptions{})
 }
 
 // wasStreamed requires that the server has sent transactions before they committed.
@@ -103,7 +103,7 @@ func TestLargeTransactionsSpillAndArriveWhole(t *testing.T) {
 		c := h.config("users")
 		c.Streaming = streaming
 		h.serve(h.source(c))
-		s := h.subscribe(apicdc.StreamOptions{})
+		s := h.subscribe(api.StreamOptions{})
 		const rows = 12_000 // of 8 kB: more than is kept in memory
 		h.exec(fmt.Sprintf("ALTER TABLE users ALTER name SET STORAGE PLAIN; INSERT INTO users SELECT n, repeat('x', 8000) FROM generate_series(1, %d) n", rows))
 		for i := 0; i < rows; {
@@ -114,6 +114,6 @@ func TestLargeTransactionsSpillAndArriveWhole(t *testing.T) {
 		}
 		stats := h.catalog.Stats()
 		require.Greater(t, stats[0].SpilledBytes, uint64(32<<20))
-		require.Equal(t, uint64(rows), stats[0].Changes[apicdc.OpInsert])
+		require.Equal(t, uint64(rows), stats[0].Changes[api.OpInsert])
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
-	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
 )
 
 // older skips a test on servers before a version.
@@ -70,14 +70,14 @@ func TestACheckpointOfAnotherServerIsNotUsed(t *testing.T) {
 			source, log := h.logged(c)
 			running := h.serve(source)
 			require.Contains(t, log.String(), "the checkpoint is not used")
-			require.Equal(t, []int64{1, 2, 3, 4}, ids(t, h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotNever}), 4))
+			require.Equal(t, []int64{1, 2, 3, 4}, ids(t, h.subscribe(api.StreamOptions{Snapshot: api.SnapshotNever}), 4))
 			require.NoError(t, running.stop())
 			require.Equal(t, "true", h.Text(t, `SELECT lsn <= pg_current_wal_lsn()
 				AND system = (SELECT system_identifier FROM pg_control_system()) || '/1' FROM wippy_cdc_offsets`))
 
 			h.serve(h.source(c))
-			s := h.subscribe(apicdc.StreamOptions{})
-			require.Equal(t, apicdc.OpSnapshot, take(t, s, 4)[3].Op, "nor was the bootstrap delivered by this server")
+			s := h.subscribe(api.StreamOptions{})
+			require.Equal(t, api.OpSnapshot, take(t, s, 4)[3].Op, "nor was the bootstrap delivered by this server")
 		})
 	}
 }
@@ -88,7 +88,7 @@ func TestACheckpointWithoutTheColumnGetsIt(t *testing.T) {
 	h.exec("CREATE TABLE wippy_cdc_offsets (slot text PRIMARY KEY, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now())")
 	source := h.source(h.config("users"))
 	running := h.serve(source)
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(1)
 	ids(t, s, 1)
 	require.NoError(t, running.stop())
@@ -114,7 +114,7 @@ func TestAPromotedServerHasAnotherGeneration(t *testing.T) {
 	standby.exec("SELECT pg_promote()")
 	standby.serve(standby.source(c))
 	require.Equal(t, standby.generation(2), standby.info().Generation)
-	s := standby.subscribe(apicdc.StreamOptions{})
+	s := standby.subscribe(api.StreamOptions{})
 	standby.insert(2)
 	require.Equal(t, standby.generation(2), take(t, s, 1)[0].Transaction.Generation)
 }
@@ -147,7 +147,7 @@ func TestAStandbyThatIsReadIsPromoted(t *testing.T) {
 	running := standby.serve(standby.source(c))
 	ended()
 	<-log
-	s := standby.subscribe(apicdc.StreamOptions{})
+	s := standby.subscribe(api.StreamOptions{})
 	primary.insert(1)
 	require.Equal(t, standby.generation(1), take(t, s, 1)[0].Transaction.Generation)
 	standby.exec("SELECT pg_promote()")
@@ -155,7 +155,7 @@ func TestAStandbyThatIsReadIsPromoted(t *testing.T) {
 	require.ErrorContains(t, err, "the server was promoted: its timeline is 2, and was 1")
 	require.True(t, errs.Retryable(err))
 	standby.serve(standby.source(c))
-	s = standby.subscribe(apicdc.StreamOptions{})
+	s = standby.subscribe(api.StreamOptions{})
 	standby.insert(2)
 	for c := take(t, s, 1)[0]; c.After[0].Int64() != 2; c = take(t, s, 1)[0] { // what was not confirmed comes again
 		require.Equal(t, standby.generation(2), c.Transaction.Generation)
@@ -173,7 +173,7 @@ func TestASourceWaitsForThePromotionOfItsStandby(t *testing.T) {
 	c := primary.config("users")
 	c.Failover, c.Snapshot = true, true
 	running := primary.serve(primary.source(c))
-	s := primary.subscribe(apicdc.StreamOptions{})
+	s := primary.subscribe(api.StreamOptions{})
 	primary.insert(1)
 	require.Equal(t, []int64{1}, ids(t, s, 1))
 	eventually(t, func() bool {
@@ -194,7 +194,7 @@ func TestASourceWaitsForThePromotionOfItsStandby(t *testing.T) {
 	}
 	standby.exec("SELECT pg_promote()")
 	standby.serve(standby.source(c))
-	s = standby.subscribe(apicdc.StreamOptions{})
+	s = standby.subscribe(api.StreamOptions{})
 	standby.insert(3)
 	require.Equal(t, []int64{3}, ids(t, s, 1), "the checkpoint of before the promotion counts")
 }
@@ -202,6 +202,6 @@ func TestASourceWaitsForThePromotionOfItsStandby(t *testing.T) {
 // The state of a server may change between the look and the reading.
 func TestAServerThatCannotReadASlotYetIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	require.True(t, errs.Retryable(postgres.Refused("55000")))
-	require.False(t, errs.Retryable(postgres.Refused("0A000")))
+	require.True(t, errs.Retryable(cdcpostgres.Refused("55000")))
+	require.False(t, errs.Retryable(cdcpostgres.Refused("0A000")))
 }

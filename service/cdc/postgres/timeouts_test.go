@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -82,10 +82,10 @@ func TestTimeoutsOfTheServerDoNotEndWhatMustWait(t *testing.T) {
 	defer func() { cancel(); require.NoError(t, <-ended) }()
 
 	writing = h.begin("INSERT INTO users VALUES (1, 'x')")
-	subscribed := make(chan apicdc.Stream, 1)
+	subscribed := make(chan api.Stream, 1)
 	go func() {
 		defer close(subscribed)
-		s, err := h.catalog.Subscribe(ctx, cdcID, apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways})
+		s, err := h.catalog.Subscribe(ctx, cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways})
 		if err != nil {
 			t.Error(err)
 			return

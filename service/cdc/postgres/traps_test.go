@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
@@ -42,7 +42,7 @@ func TestABootstrapIsDueWhenTheSlotWasMadeAnew(t *testing.T) {
 	c.Snapshot = true
 	source := h.source(c)
 	running := h.serve(source)
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(2)
 	take(t, s, 2)
 	require.NoError(t, running.stop())
@@ -50,7 +50,7 @@ func TestABootstrapIsDueWhenTheSlotWasMadeAnew(t *testing.T) {
 	h.insert(3)
 	require.NoError(t, h.serve(source).stop(), "no stream reads it")
 	h.serve(source)
-	require.Equal(t, []int64{1, 2, 3}, ids(t, h.subscribe(apicdc.StreamOptions{}), 3))
+	require.Equal(t, []int64{1, 2, 3}, ids(t, h.subscribe(api.StreamOptions{}), 3))
 }
 
 func TestABootstrapIsDueWhenItIsAskedForLater(t *testing.T) {
@@ -58,13 +58,13 @@ func TestABootstrapIsDueWhenItIsAskedForLater(t *testing.T) {
 	h := newHouse(t)
 	c := h.config("users")
 	running := h.serve(h.source(c))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(1)
 	take(t, s, 1)
 	require.NoError(t, running.stop())
 	c.Snapshot = true
 	h.serve(h.source(c))
-	require.Equal(t, []string{"0 snapshot users -> 1 x !"}, lines(take(t, h.subscribe(apicdc.StreamOptions{}), 1)))
+	require.Equal(t, []string{"0 snapshot users -> 1 x !"}, lines(take(t, h.subscribe(api.StreamOptions{}), 1)))
 }
 
 func TestWhatWasNotHandedOverByAStoppedSourceComesOnce(t *testing.T) {
@@ -72,14 +72,14 @@ func TestWhatWasNotHandedOverByAStoppedSourceComesOnce(t *testing.T) {
 	h := newHouse(t)
 	source := h.source(h.config("users"))
 	running := h.serve(source)
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(1, 2, 3, 4, 5)
 	require.Equal(t, []int64{1}, ids(t, s, 1))
 	require.NoError(t, running.stop())
 	_, err := s.Next(t.Context())
 	require.ErrorContains(t, err, "was stopped or replaced")
 	h.serve(source)
-	require.Equal(t, []int64{2, 3, 4, 5}, ids(t, h.subscribe(apicdc.StreamOptions{}), 4))
+	require.Equal(t, []int64{2, 3, 4, 5}, ids(t, h.subscribe(api.StreamOptions{}), 4))
 }
 
 func TestAPublicationThatIsYoungerThanTheSlot(t *testing.T) {
@@ -91,12 +91,12 @@ func TestAPublicationThatIsYoungerThanTheSlot(t *testing.T) {
 	h.exec("CREATE PUBLICATION mine FOR TABLE users")
 	c.Tables, c.Publication = nil, "mine"
 	running := h.serve(h.source(c))
-	s, _ := h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
+	s, _ := h.catalog.Subscribe(t.Context(), cdcID, api.StreamOptions{})
 	if h.Text(t, "SHOW server_version_num") >= "180000" { // such servers leave out what the publication did not have then
 		_, err := s.Next(t.Context())
 		require.ErrorContains(t, err, `changes were lost: publication "mine" did not exist when they were made`)
 		require.True(t, errs.Retryable(err))
-		s = h.subscribe(apicdc.StreamOptions{})
+		s = h.subscribe(api.StreamOptions{})
 		h.insert(2)
 		require.Equal(t, []int64{2}, ids(t, s, 1))
 		return
@@ -124,13 +124,13 @@ func TestATableThatIsReplacedIsNotLostSilently(t *testing.T) {
 			}
 			source := h.source(h.config("users"))
 			running := h.serve(source)
-			s := h.subscribe(apicdc.StreamOptions{})
+			s := h.subscribe(api.StreamOptions{})
 			h.exec(statements)
 			require.Regexp(t, "a table was dropped, renamed or replaced|was dropped or replaced|was renamed to|had left the publication", h.faulted(running))
 			_, err := s.Next(t.Context())
 			require.True(t, errs.Retryable(err), err)
 			h.serve(source)
-			s = h.subscribe(apicdc.StreamOptions{})
+			s = h.subscribe(api.StreamOptions{})
 			h.insert(7)
 			require.Equal(t, []string{"0 insert users -> 7 x !"}, lines(take(t, s, 1)))
 		})
@@ -155,7 +155,7 @@ func TestASnapshotDoesNotMissRowsSilently(t *testing.T) {
 			c := h.config("aaa", "orders", "parts")
 			c.SnapshotFetchSize, c.StatusInterval = 100, unit.Duration(time.Hour) // the snapshot is to notice it by itself
 			h.serve(h.source(c))
-			s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Buffer: 1})
+			s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 1})
 			take(t, s, 1)
 			h.exec(statements)
 			var err error
@@ -178,7 +178,7 @@ func TestPoliciesDoNotThinSnapshotsSilently(t *testing.T) {
 		"GRANT SELECT ON ALL TABLES IN SCHEMA public TO " + role)
 	c.Username, c.Password = role, "open-sesame"
 	h.serve(h.source(c))
-	s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways})
+	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
 	_, err := s.Next(t.Context())
 	require.ErrorContains(t, err, "row-level security")
 }
@@ -194,12 +194,12 @@ func TestTimeoutsOfTheServerDoNotEndOurConnections(t *testing.T) {
 	c := h.config("users")
 	c.SnapshotFetchSize, c.StandbyInterval = 100, unit.Duration(10*time.Second)
 	h.serve(h.source(c))
-	s := h.subscribe(apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Buffer: 1})
+	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 1})
 	take(t, s, 1)
-	require.Never(t, func() bool { return h.info().State != apicdc.StateRunning }, time.Second, 50*time.Millisecond)
+	require.Never(t, func() bool { return h.info().State != api.StateRunning }, time.Second, 50*time.Millisecond)
 	take(t, s, 2999)
 	s.Close()
-	require.Never(t, func() bool { return h.info().State != apicdc.StateRunning }, time.Second, 50*time.Millisecond)
+	require.Never(t, func() bool { return h.info().State != api.StateRunning }, time.Second, 50*time.Millisecond)
 }
 
 func TestStoppingASourceDoesNotWaitForASnapshotToBegin(t *testing.T) {
@@ -213,7 +213,7 @@ func TestStoppingASourceDoesNotWaitForASnapshotToBegin(t *testing.T) {
 	require.NoError(t, err)
 	subscribed := make(chan error, 1)
 	go func() {
-		_, err := h.catalog.Subscribe(context.Background(), cdcID, apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways})
+		_, err := h.catalog.Subscribe(context.Background(), cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways})
 		subscribed <- err
 	}()
 	eventually(t, func() bool {
@@ -235,7 +235,7 @@ func TestOptionsDoNotChangeHowValuesAreWritten(t *testing.T) {
 		c.Options = map[string]string{"timezone": "Asia/Tokyo", "datestyle": "German", "INTERVALSTYLE": "iso_8601"}
 		o := h.another()
 		running := o.serve(o.source(c))
-		s := o.subscribe(apicdc.StreamOptions{})
+		s := o.subscribe(api.StreamOptions{})
 		h.exec(fmt.Sprintf("INSERT INTO v VALUES (%d, '2026-01-31 10:11:12+00', '1 day 2 hours')", i))
 		require.Equal(t, " 2026-01-31 10:11:12+00 1 day 02:00:00", image(take(t, s, 1)[0].After[1:]))
 		require.NoError(t, running.stop())
@@ -246,7 +246,7 @@ func TestALockedCheckpointHoldsUpNothing(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.serve(h.source(h.config("users")))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.insert(1)
 	take(t, s, 1)
 	eventually(t, func() bool { return h.Text(t, "SELECT to_regclass('wippy_cdc_offsets')") != "" }, "it is there")
@@ -262,7 +262,7 @@ func TestALockedCheckpointHoldsUpNothing(t *testing.T) {
 		take(t, s, 1)
 		return h.info().CheckpointErr != nil
 	}, "it says so")
-	require.Equal(t, apicdc.StateRunning, h.info().State)
+	require.Equal(t, api.StateRunning, h.info().State)
 	_, err = conn.ExecContext(t.Context(), "ROLLBACK")
 	require.NoError(t, err)
 	eventually(t, func() bool { return h.info().CheckpointErr == nil }, "it is written again")
@@ -295,7 +295,7 @@ func TestAStreamThatTakesNothingHoldsUpTheBacklogOnce(t *testing.T) {
 	h.exec(`CREATE PROCEDURE fill() LANGUAGE plpgsql AS $$ BEGIN FOR i IN 1..1000 LOOP
 		INSERT INTO users VALUES (i, repeat('x', 5000)); COMMIT; END LOOP; END $$`)
 	h.exec("CALL fill()")
-	stuck, fast := h.subscribe(apicdc.StreamOptions{}), h.subscribe(apicdc.StreamOptions{})
+	stuck, fast := h.subscribe(api.StreamOptions{}), h.subscribe(api.StreamOptions{})
 	take(t, fast, 1000)
 	var err error
 	for err == nil {

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"unsafe"
 
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // tuples takes values off the front of the tuples of a change. See
@@ -36,7 +36,7 @@ func (t *tuples) byte() byte {
 }
 
 // row appends the values of one tuple to dst. The indexes of values that were not sent are appended to unchanged.
-func (t *tuples) row(forms []form, dst []sql.Value, unchanged *[]int) ([]sql.Value, error) {
+func (t *tuples) row(forms []form, dst []sqlapi.Value, unchanged *[]int) ([]sqlapi.Value, error) {
 	b := t.bytes(2)
 	if b == nil || int(binary.BigEndian.Uint16(b)) != len(forms) {
 		return dst, errCorrupt
@@ -44,9 +44,9 @@ func (t *tuples) row(forms []form, dst []sql.Value, unchanged *[]int) ([]sql.Val
 	for i, f := range forms {
 		switch t.byte() {
 		case 'n':
-			dst = append(dst, sql.Value{})
+			dst = append(dst, sqlapi.Value{})
 		case 'u':
-			dst = append(dst, sql.Value{})
+			dst = append(dst, sqlapi.Value{})
 			*unchanged = append(*unchanged, i)
 		case 't':
 			v, err := f.value(t.text())
@@ -75,30 +75,30 @@ func (t *tuples) text() string {
 }
 
 // value returns the value of a text.
-func (f form) value(text string) (sql.Value, error) {
+func (f form) value(text string) (sqlapi.Value, error) {
 	switch f {
 	case asBool:
-		return sql.BoolValue(text == "t"), nil
+		return sqlapi.BoolValue(text == "t"), nil
 	case asInteger:
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return sql.IntegerValue(n), nil
+			return sqlapi.IntegerValue(n), nil
 		}
-		return sql.Value{}, fmt.Errorf("the server sent %q for an integer", text)
+		return sqlapi.Value{}, fmt.Errorf("the server sent %q for an integer", text)
 	case asReal:
 		if x, err := strconv.ParseFloat(text, 64); err == nil {
-			return sql.RealValue(x), nil
+			return sqlapi.RealValue(x), nil
 		}
-		return sql.Value{}, fmt.Errorf("the server sent %q for a floating-point number", text)
+		return sqlapi.Value{}, fmt.Errorf("the server sent %q for a floating-point number", text)
 	case asBlob:
 		if len(text) < 2 || text[:2] != `\x` {
-			return sql.Value{}, errors.New("the server does not send bytea in hex")
+			return sqlapi.Value{}, errors.New("the server does not send bytea in hex")
 		}
 		b, err := hex.DecodeString(text[2:])
 		if err != nil {
-			return sql.Value{}, fmt.Errorf("bytea: %w", err)
+			return sqlapi.Value{}, fmt.Errorf("bytea: %w", err)
 		}
-		return sql.BlobValue(string(b)), nil
+		return sqlapi.BlobValue(string(b)), nil
 	default:
-		return sql.TextValue(text), nil
+		return sqlapi.TextValue(text), nil
 	}
 }

@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -19,49 +19,49 @@ func TestValuesKeepTheirTypes(t *testing.T) {
 		SET timezone = 'Asia/Tokyo'`)
 	type value struct {
 		kind, in string
-		want     sql.Value
+		want     sqlapi.Value
 	}
 	values := []value{
-		{"bool", "true", sql.BoolValue(true)},
-		{"bool", "false", sql.BoolValue(false)},
-		{"int2", "-32768", sql.IntegerValue(-32768)},
-		{"int4", "7", sql.IntegerValue(7)},
-		{"int8", "9223372036854775807", sql.IntegerValue(9223372036854775807)},
-		{"oid", "4000000000", sql.IntegerValue(4000000000)},
-		{"float8", "0.1", sql.RealValue(0.1)},
-		{"float8", "'1e308'", sql.RealValue(1e308)},
-		{"float4", "0.1", sql.RealValue(0.1)},
-		{"numeric(30,3)", "123456789012345678901234.5", sql.TextValue("123456789012345678901234.500")},
-		{"text", "E'a\\n\\'ö'", sql.TextValue("a\n'ö")},
-		{"text", "''", sql.TextValue("")},
-		{"varchar(10)", "'abc'", sql.TextValue("abc")},
-		{"char(5)", "'ab'", sql.TextValue("ab   ")},
-		{"bytea", `'\x00ff'`, sql.BlobValue("\x00\xff")},
-		{"bytea", `''`, sql.BlobValue("")},
-		{"json", `'{"a": [1,null]}'`, sql.TextValue(`{"a": [1,null]}`)},
-		{"jsonb", `'{"b":1,"a":2}'`, sql.TextValue(`{"a": 2, "b": 1}`)},
-		{"date", "'2026-01-31'", sql.TextValue("2026-01-31")},
-		{"timestamp", "'2026-01-31 10:11:12.5'", sql.TextValue("2026-01-31 10:11:12.5")},
-		{"timestamptz", "'2026-01-31 10:11:12+02'", sql.TextValue("2026-01-31 08:11:12+00")},
-		{"interval", "'1 day 2 hours'", sql.TextValue("1 day 02:00:00")},
-		{"uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", sql.TextValue("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")},
-		{"int[]", "'{1,2,NULL}'", sql.TextValue("{1,2,NULL}")},
-		{"text[]", `'{a,"b c"}'`, sql.TextValue(`{a,"b c"}`)},
-		{"mood", "'ok'", sql.TextValue("ok")},
-		{"age", "41", sql.IntegerValue(41)},
-		{"old", "42", sql.IntegerValue(42)},
-		{"int", "NULL", sql.Value{}},
-		{"inet", "'10.0.0.1/8'", sql.TextValue("10.0.0.1/8")},
+		{"bool", "true", sqlapi.BoolValue(true)},
+		{"bool", "false", sqlapi.BoolValue(false)},
+		{"int2", "-32768", sqlapi.IntegerValue(-32768)},
+		{"int4", "7", sqlapi.IntegerValue(7)},
+		{"int8", "9223372036854775807", sqlapi.IntegerValue(9223372036854775807)},
+		{"oid", "4000000000", sqlapi.IntegerValue(4000000000)},
+		{"float8", "0.1", sqlapi.RealValue(0.1)},
+		{"float8", "'1e308'", sqlapi.RealValue(1e308)},
+		{"float4", "0.1", sqlapi.RealValue(0.1)},
+		{"numeric(30,3)", "123456789012345678901234.5", sqlapi.TextValue("123456789012345678901234.500")},
+		{"text", "E'a\\n\\'ö'", sqlapi.TextValue("a\n'ö")},
+		{"text", "''", sqlapi.TextValue("")},
+		{"varchar(10)", "'abc'", sqlapi.TextValue("abc")},
+		{"char(5)", "'ab'", sqlapi.TextValue("ab   ")},
+		{"bytea", `'\x00ff'`, sqlapi.BlobValue("\x00\xff")},
+		{"bytea", `''`, sqlapi.BlobValue("")},
+		{"json", `'{"a": [1,null]}'`, sqlapi.TextValue(`{"a": [1,null]}`)},
+		{"jsonb", `'{"b":1,"a":2}'`, sqlapi.TextValue(`{"a": 2, "b": 1}`)},
+		{"date", "'2026-01-31'", sqlapi.TextValue("2026-01-31")},
+		{"timestamp", "'2026-01-31 10:11:12.5'", sqlapi.TextValue("2026-01-31 10:11:12.5")},
+		{"timestamptz", "'2026-01-31 10:11:12+02'", sqlapi.TextValue("2026-01-31 08:11:12+00")},
+		{"interval", "'1 day 2 hours'", sqlapi.TextValue("1 day 02:00:00")},
+		{"uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", sqlapi.TextValue("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11")},
+		{"int[]", "'{1,2,NULL}'", sqlapi.TextValue("{1,2,NULL}")},
+		{"text[]", `'{a,"b c"}'`, sqlapi.TextValue(`{a,"b c"}`)},
+		{"mood", "'ok'", sqlapi.TextValue("ok")},
+		{"age", "41", sqlapi.IntegerValue(41)},
+		{"old", "42", sqlapi.IntegerValue(42)},
+		{"int", "NULL", sqlapi.Value{}},
+		{"inet", "'10.0.0.1/8'", sqlapi.TextValue("10.0.0.1/8")},
 	}
 	var columns, row []string
-	var want []sql.Value
+	var want []sqlapi.Value
 	for i, v := range values {
 		columns = append(columns, "c"+string(rune('a'+i%26))+string(rune('a'+i/26))+" "+v.kind)
 		row, want = append(row, v.in), append(want, v.want)
 	}
 	h.exec("CREATE TABLE everything (" + strings.Join(columns, ", ") + ", made int GENERATED ALWAYS AS (1) STORED)")
 	h.serve(h.source(h.config("everything")))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.exec("INSERT INTO everything VALUES (" + strings.Join(row, ", ") + ")")
 	change := take(t, s, 1)[0]
 	made := 1
@@ -87,7 +87,7 @@ func TestReplicaIdentities(t *testing.T) {
 		ALTER TABLE indexed REPLICA IDENTITY USING INDEX by_code;
 		CREATE TABLE bare (a int); ALTER TABLE bare REPLICA IDENTITY NOTHING`)
 	h.serve(h.source(h.config()))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.exec("INSERT INTO full_ VALUES (1, 'x', NULL); UPDATE full_ SET a = 'y'; DELETE FROM full_")
 	h.exec("INSERT INTO keyed VALUES (1, 2, 'x'); UPDATE keyed SET c = 'y'; UPDATE keyed SET b = 5; DELETE FROM keyed")
 	h.exec("INSERT INTO indexed VALUES (1, 'k', 1); UPDATE indexed SET n = 2; UPDATE indexed SET code = 'l'; DELETE FROM indexed")
@@ -115,7 +115,7 @@ func TestLargeValuesThatAreUnchanged(t *testing.T) {
 		CREATE TABLE whole (LIKE big INCLUDING ALL); ALTER TABLE whole REPLICA IDENTITY FULL`)
 	body := strings.Repeat("x", 10_000)
 	h.serve(h.source(h.config("big", "whole")))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	for _, name := range []string{"big", "whole"} {
 		h.Exec(t, "INSERT INTO "+name+" VALUES (1, 1, $1)", body)
 		h.exec("UPDATE " + name + " SET n = 2")
@@ -135,7 +135,7 @@ func TestTablesThatChangeInTheMiddle(t *testing.T) {
 		c := h.config("users")
 		c.Streaming, c.StatusInterval = streaming, unit.Duration(time.Hour) // a default that is added ends streams when it is noticed
 		h.serve(h.source(c))
-		s := h.subscribe(apicdc.StreamOptions{})
+		s := h.subscribe(api.StreamOptions{})
 		h.transact("INSERT INTO users VALUES (1, 'a')", "ALTER TABLE users ADD extra bool DEFAULT true", "INSERT INTO users VALUES (2, 'b', false)",
 			"SAVEPOINT s", "ALTER TABLE users DROP name", "INSERT INTO users VALUES (3, true)", "ROLLBACK TO s", "INSERT INTO users VALUES (4, 'd', NULL)")
 		h.exec("ALTER TABLE users RENAME name TO title; UPDATE users SET title = 'z' WHERE id = 1")
@@ -155,7 +155,7 @@ func TestPartitionsAreTheirTable(t *testing.T) {
 		CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
 		CREATE TABLE events_2 PARTITION OF events FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')`)
 	h.serve(h.source(h.config("events")))
-	s := h.subscribe(apicdc.StreamOptions{Tables: []string{"events"}})
+	s := h.subscribe(api.StreamOptions{Tables: []string{"events"}})
 	h.exec("INSERT INTO events VALUES (1, '2026-01-05'), (2, '2026-02-05'); UPDATE events SET at = '2026-02-07' WHERE id = 1")
 	changes := take(t, s, 4)
 	require.Equal(t, []string{
@@ -169,7 +169,7 @@ func TestWhatIsNoChangeDoesNotDisturb(t *testing.T) {
 	h := newHouse(t)
 	h.exec(`CREATE TABLE "Odd ""name""" ("select" int PRIMARY KEY, "Ä" text)`)
 	h.serve(h.source(h.config(`odd "NAME"`)))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.exec(`SELECT pg_logical_emit_message(true, 'wippy', 'hello'); INSERT INTO "Odd ""name""" VALUES (1, 'a')`)
 	h.exec(`SELECT pg_logical_emit_message(false, 'wippy', 'hello')`)
 	h.exec(`CREATE TYPE pair AS (a int); ALTER TABLE "Odd ""name""" ADD p pair; UPDATE "Odd ""name""" SET p = ROW(5)`)

@@ -19,7 +19,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
@@ -29,11 +29,11 @@ import (
 var sourceID = registry.ID{Namespace: "app", Name: "cdc"}
 
 // shape is the table of the engine of these tests.
-type shape struct{ table sql.Table }
+type shape struct{ table sqlapi.Table }
 
-func (s *shape) Table() *sql.Table { return &s.table }
+func (s *shape) Table() *sqlapi.Table { return &s.table }
 
-var users = &shape{sql.Table{Schema: "main", Name: "users", Columns: []sql.Column{{Name: "id"}}, Key: []int{0}}}
+var users = &shape{sqlapi.Table{Schema: "main", Name: "users", Columns: []sqlapi.Column{{Name: "id"}}, Key: []int{0}}}
 
 // engine opens sessions that do what a test says.
 type engine struct {
@@ -213,7 +213,7 @@ func (d *decoder) Begin(record *log.Record) {
 
 func (d *decoder) Decode(entry *log.Entry, c *api.Change) error {
 	c.Transaction, c.Before = d.header, nil
-	c.After = append(c.After, sql.IntegerValue(int64(binary.LittleEndian.Uint64(entry.Bytes[log.EntryHeader:]))))
+	c.After = append(c.After, sqlapi.IntegerValue(int64(binary.LittleEndian.Uint64(entry.Bytes[log.EntryHeader:]))))
 	return nil
 }
 
@@ -228,7 +228,7 @@ func (s *snapshot) Next(_ context.Context, c *api.Change) error {
 		return io.EOF
 	}
 	c.Op, c.Table, c.Transaction = api.OpSnapshot, &users.table, &api.Transaction{Source: sourceID, Sequence: s.sequence}
-	c.After = append(c.After, sql.IntegerValue(s.rows[0]))
+	c.After = append(c.After, sqlapi.IntegerValue(s.rows[0]))
 	s.rows = s.rows[1:]
 	return nil
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"testing"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -29,11 +29,11 @@ func fill(b *testing.B) *house {
 // BenchmarkStream measures rows from a committed transaction to a reader, against a plain SELECT of the same rows.
 func BenchmarkStream(b *testing.B) {
 	h := fill(b)
-	for _, buffer := range []int{apicdc.DefaultBuffer, 1024} {
+	for _, buffer := range []int{api.DefaultBuffer, 1024} {
 		b.Run(fmt.Sprintf("stream/buffer=%d", buffer), func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
-				s, err := h.catalog.Subscribe(b.Context(), cdcID, apicdc.StreamOptions{MaxBytes: unit.GiB, Buffer: buffer})
+				s, err := h.catalog.Subscribe(b.Context(), cdcID, api.StreamOptions{MaxBytes: unit.GiB, Buffer: buffer})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -61,8 +61,8 @@ func BenchmarkSnapshot(b *testing.B) {
 	h := fill(b)
 	b.Run("snapshot", func(b *testing.B) {
 		for b.Loop() {
-			s, err := h.catalog.Subscribe(b.Context(), cdcID, apicdc.StreamOptions{
-				Snapshot: apicdc.SnapshotAlways, Tables: []string{"t"}, Buffer: 1024,
+			s, err := h.catalog.Subscribe(b.Context(), cdcID, api.StreamOptions{
+				Snapshot: api.SnapshotAlways, Tables: []string{"t"}, Buffer: 1024,
 			})
 			if err != nil {
 				b.Fatal(err)
@@ -80,7 +80,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	})
 }
 
-func readAll(b *testing.B, s apicdc.Stream) {
+func readAll(b *testing.B, s api.Stream) {
 	b.Helper()
 	for range benchRows {
 		c, err := s.Next(b.Context())
@@ -88,7 +88,7 @@ func readAll(b *testing.B, s apicdc.Stream) {
 			b.Fatal(err)
 		}
 		for _, v := range c.After {
-			if v.Type() == apisql.Bool {
+			if v.Type() == sqlapi.Bool {
 				b.Fatal("SQLite has no such values")
 			}
 		}
@@ -122,7 +122,7 @@ func BenchmarkCommit(b *testing.B) {
 	for name, setup := range map[string]func(h *house){
 		"none": func(*house) {},
 		"reading": func(h *house) {
-			s := h.subscribe(cdcID, apicdc.StreamOptions{MaxBytes: unit.GiB})
+			s := h.subscribe(cdcID, api.StreamOptions{MaxBytes: unit.GiB})
 			go func() {
 				for {
 					if _, err := s.Next(h.t.Context()); err != nil {
@@ -131,15 +131,15 @@ func BenchmarkCommit(b *testing.B) {
 				}
 			}()
 		},
-		"stuck": func(h *house) { h.subscribe(cdcID, apicdc.StreamOptions{MaxBytes: unit.GiB}) },
+		"stuck": func(h *house) { h.subscribe(cdcID, api.StreamOptions{MaxBytes: unit.GiB}) },
 		"stuck1000": func(h *house) {
 			for range 1000 {
-				h.subscribe(cdcID, apicdc.StreamOptions{MaxBytes: unit.GiB})
+				h.subscribe(cdcID, api.StreamOptions{MaxBytes: unit.GiB})
 			}
 		},
 		"elsewhere1000": func(h *house) {
 			for range 1000 {
-				h.subscribe(cdcID, apicdc.StreamOptions{MaxBytes: unit.GiB, Tables: []string{"orders"}})
+				h.subscribe(cdcID, api.StreamOptions{MaxBytes: unit.GiB, Tables: []string{"orders"}})
 			}
 		},
 	} {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/cdc/cdctest"
 )
 
@@ -16,7 +16,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	cdctest.Run(t, func(t *testing.T, entry cdctest.Entry) *cdctest.Subject {
 		t.Helper()
-		h := newHouse(t, func(c *apisql.SQLiteConfig) { c.MaxTransactionBytes = cdctest.MaxTransaction })
+		h := newHouse(t, func(c *sqlapi.SQLiteConfig) { c.MaxTransactionBytes = cdctest.MaxTransaction })
 		h.exec("ALTER TABLE orders RENAME item TO name")
 		c := config(entry.Tables...)
 		c.Snapshot, c.LogBytes, c.Subscriptions = entry.Snapshot, entry.LogBytes, entry.Subscriptions

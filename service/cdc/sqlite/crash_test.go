@@ -14,8 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/resource"
 )
@@ -29,14 +29,14 @@ func TestCrashing(t *testing.T) {
 	if dir == "" {
 		t.Skip("only for TestPromisesHoldAfterCrashes")
 	}
-	h := &house{t: t, directory: resource.New(), catalog: source.NewCatalog(), dir: dir, log: slog.DiscardHandler, config: new(apisql.SQLiteConfig)}
+	h := &house{t: t, directory: resource.New(), catalog: source.NewCatalog(), dir: dir, log: slog.DiscardHandler, config: new(sqlapi.SQLiteConfig)}
 	h.config.SetDefaults()
 	h.config.File = "app.db"
 	h.openDB()
 	h.exec("CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name)")
 	h.exec("INSERT OR IGNORE INTO users VALUES (1, 'first')")
 	h.serve(h.source(cdcID, bootstrapping()))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{})
+	s := h.subscribe(cdcID, api.StreamOptions{})
 	go func() {
 		for t.Context().Err() == nil {
 			h.user("x")
@@ -72,12 +72,12 @@ func TestPromisesHoldAfterCrashes(t *testing.T) {
 		require.NoError(t, cmd.Start())
 		lines, snapshot := bufio.NewScanner(output), int64(0)
 		for n := 1 + rand.IntN(150); n > 0 && lines.Scan(); n-- {
-			var op apicdc.Op
+			var op api.Op
 			var at uint64
 			var id int64
 			_, err := fmt.Sscan(lines.Text(), new(string), &op, &at, &id)
 			require.NoError(t, err, lines.Text())
-			if op == apicdc.OpSnapshot {
+			if op == api.OpSnapshot {
 				snapshot++
 				require.False(t, done, "it is done already")
 				require.Equal(t, snapshot, id, "a row is missing")

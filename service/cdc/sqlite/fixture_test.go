@@ -10,13 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
-	"github.com/wippy-cdc/runtime/service/cdc/sqlite"
+	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/resource"
-	sqldb "github.com/wippy-cdc/runtime/service/sql/sqlite"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
 // maxTransaction is how large a transaction may be captured.
@@ -32,22 +32,22 @@ type house struct {
 	t         testing.TB
 	directory *resource.Directory
 	catalog   *source.Catalog
-	db        *sqldb.DB
-	config    *apisql.SQLiteConfig
+	db        *sqlite.DB
+	config    *sqlapi.SQLiteConfig
 	dir       string
 	withdraw  func()
 	log       slog.Handler
 }
 
 // newHouse opens a database with two tables.
-func newHouse(tb testing.TB, configure ...func(*apisql.SQLiteConfig)) *house {
+func newHouse(tb testing.TB, configure ...func(*sqlapi.SQLiteConfig)) *house {
 	tb.Helper()
 	h := &house{
 		t: tb, directory: resource.New(), catalog: source.NewCatalog(), dir: tb.TempDir(), log: slog.DiscardHandler,
-		config: new(apisql.SQLiteConfig),
+		config: new(sqlapi.SQLiteConfig),
 	}
 	h.config.SetDefaults()
-	h.config.Allow = []string{apisql.AllowCheckpoint}
+	h.config.Allow = []string{sqlapi.AllowCheckpoint}
 	h.config.File = "app.db"
 	h.config.CaptureMemory, h.config.MaxTransactionBytes = unit.MiB, maxTransaction
 	for _, f := range configure {
@@ -61,7 +61,7 @@ func newHouse(tb testing.TB, configure ...func(*apisql.SQLiteConfig)) *house {
 
 func (h *house) openDB() {
 	h.t.Helper()
-	db, err := sqldb.Open(h.t.Context(), dbID, h.config, h.dir)
+	db, err := sqlite.Open(h.t.Context(), dbID, h.config, h.dir)
 	require.NoError(h.t, err)
 	h.db, h.withdraw = db, h.directory.Publish(dbID, db)
 	h.t.Cleanup(func() { _ = db.Close() })
@@ -88,8 +88,8 @@ func (h *house) transact(statements ...string) {
 }
 
 // config returns the configuration of a source of the given tables.
-func config(tables ...string) *apicdc.SQLiteConfig {
-	c := new(apicdc.SQLiteConfig)
+func config(tables ...string) *api.SQLiteConfig {
+	c := new(api.SQLiteConfig)
 	c.SetDefaults()
 	c.DBResource, c.Tables = dbID, tables
 	c.Subscriptions.MaxBytes = 1 << 40
@@ -97,8 +97,8 @@ func config(tables ...string) *apicdc.SQLiteConfig {
 }
 
 // source declares a source and returns it.
-func (h *house) source(id registry.ID, config *apicdc.SQLiteConfig) *source.Source {
-	engine := sqlite.New(id, config, h.directory)
+func (h *house) source(id registry.ID, config *api.SQLiteConfig) *source.Source {
+	engine := cdcsqlite.New(id, config, h.directory)
 	h.catalog.Declare(engine)
 	return source.New(engine, h.catalog, slog.New(h.log))
 }
@@ -134,7 +134,7 @@ func (h *house) serve(source *source.Source) *served {
 	return s
 }
 
-func (h *house) subscribe(id registry.ID, opts apicdc.StreamOptions) apicdc.Stream {
+func (h *house) subscribe(id registry.ID, opts api.StreamOptions) api.Stream {
 	h.t.Helper()
 	s, err := h.catalog.Subscribe(h.t.Context(), id, opts)
 	require.NoError(h.t, err)
@@ -142,9 +142,9 @@ func (h *house) subscribe(id registry.ID, opts apicdc.StreamOptions) apicdc.Stre
 	return s
 }
 
-func take(tb testing.TB, s apicdc.Stream, n int) []*apicdc.Change {
+func take(tb testing.TB, s api.Stream, n int) []*api.Change {
 	tb.Helper()
-	changes := make([]*apicdc.Change, n)
+	changes := make([]*api.Change, n)
 	for i := range changes {
 		c, err := s.Next(tb.Context())
 		require.NoError(tb, err, "change %d of %d", i, n)
@@ -154,7 +154,7 @@ func take(tb testing.TB, s apicdc.Stream, n int) []*apicdc.Change {
 }
 
 // lines describes changes: lsn.index op table before -> after, and a ! on the last of its transaction.
-func lines(changes []*apicdc.Change) []string {
+func lines(changes []*api.Change) []string {
 	all := make([]string, len(changes))
 	for i, c := range changes {
 		all[i] = fmt.Sprintf("%s.%d %s %s%s ->%s", c.Transaction.LSN, c.Index, c.Op, c.Table.Name, image(c.Before), image(c.After))
@@ -165,7 +165,7 @@ func lines(changes []*apicdc.Change) []string {
 	return all
 }
 
-func image(row []apisql.Value) string {
+func image(row []sqlapi.Value) string {
 	var text strings.Builder
 	for _, v := range row {
 		fmt.Fprintf(&text, " %v", v.Any())

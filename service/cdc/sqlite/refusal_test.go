@@ -11,7 +11,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/resource"
 )
@@ -24,12 +24,12 @@ func (postgres) Type() string    { return "postgres" }
 func (postgres) Pool() *sql.DB   { return nil }
 
 // refusal serves a source that is expected to end before it is ready.
-func (h *house) refusal(config *apicdc.SQLiteConfig) error {
+func (h *house) refusal(config *api.SQLiteConfig) error {
 	h.t.Helper()
 	err := h.source(cdcID, config).Serve(h.t.Context(), func() { require.Fail(h.t, "ready") })
 	require.Error(h.t, err)
 	info, _ := h.catalog.Source(cdcID)
-	require.Equal(h.t, apicdc.StateFaulted, info.State)
+	require.Equal(h.t, api.StateFaulted, info.State)
 	require.EqualError(h.t, err, fmt.Sprintf("cdc: source %q: %v", cdcID, info.Err))
 	return err
 }
@@ -75,7 +75,7 @@ func TestCancelledSourceIsNotFaulted(t *testing.T) {
 	err = source.Serve(ctx, func() { require.Fail(t, "ready") })
 	require.NoError(t, err)
 	info, _ := h.catalog.Source(cdcID)
-	require.Equal(t, apicdc.StateStopped, info.State)
+	require.Equal(t, api.StateStopped, info.State)
 }
 
 func TestSourceMustBeDeclared(t *testing.T) {

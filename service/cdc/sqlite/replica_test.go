@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // content is the rows of tables as texts that tell types apart, by table and key.
@@ -34,13 +34,13 @@ func (c content) describe() string {
 }
 
 // apply makes the change.
-func (c content) apply(change *apicdc.Change) error {
+func (c content) apply(change *api.Change) error {
 	table := change.Table.Name
 	switch change.Op {
-	case apicdc.OpTruncate:
+	case api.OpTruncate:
 		delete(c, table)
 		return nil
-	case apicdc.OpSchema:
+	case api.OpSchema:
 		c.changeSchema(change)
 		return nil
 	default:
@@ -66,7 +66,7 @@ func (c content) apply(change *apicdc.Change) error {
 }
 
 // changeSchema applies ADD COLUMN without a default, and RENAME.
-func (c content) changeSchema(change *apicdc.Change) {
+func (c content) changeSchema(change *api.Change) {
 	table := change.Table.Name
 	if from := change.Schema.From; from != "" {
 		c[table] = c[from]
@@ -80,7 +80,7 @@ func (c content) changeSchema(change *apicdc.Change) {
 	}
 }
 
-func keyOf(table *apisql.Table, rowid int64, row []apisql.Value) string {
+func keyOf(table *sqlapi.Table, rowid int64, row []sqlapi.Value) string {
 	if table.HasRowID {
 		return strconv.FormatInt(rowid, 10)
 	}
@@ -91,7 +91,7 @@ func keyOf(table *apisql.Table, rowid int64, row []apisql.Value) string {
 	return key.String()
 }
 
-func rowText(row []apisql.Value) string {
+func rowText(row []sqlapi.Value) string {
 	var text strings.Builder
 	for _, v := range row {
 		text.WriteString(valueText(v.Any()))
@@ -111,7 +111,7 @@ func valueText(v any) string {
 
 // dump reads the content of a database. Tables whose name begins with w have no rowid and two columns as their key.
 func dump(ctx context.Context, db *sql.DB) (content, error) {
-	names, err := query(ctx, db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> '"+apicdc.OffsetsTable+"'")
+	names, err := query(ctx, db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> '"+api.OffsetsTable+"'")
 	if err != nil {
 		return nil, err
 	}

@@ -7,16 +7,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 func TestSchemaChangesReachTheStreamsThatAskForThem(t *testing.T) {
 	h := newHouse(t)
 	h.serve(h.source(cdcID, config()))
-	asks := h.subscribe(cdcID, apicdc.StreamOptions{Schema: true})
-	onlyDeletes := h.subscribe(cdcID, apicdc.StreamOptions{Schema: true, Ops: []apicdc.Op{apicdc.OpDelete}, Tables: []string{"copy", "users"}})
-	rows := h.subscribe(cdcID, apicdc.StreamOptions{})
-	noTruncate := h.subscribe(cdcID, apicdc.StreamOptions{Ops: []apicdc.Op{apicdc.OpInsert}})
+	asks := h.subscribe(cdcID, api.StreamOptions{Schema: true})
+	onlyDeletes := h.subscribe(cdcID, api.StreamOptions{Schema: true, Ops: []api.Op{api.OpDelete}, Tables: []string{"copy", "users"}})
+	rows := h.subscribe(cdcID, api.StreamOptions{})
+	noTruncate := h.subscribe(cdcID, api.StreamOptions{Ops: []api.Op{api.OpInsert}})
 
 	h.exec("INSERT INTO users VALUES (1, 'ann', 1.5)")
 	h.transact(
@@ -35,15 +35,15 @@ func TestSchemaChangesReachTheStreamsThatAskForThem(t *testing.T) {
 		"3.0 schema users -> !",
 		"4.0 truncate people ->", "4.1 schema people -> !",
 	}, lines(changes))
-	require.Equal(t, []apicdc.SchemaChange{
-		{Action: apicdc.Create, SQL: "CREATE TABLE copy(id INT,name TEXT)"},
-		{Action: apicdc.Alter, SQL: "CREATE TABLE copy(id INT,name TEXT, age)"},
-		{Action: apicdc.Alter, SQL: `CREATE TABLE "people"(id INT,name TEXT, age)`, From: "copy"},
-		{Action: apicdc.Drop},
-	}, []apicdc.SchemaChange{*changes[1].Schema, *changes[3].Schema, *changes[4].Schema, *changes[7].Schema})
+	require.Equal(t, []api.SchemaChange{
+		{Action: api.Create, SQL: "CREATE TABLE copy(id INT,name TEXT)"},
+		{Action: api.Alter, SQL: "CREATE TABLE copy(id INT,name TEXT, age)"},
+		{Action: api.Alter, SQL: `CREATE TABLE "people"(id INT,name TEXT, age)`, From: "copy"},
+		{Action: api.Drop},
+	}, []api.SchemaChange{*changes[1].Schema, *changes[3].Schema, *changes[4].Schema, *changes[7].Schema})
 	require.Len(t, changes[3].Table.Columns, 3)
 	require.Nil(t, changes[6].Schema)
-	for _, c := range []*apicdc.Change{changes[1], changes[6]} {
+	for _, c := range []*api.Change{changes[1], changes[6]} {
 		require.Nil(t, c.Before)
 		require.Nil(t, c.After)
 		names, _ := c.Key()

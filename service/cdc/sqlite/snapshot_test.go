@@ -21,17 +21,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
-var always = apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways}
+var always = api.StreamOptions{Snapshot: api.SnapshotAlways}
 
-func inMemory(c *apisql.SQLiteConfig) { c.File = apisql.InMemory }
+func inMemory(c *sqlapi.SQLiteConfig) { c.File = sqlapi.InMemory }
 
 func TestSnapshotIsTheSourceAsOfItsPosition(t *testing.T) {
-	for name, configure := range map[string]func(*apisql.SQLiteConfig){"file": func(*apisql.SQLiteConfig) {}, "memory": inMemory} {
+	for name, configure := range map[string]func(*sqlapi.SQLiteConfig){"file": func(*sqlapi.SQLiteConfig) {}, "memory": inMemory} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, configure)
 			h.exec("CREATE TABLE empty (a)")
@@ -42,7 +42,7 @@ func TestSnapshotIsTheSourceAsOfItsPosition(t *testing.T) {
 			h.transact("INSERT INTO users VALUES (2, 'bob', 2.5), (1, 'ann', NULL)", "INSERT INTO pair VALUES (1, 'z'), (2, 'y')")
 			h.exec("INSERT INTO orders VALUES (7, x'00')")
 			s := h.subscribe(cdcID, always)
-			onlyPair := h.subscribe(cdcID, apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Tables: []string{"PAIR"}})
+			onlyPair := h.subscribe(cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways, Tables: []string{"PAIR"}})
 			h.exec("DELETE FROM pair")
 			changes := take(t, s, 7)
 			require.Equal(t, []string{
@@ -55,7 +55,7 @@ func TestSnapshotIsTheSourceAsOfItsPosition(t *testing.T) {
 			require.Greater(t, changes[5].Cursor(), changes[4].Cursor())
 			names, values := changes[1].Key()
 			require.Equal(t, []string{"b", "a"}, names)
-			require.Equal(t, []apisql.Value{apisql.TextValue("y"), apisql.IntegerValue(2)}, values)
+			require.Equal(t, []sqlapi.Value{sqlapi.TextValue("y"), sqlapi.IntegerValue(2)}, values)
 			require.Equal(t, []string{
 				"2.0 snapshot pair -> 2 y", "2.1 snapshot pair -> 1 z !", "3.0 delete pair 2 y ->", "3.1 delete pair 1 z -> !",
 			}, lines(take(t, onlyPair, 4)))
@@ -82,7 +82,7 @@ func TestTablesThatChangeDuringTheScan(t *testing.T) {
 	h.exec("INSERT INTO orders VALUES (1, 1), (2, 2), (3, 3)")
 	h.exec("INSERT INTO users VALUES (1, 'ann', 1)")
 	h.serve(h.source(cdcID, config()))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Buffer: 1, Schema: true})
+	s := h.subscribe(cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 1, Schema: true})
 	require.Equal(t, []string{"0.0 snapshot orders -> 1 1"}, lines(take(t, s, 1)))
 	h.exec("CREATE TABLE between_times (a)")
 	h.exec("INSERT INTO between_times VALUES (1)")
@@ -99,7 +99,7 @@ func TestTablesThatChangeDuringTheScan(t *testing.T) {
 // TestSnapshotAndTailEqualTheSource is P4: wherever a stream begins under a writer, what it has delivered is the source as
 // it was after each commit.
 func TestSnapshotAndTailEqualTheSource(t *testing.T) {
-	for name, configure := range map[string]func(*apisql.SQLiteConfig){"file": func(*apisql.SQLiteConfig) {}, "memory": inMemory} {
+	for name, configure := range map[string]func(*sqlapi.SQLiteConfig){"file": func(*sqlapi.SQLiteConfig) {}, "memory": inMemory} {
 		t.Run(name, func(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
@@ -207,7 +207,7 @@ func (w *historian) commit(ctx context.Context) error {
 
 // follow reads a stream from its snapshot until the end of some transaction, and compares at the end of each.
 func (w *historian) follow(ctx context.Context) error {
-	s, err := w.catalog.Subscribe(ctx, cdcID, apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Schema: true})
+	s, err := w.catalog.Subscribe(ctx, cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways, Schema: true})
 	if err != nil {
 		return err
 	}
@@ -261,7 +261,7 @@ func TestSeveralSnapshotsAtOnce(t *testing.T) {
 	h := newHouse(t)
 	h.exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO users SELECT i, 'user', i FROM n")
 	h.serve(h.source(cdcID, config()))
-	var streams []apicdc.Stream
+	var streams []api.Stream
 	for range 4 {
 		streams = append(streams, h.subscribe(cdcID, always))
 	}
@@ -315,7 +315,7 @@ func TestSubscriptionWaitsForTheOpenTransactionUntilItIsCancelled(t *testing.T) 
 		_, err := h.catalog.Subscribe(ctx, cdcID, always)
 		cancelled <- err
 	}()
-	waiting := make(chan apicdc.Stream)
+	waiting := make(chan api.Stream)
 	go func() { waiting <- h.subscribe(cdcID, always) }()
 	cancel()
 	require.ErrorIs(t, <-cancelled, context.Canceled)
@@ -331,7 +331,7 @@ func TestLaggardDuringASnapshotDoesNotHoldUpTheWriter(t *testing.T) {
 	c := config()
 	c.LogBytes = unit.MiB
 	h.serve(h.source(cdcID, c))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, MaxBytes: 64 * unit.KiB})
+	s := h.subscribe(cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways, MaxBytes: 64 * unit.KiB})
 	take(t, s, 1)
 	for i := range 100 {
 		h.exec("INSERT INTO orders VALUES (?, zeroblob(4096))", i)
@@ -340,7 +340,7 @@ func TestLaggardDuringASnapshotDoesNotHoldUpTheWriter(t *testing.T) {
 		<-s.Ready()
 	}
 	require.ErrorContains(t, s.Err(), "stream fell behind: ")
-	require.Equal(t, uint64(1), h.catalog.Stats()[0].Ended[apicdc.EndLag])
+	require.Equal(t, uint64(1), h.catalog.Stats()[0].Ended[api.EndLag])
 }
 
 func TestMemoryOfASnapshotDoesNotGrowWithTheTable(t *testing.T) {
@@ -376,7 +376,7 @@ func TestLongSnapshotsTellHowFarTheyAre(t *testing.T) {
 		h.log = slog.NewTextHandler(&text, nil)
 		h.exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO users SELECT i, 'user', i FROM n")
 		run := h.serve(h.source(cdcID, config()))
-		s := h.subscribe(cdcID, apicdc.StreamOptions{Snapshot: apicdc.SnapshotAlways, Buffer: 1})
+		s := h.subscribe(cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 1})
 		for range 3 {
 			take(t, s, 1000)
 			synctest.Wait()

@@ -14,15 +14,15 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
 func TestSourceDeliversCommittedTransactionsExactly(t *testing.T) {
 	h := newHouse(t)
 	h.serve(h.source(cdcID, config()))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{})
+	s := h.subscribe(cdcID, api.StreamOptions{})
 	before := time.Now()
 	h.transact(
 		"INSERT INTO users VALUES (1, 'ann', 1.5), (2, 'bob', NULL)",
@@ -46,15 +46,15 @@ func TestSourceDeliversCommittedTransactionsExactly(t *testing.T) {
 		require.Equal(t, cdcID, c.Transaction.Source)
 		require.Equal(t, "main", c.Table.Schema)
 		require.WithinRange(t, c.Transaction.CommittedAt, before.Add(-time.Second), time.Now().Add(time.Second))
-		require.Equal(t, c.Op == apicdc.OpInsert, c.Before == nil)
-		require.Equal(t, c.Op == apicdc.OpDelete, c.After == nil)
+		require.Equal(t, c.Op == api.OpInsert, c.Before == nil)
+		require.Equal(t, c.Op == api.OpDelete, c.After == nil)
 		if i > 0 {
 			require.Greater(t, c.Cursor(), changes[i-1].Cursor())
 		}
 	}
 	names, values := changes[5].Key()
 	require.Equal(t, []string{"id"}, names)
-	require.Equal(t, []apisql.Value{apisql.IntegerValue(1)}, values)
+	require.Equal(t, []sqlapi.Value{sqlapi.IntegerValue(1)}, values)
 	require.Equal(t, int64(9), changes[5].NewRowID)
 	require.Same(t, changes[0].Transaction, changes[4].Transaction)
 }
@@ -62,24 +62,24 @@ func TestSourceDeliversCommittedTransactionsExactly(t *testing.T) {
 func TestSourceKeepsValuesAndTheirTypes(t *testing.T) {
 	h := newHouse(t)
 	h.serve(h.source(cdcID, config("orders")))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{})
+	s := h.subscribe(cdcID, api.StreamOptions{})
 	for i, test := range []struct {
 		literal string
-		want    apisql.Value
+		want    sqlapi.Value
 	}{
-		{"NULL", apisql.Value{}},
-		{"9223372036854775807", apisql.IntegerValue(math.MaxInt64)},
-		{"-9223372036854775807-1", apisql.IntegerValue(math.MinInt64)},
-		{"0", apisql.IntegerValue(0)},
-		{"0.1", apisql.RealValue(0.1)},
-		{"9e999", apisql.RealValue(math.Inf(1))},
-		{"1e308", apisql.RealValue(1e308)},
-		{"''", apisql.TextValue("")},
-		{"x''", apisql.BlobValue("")},
-		{"'text'", apisql.TextValue("text")},
-		{"x'74657874'", apisql.BlobValue("text")},
-		{"CAST(x'ff00fe' AS TEXT)", apisql.TextValue("\xff\x00\xfe")},
-		{"zeroblob(1048576)", apisql.BlobValue(string(make([]byte, 1<<20)))},
+		{"NULL", sqlapi.Value{}},
+		{"9223372036854775807", sqlapi.IntegerValue(math.MaxInt64)},
+		{"-9223372036854775807-1", sqlapi.IntegerValue(math.MinInt64)},
+		{"0", sqlapi.IntegerValue(0)},
+		{"0.1", sqlapi.RealValue(0.1)},
+		{"9e999", sqlapi.RealValue(math.Inf(1))},
+		{"1e308", sqlapi.RealValue(1e308)},
+		{"''", sqlapi.TextValue("")},
+		{"x''", sqlapi.BlobValue("")},
+		{"'text'", sqlapi.TextValue("text")},
+		{"x'74657874'", sqlapi.BlobValue("text")},
+		{"CAST(x'ff00fe' AS TEXT)", sqlapi.TextValue("\xff\x00\xfe")},
+		{"zeroblob(1048576)", sqlapi.BlobValue(string(make([]byte, 1<<20)))},
 	} {
 		h.exec("INSERT INTO orders VALUES (?, "+test.literal+")", i)
 		got := take(t, s, 1)[0].After[1]
@@ -93,10 +93,10 @@ func TestSourcesOfOneDatabaseSeeTheirOwnTables(t *testing.T) {
 	all := registry.ID{Namespace: "app", Name: "all"}
 	h.serve(h.source(cdcID, config("USERS")))
 	h.serve(h.source(all, config([]string{}...)))
-	onlyUsers, everything := h.subscribe(cdcID, apicdc.StreamOptions{}), h.subscribe(all, apicdc.StreamOptions{})
-	filtered := h.subscribe(all, apicdc.StreamOptions{Tables: []string{"main.Orders"}, Ops: []apicdc.Op{apicdc.OpDelete}})
+	onlyUsers, everything := h.subscribe(cdcID, api.StreamOptions{}), h.subscribe(all, api.StreamOptions{})
+	filtered := h.subscribe(all, api.StreamOptions{Tables: []string{"main.Orders"}, Ops: []api.Op{api.OpDelete}})
 	h.transact("INSERT INTO orders VALUES (1, 'x')", "INSERT INTO users VALUES (1, 'ann', 1)", "DELETE FROM orders", "DELETE FROM users")
-	h.exec("INSERT INTO " + apicdc.OffsetsTable + " (source, updated_at) VALUES ('never seen', '')")
+	h.exec("INSERT INTO " + api.OffsetsTable + " (source, updated_at) VALUES ('never seen', '')")
 	h.exec("INSERT INTO users VALUES (2, 'bob', 2)")
 	require.Equal(t, []string{
 		"1.1 insert users -> 1 ann 1", "1.3 delete users 1 ann 1 -> !", "2.0 insert users -> 2 bob 2 !",
@@ -114,14 +114,14 @@ func TestSourceTellsAboutItself(t *testing.T) {
 	h := newHouse(t)
 	c := config("users")
 	run := h.serve(h.source(cdcID, c))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{})
+	s := h.subscribe(cdcID, api.StreamOptions{})
 	info, ok := h.catalog.Source(cdcID)
 	require.True(t, ok)
-	require.Equal(t, apicdc.SourceInfo{
-		ID: cdcID, Kind: apicdc.KindSQLite, State: apicdc.StateRunning, Engine: "sqlite",
+	require.Equal(t, api.SourceInfo{
+		ID: cdcID, Kind: api.KindSQLite, State: api.StateRunning, Engine: "sqlite",
 		Generation: info.Generation, Epoch: 1, DBResource: dbID, Tables: []string{"users"},
-		Admission:    apicdc.Admission{Active: 1, ReservedBytes: int64(16 * unit.MiB)},
-		Capabilities: apicdc.Capabilities{Snapshot: true, BeforeImages: true},
+		Admission:    api.Admission{Active: 1, ReservedBytes: int64(16 * unit.MiB)},
+		Capabilities: api.Capabilities{Snapshot: true, BeforeImages: true},
 	}, info)
 	h.exec("INSERT INTO users VALUES (1, 'ann', 1)")
 	change := take(t, s, 1)[0]
@@ -130,7 +130,7 @@ func TestSourceTellsAboutItself(t *testing.T) {
 	require.Equal(t, "1", info.LSN)
 	require.NoError(t, run.stop())
 	info, _ = h.catalog.Source(cdcID)
-	require.Equal(t, apicdc.StateStopped, info.State)
+	require.Equal(t, api.StateStopped, info.State)
 	require.NoError(t, info.Err)
 }
 
@@ -138,18 +138,18 @@ func TestStoppedSourceEndsItsStreams(t *testing.T) {
 	h := newHouse(t)
 	source := h.source(cdcID, config())
 	run := h.serve(source)
-	s := h.subscribe(cdcID, apicdc.StreamOptions{})
+	s := h.subscribe(cdcID, api.StreamOptions{})
 	require.NoError(t, run.stop())
 	_, err := s.Next(t.Context())
 	require.EqualError(t, err, `cdc: source "app:cdc" was stopped or replaced; resubscribe once it runs`)
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.True(t, errs.Retryable(err))
-	_, err = h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
+	_, err = h.catalog.Subscribe(t.Context(), cdcID, api.StreamOptions{})
 	require.EqualError(t, err, `cdc: source "app:cdc" is not running (stopped): name it under lifecycle.requires of what needs it, or give it auto_start`)
 
 	h.exec("INSERT INTO users VALUES (1, 'missed', 1)")
 	h.serve(source)
-	s = h.subscribe(cdcID, apicdc.StreamOptions{})
+	s = h.subscribe(cdcID, api.StreamOptions{})
 	h.exec("INSERT INTO users VALUES (2, 'seen', 1)")
 	require.Equal(t, []string{"1.0 insert users -> 2 seen 1 !"}, lines(take(t, s, 1)))
 	info, _ := h.catalog.Source(cdcID)
@@ -159,7 +159,7 @@ func TestStoppedSourceEndsItsStreams(t *testing.T) {
 func TestSourceEndsWhenItsDatabaseCloses(t *testing.T) {
 	h := newHouse(t)
 	run := h.serve(h.source(cdcID, config()))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{})
+	s := h.subscribe(cdcID, api.StreamOptions{})
 	h.withdraw()
 	require.NoError(t, h.db.Close())
 	err := <-run.ended
@@ -168,7 +168,7 @@ func TestSourceEndsWhenItsDatabaseCloses(t *testing.T) {
 	require.True(t, errs.Retryable(err))
 	_, end := s.Next(t.Context())
 	require.EqualError(t, end, err.Error())
-	_, err = h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
+	_, err = h.catalog.Subscribe(t.Context(), cdcID, api.StreamOptions{})
 	require.EqualError(t, err, `cdc: source "app:cdc" is not running (faulted): database "app:db" was closed`)
 }
 
@@ -183,7 +183,7 @@ func TestSourceWaitsForTheTransactionThatIsOpen(t *testing.T) {
 	serving.Go(func() { h.serve(source) })
 	require.NoError(t, tx.Commit())
 	serving.Wait()
-	s := h.subscribe(cdcID, apicdc.StreamOptions{})
+	s := h.subscribe(cdcID, api.StreamOptions{})
 	h.exec("INSERT INTO users VALUES (2, 'late', 2)")
 	require.Equal(t, []string{"1.0 insert users -> 2 late 2 !"}, lines(take(t, s, 1)))
 }
@@ -193,8 +193,8 @@ func TestLaggardDoesNotHoldUpTheWriterOrOthers(t *testing.T) {
 	c := config()
 	c.LogBytes = unit.MiB
 	h.serve(h.source(cdcID, c))
-	stuck := h.subscribe(cdcID, apicdc.StreamOptions{Buffer: 1, MaxBytes: 64 * unit.KiB})
-	reading := h.subscribe(cdcID, apicdc.StreamOptions{Buffer: 1})
+	stuck := h.subscribe(cdcID, api.StreamOptions{Buffer: 1, MaxBytes: 64 * unit.KiB})
+	reading := h.subscribe(cdcID, api.StreamOptions{Buffer: 1})
 	for i := range 200 {
 		h.exec("INSERT INTO orders VALUES (?, zeroblob(4096))", i)
 		require.Equal(t, int64(i), take(t, reading, 1)[0].After[0].Int64())
@@ -214,7 +214,7 @@ func TestTransactionLargerThanTheLogArrivesWhole(t *testing.T) {
 	c := config()
 	c.LogBytes = 64 * unit.KiB
 	h.serve(h.source(cdcID, c))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{MaxBytes: 1024})
+	s := h.subscribe(cdcID, api.StreamOptions{MaxBytes: 1024})
 	const rows = 50_000
 	h.exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO users SELECT i, 'user ' || i, i FROM n", rows)
 	for i, change := range take(t, s, rows) {
@@ -232,7 +232,7 @@ func TestStreamsThatSubscribeUnderAWriterMissNothing(t *testing.T) {
 	subscribed := make(chan struct{}, 8)
 	for range 8 {
 		readers.Go(func() {
-			s := h.subscribe(cdcID, apicdc.StreamOptions{})
+			s := h.subscribe(cdcID, api.StreamOptions{})
 			subscribed <- struct{}{}
 			failures <- readToTheEnd(t, s, transactions)
 		})
@@ -249,7 +249,7 @@ func TestStreamsThatSubscribeUnderAWriterMissNothing(t *testing.T) {
 }
 
 // readToTheEnd reads until the change that ends the given number of transactions of three changes each.
-func readToTheEnd(t *testing.T, s apicdc.Stream, transactions int) error {
+func readToTheEnd(t *testing.T, s api.Stream, transactions int) error {
 	t.Helper()
 	cursor, sequence, inTransaction := "", uint64(0), 0
 	for sequence < uint64(transactions) || inTransaction > 0 {
@@ -272,7 +272,7 @@ func readToTheEnd(t *testing.T, s apicdc.Stream, transactions int) error {
 func TestLostChangesEndTheStreamsAfterWhatCameBefore(t *testing.T) {
 	h := newHouse(t)
 	h.serve(h.source(cdcID, config()))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{})
+	s := h.subscribe(cdcID, api.StreamOptions{})
 	h.exec("INSERT INTO orders VALUES (1, 'small')")
 	h.exec("INSERT INTO orders VALUES (2, zeroblob(?)), (22, 'beyond the limit')", maxTransaction+1)
 	h.exec("INSERT INTO orders VALUES (3, 'small')")
@@ -280,7 +280,7 @@ func TestLostChangesEndTheStreamsAfterWhatCameBefore(t *testing.T) {
 	_, err := s.Next(t.Context())
 	require.ErrorContains(t, err, `cdc: source "app:cdc": changes were lost: `)
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
-	s = h.subscribe(cdcID, apicdc.StreamOptions{})
+	s = h.subscribe(cdcID, api.StreamOptions{})
 	h.exec("INSERT INTO orders VALUES (4, 'small')")
 	require.Equal(t, int64(4), take(t, s, 1)[0].After[0].Int64())
 }
@@ -298,7 +298,7 @@ func TestSourceStartsAndStopsOftenUnderAWriter(t *testing.T) {
 	generation := ""
 	for range 300 {
 		run := h.serve(source)
-		s := h.subscribe(cdcID, apicdc.StreamOptions{})
+		s := h.subscribe(cdcID, api.StreamOptions{})
 		c := take(t, s, 1)[0]
 		require.Greater(t, c.Transaction.Generation, generation)
 		generation = c.Transaction.Generation

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -16,9 +16,9 @@ func TestChangesAreCountedOnceWhateverStreamsSelect(t *testing.T) {
 	h := newHouse(t)
 	source := h.source(cdcID, config())
 	run := h.serve(source)
-	all := h.subscribe(cdcID, apicdc.StreamOptions{})
-	also := h.subscribe(cdcID, apicdc.StreamOptions{})
-	inserts := h.subscribe(cdcID, apicdc.StreamOptions{Ops: []apicdc.Op{apicdc.OpInsert}})
+	all := h.subscribe(cdcID, api.StreamOptions{})
+	also := h.subscribe(cdcID, api.StreamOptions{})
+	inserts := h.subscribe(cdcID, api.StreamOptions{Ops: []api.Op{api.OpInsert}})
 	h.transact("INSERT INTO users VALUES (1, 'ann', 1.5), (2, 'bob', NULL)", "UPDATE users SET score = 2", "DELETE FROM users WHERE id = 1")
 	h.exec("DELETE FROM users")
 	h.exec("DROP TABLE orders")
@@ -28,7 +28,7 @@ func TestChangesAreCountedOnceWhateverStreamsSelect(t *testing.T) {
 	take(t, inserts, 3)
 	require.NoError(t, run.stop())
 	h.serve(source)
-	s := h.subscribe(cdcID, apicdc.StreamOptions{Tables: []string{"users"}, Ops: []apicdc.Op{apicdc.OpDelete}})
+	s := h.subscribe(cdcID, api.StreamOptions{Tables: []string{"users"}, Ops: []api.Op{api.OpDelete}})
 	h.transact("INSERT INTO users VALUES (2, 'two', 2)", "DELETE FROM users")
 	h.exec("DELETE FROM users")
 	h.exec("INSERT INTO users VALUES (3, 'three', 2)")
@@ -40,11 +40,11 @@ func TestChangesAreCountedOnceWhateverStreamsSelect(t *testing.T) {
 	require.Len(t, stats, 1)
 	require.Equal(t, cdcID, stats[0].Source)
 	require.Equal(t, uint64(7), stats[0].Transactions)
-	require.Equal(t, map[apicdc.Op]uint64{
-		apicdc.OpInsert: 5, apicdc.OpUpdate: 2, apicdc.OpDelete: 5, apicdc.OpTruncate: 1, apicdc.OpSchema: 1,
+	require.Equal(t, map[api.Op]uint64{
+		api.OpInsert: 5, api.OpUpdate: 2, api.OpDelete: 5, api.OpTruncate: 1, api.OpSchema: 1,
 	}, stats[0].Changes)
-	require.Equal(t, map[apicdc.EndReason]uint64{
-		apicdc.EndClosed: 1, apicdc.EndLag: 0, apicdc.EndLost: 0, apicdc.EndSource: 3,
+	require.Equal(t, map[api.EndReason]uint64{
+		api.EndClosed: 1, api.EndLag: 0, api.EndLost: 0, api.EndSource: 3,
 	}, stats[0].Ended)
 }
 
@@ -53,7 +53,7 @@ func TestSpilledBytesAreCounted(t *testing.T) {
 	other := registry.ID{Namespace: "app", Name: "other"}
 	h.serve(h.source(cdcID, config()))
 	h.serve(h.source(other, config()))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{})
+	s := h.subscribe(cdcID, api.StreamOptions{})
 	h.exec("INSERT INTO orders VALUES (1, zeroblob(?)), (2, zeroblob(?)), (3, zeroblob(?))", unit.MiB, unit.MiB, unit.MiB)
 	take(t, s, 3)
 	stats := h.catalog.Stats()

@@ -13,7 +13,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
@@ -22,16 +22,16 @@ import (
 var errOver = errors.New("test is over")
 
 // shape is a table of the engine of these tests.
-type shape struct{ table sql.Table }
+type shape struct{ table sqlapi.Table }
 
-func (s *shape) Table() *sql.Table { return &s.table }
+func (s *shape) Table() *sqlapi.Table { return &s.table }
 
 var (
 	sourceID = registry.ID{Namespace: "app", Name: "cdc"}
-	users    = &shape{sql.Table{Schema: "main", Name: "users", Columns: []sql.Column{{Name: "a"}, {Name: "b"}}, HasRowID: true}}
-	cats     = &shape{sql.Table{Schema: "main", Name: "cats", Columns: []sql.Column{{Name: "a"}}, HasRowID: true}}
-	dogs     = &shape{sql.Table{Schema: "main", Name: "dogs", Columns: []sql.Column{{Name: "a"}}, HasRowID: true}}
-	orders   = &shape{sql.Table{Schema: "main", Name: "Orders", Columns: []sql.Column{{Name: "a"}}, HasRowID: true}}
+	users    = &shape{sqlapi.Table{Schema: "main", Name: "users", Columns: []sqlapi.Column{{Name: "a"}, {Name: "b"}}, HasRowID: true}}
+	cats     = &shape{sqlapi.Table{Schema: "main", Name: "cats", Columns: []sqlapi.Column{{Name: "a"}}, HasRowID: true}}
+	dogs     = &shape{sqlapi.Table{Schema: "main", Name: "dogs", Columns: []sqlapi.Column{{Name: "a"}}, HasRowID: true}}
+	orders   = &shape{sqlapi.Table{Schema: "main", Name: "Orders", Columns: []sqlapi.Column{{Name: "a"}}, HasRowID: true}}
 )
 
 // row is a change of a hand-made transaction.
@@ -76,7 +76,7 @@ func (d *decoder) Decode(entry *log.Entry, c *api.Change) error {
 	}
 	d.engine.decoded.Add(1)
 	c.Transaction = d.header
-	image := sql.IntegerValue(int64(binary.LittleEndian.Uint64(entry.Bytes[log.EntryHeader:])))
+	image := sqlapi.IntegerValue(int64(binary.LittleEndian.Uint64(entry.Bytes[log.EntryHeader:])))
 	for range entry.Shape.Table().Columns {
 		c.Before, c.After = append(c.Before, image), append(c.After, image)
 	}

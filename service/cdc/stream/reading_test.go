@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
 
@@ -55,7 +55,7 @@ func (r *reading) acker() interface {
 // expected is a change as a stream delivers it, but for Last.
 func expected(sequence uint64, index int, r row, op api.Op) *api.Change {
 	c := &api.Change{Op: op, Table: r.table.Table(), Transaction: &api.Transaction{Sequence: sequence}, Index: index}
-	if c.After = []sql.Value{sql.IntegerValue(r.value)}; op == api.OpDelete {
+	if c.After = []sqlapi.Value{sqlapi.IntegerValue(r.value)}; op == api.OpDelete {
 		c.Before, c.After = c.After, nil
 	}
 	return c

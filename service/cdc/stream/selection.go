@@ -6,7 +6,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 )
 
@@ -27,7 +27,7 @@ func NewSelection(source []string, opts api.StreamOptions) *Selection {
 }
 
 // Accepts reports whether changes of this kind to table are delivered. Those of the table of checkpoints never are.
-func (s *Selection) Accepts(table *sql.Table, op api.Op) bool {
+func (s *Selection) Accepts(table *sqlapi.Table, op api.Op) bool {
 	return s.acceptsOp(op) &&
 		anyNames(s.stream, table) && anyNames(s.source, table) && !sameName(table.Name, api.OffsetsTable)
 }
@@ -45,7 +45,7 @@ func (s *Selection) interest() log.Interest {
 }
 
 // codes returns the operations on a table that are delivered.
-func (s *Selection) codes(table *sql.Table) log.Codes {
+func (s *Selection) codes(table *sqlapi.Table) log.Codes {
 	return log.CodesOf(func(op api.Op) bool { return s.Accepts(table, op) })
 }
 
@@ -60,7 +60,7 @@ func (s *Selection) acceptsOp(op api.Op) bool {
 	}
 }
 
-func anyNames(names []string, table *sql.Table) bool {
+func anyNames(names []string, table *sqlapi.Table) bool {
 	if len(names) == 0 {
 		return true
 	}
@@ -68,7 +68,7 @@ func anyNames(names []string, table *sql.Table) bool {
 }
 
 // isName reports whether name, bare or qualified, is table.
-func isName(name string, table *sql.Table) bool {
+func isName(name string, table *sqlapi.Table) bool {
 	if sameName(name, table.Name) {
 		return true
 	}

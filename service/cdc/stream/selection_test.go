@@ -7,7 +7,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
@@ -15,7 +15,7 @@ import (
 
 func TestSelectionOfTables(t *testing.T) {
 	t.Parallel()
-	table := func(name string) *sql.Table { return &sql.Table{Schema: "main", Name: name} }
+	table := func(name string) *sqlapi.Table { return &sqlapi.Table{Schema: "main", Name: name} }
 	for _, test := range []struct {
 		source, stream []string
 		table          string

@@ -2,7 +2,7 @@ package stream
 
 import (
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // Changes and values belong to their receiver, so their memory cannot be used again. It is allocated in slabs,
@@ -44,20 +44,20 @@ func (s *slabs) rest() { s.batch = 0 }
 
 // values is a slab of values that rows are cut from.
 type values struct {
-	free  []sql.Value
+	free  []sqlapi.Value
 	width int // of the widest row so far
 }
 
 // empty returns an empty row that one no wider than those before can be appended to in place.
-func (v *values) empty(batch int) []sql.Value {
+func (v *values) empty(batch int) []sqlapi.Value {
 	if len(v.free) < v.width {
-		v.free = make([]sql.Value, max(v.width, min(batch*v.width, maxValues)))
+		v.free = make([]sqlapi.Value, max(v.width, min(batch*v.width, maxValues)))
 	}
 	return v.free[:0]
 }
 
 // keep takes row out of the slab, if it is still there and did not outgrow it.
-func (v *values) keep(row []sql.Value) []sql.Value {
+func (v *values) keep(row []sqlapi.Value) []sqlapi.Value {
 	n := len(row)
 	if n == 0 {
 		return row

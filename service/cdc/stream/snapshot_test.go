@@ -12,7 +12,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
@@ -52,7 +52,7 @@ func (s *snapshot) Next(ctx context.Context, c *api.Change) error {
 	c.Op, c.Table, c.Transaction, c.Index = api.OpSnapshot, r.table.Table(), &s.header, at
 	c.Before = nil
 	for range r.table.table.Columns {
-		c.After = append(c.After, sql.IntegerValue(r.value))
+		c.After = append(c.After, sqlapi.IntegerValue(r.value))
 	}
 	s.at.Add(1)
 	return nil

@@ -11,7 +11,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 )
@@ -114,30 +114,30 @@ func TestChangesBelongToTheReceiver(t *testing.T) {
 	w.commit(10, inserts(0, 500)...)
 	changes := take(t, s, 500)
 	for _, c := range changes {
-		_ = append(c.After, sql.TextValue("mine"))
-		c.After[1] = sql.TextValue("scribble")
+		_ = append(c.After, sqlapi.TextValue("mine"))
+		c.After[1] = sqlapi.TextValue("scribble")
 		c.Op = "scribble"
 	}
 	for i, c := range changes {
-		require.Equal(t, []sql.Value{sql.IntegerValue(int64(i)), sql.TextValue("scribble")}, c.After)
+		require.Equal(t, []sqlapi.Value{sqlapi.IntegerValue(int64(i)), sqlapi.TextValue("scribble")}, c.After)
 	}
 	for i, c := range take(t, other, 500) {
 		require.Equal(t, api.OpInsert, c.Op)
-		require.Equal(t, []sql.Value{sql.IntegerValue(int64(i)), sql.IntegerValue(int64(i))}, c.After)
+		require.Equal(t, []sqlapi.Value{sqlapi.IntegerValue(int64(i)), sqlapi.IntegerValue(int64(i))}, c.After)
 	}
 }
 
 func TestTablesOfDifferentWidthKeepTheirValues(t *testing.T) {
 	streams, w := newStreams(t, unit.MiB)
 	s := open(t, streams, api.StreamOptions{})
-	wide := &shape{sql.Table{Schema: "main", Name: "wide", Columns: make([]sql.Column, 1500)}}
+	wide := &shape{sqlapi.Table{Schema: "main", Name: "wide", Columns: make([]sqlapi.Column, 1500)}}
 	var rows []row
 	for i := range int64(300) {
 		rows = append(rows, row{orders, log.Insert, i}, row{wide, log.Update, i}, row{users, log.Delete, i})
 	}
 	w.commit(10, rows...)
 	for i, c := range take(t, s, len(rows)) {
-		for _, image := range [][]sql.Value{c.Before, c.After} {
+		for _, image := range [][]sqlapi.Value{c.Before, c.After} {
 			if image != nil {
 				require.Len(t, image, len(c.Table.Columns))
 				require.Equal(t, int64(i/3), image[0].Int64())

@@ -5,17 +5,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 func TestConfigurationIsValidated(t *testing.T) {
 	t.Parallel()
-	c := &api.PostgresConfig{
-		PostgresAddress: api.PostgresAddress{
+	c := &sqlapi.PostgresConfig{
+		PostgresAddress: sqlapi.PostgresAddress{
 			Port: 70000, PortEnv: "P", Username: "u", UsernameEnv: "U",
 			Options: map[string]string{"password": "secret", "user": "x", "dbname": "d", "a b": "c", "sslmode": "require"},
 		},
-		Pool: api.PostgresPoolConfig{MaxOpen: 0, MaxIdle: 2, MaxLifetime: -1},
+		Pool: sqlapi.PostgresPoolConfig{MaxOpen: 0, MaxIdle: 2, MaxLifetime: -1},
 	}
 	err := c.Validate()
 	for _, problem := range []string{

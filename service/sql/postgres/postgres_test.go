@@ -10,7 +10,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	api "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
 	"github.com/wippy-cdc/runtime/service/sql/postgres"
 )
@@ -20,8 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(m)) }
 var dbID = registry.ID{Namespace: "app", Name: "db"}
 
 // config returns the configuration of an entry for db.
-func config(db *pgtest.Database) *api.PostgresConfig {
-	c := new(api.PostgresConfig)
+func config(db *pgtest.Database) *sqlapi.PostgresConfig {
+	c := new(sqlapi.PostgresConfig)
 	c.SetDefaults()
 	c.Host, c.Port, c.Username, c.Password = db.Address()
 	c.Database = db.Name
@@ -30,7 +30,7 @@ func config(db *pgtest.Database) *api.PostgresConfig {
 
 func noEnv(string) (string, bool) { return "", false }
 
-func open(t *testing.T, c *api.PostgresConfig) *postgres.DB {
+func open(t *testing.T, c *sqlapi.PostgresConfig) *postgres.DB {
 	t.Helper()
 	require.NoError(t, c.Validate())
 	db, err := postgres.Open(t.Context(), dbID, c, noEnv)
@@ -47,7 +47,7 @@ func TestOpen(t *testing.T) {
 	}
 	c := config(server)
 	c.Options = map[string]string{"application_name": `it's a \ test`, "sslmode": "verify-full", "sslrootcert": server.RootCert}
-	c.Pool = api.PostgresPoolConfig{MaxOpen: 3, MaxIdle: 1}
+	c.Pool = sqlapi.PostgresPoolConfig{MaxOpen: 3, MaxIdle: 1}
 	db := open(t, c)
 	require.Equal(t, dbID, db.ID())
 	require.Equal(t, "postgres", db.Type())
@@ -67,9 +67,9 @@ func TestSettingsComeFromTheEnvironment(t *testing.T) {
 	host, port, user, password := server.Address()
 	env := map[string]string{"H": host, "P": strconv.Itoa(port), "D": server.Name, "U": user, "W": password, "BAD": "secret-port"}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	c := new(api.PostgresConfig)
+	c := new(sqlapi.PostgresConfig)
 	c.SetDefaults()
-	c.PostgresAddress = api.PostgresAddress{HostEnv: "H", PortEnv: "P", DatabaseEnv: "D", UsernameEnv: "U", PasswordEnv: "W"}
+	c.PostgresAddress = sqlapi.PostgresAddress{HostEnv: "H", PortEnv: "P", DatabaseEnv: "D", UsernameEnv: "U", PasswordEnv: "W"}
 	require.NoError(t, c.Validate())
 	db, err := postgres.Open(t.Context(), dbID, c, lookup)
 	require.NoError(t, err)
@@ -88,19 +88,19 @@ func TestAServerThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	server := pgtest.New(t)
 	for name, c := range map[string]struct {
-		change func(c *api.PostgresConfig)
+		change func(c *sqlapi.PostgresConfig)
 		kind   errs.Kind
 		again  bool
 		text   string
 	}{
-		"password":   {func(c *api.PostgresConfig) { c.Password = "wrong-secret" }, errs.PermissionDenied, true, "password authentication failed"},
-		"database":   {func(c *api.PostgresConfig) { c.Database = "nowhere" }, errs.NotFound, true, `database "nowhere" does not exist`},
-		"port":       {func(c *api.PostgresConfig) { c.Port = 1 }, errs.Unavailable, true, "connection refused"},
-		"host":       {func(c *api.PostgresConfig) { c.Host = "no-such-host.invalid" }, errs.Unavailable, true, "no-such-host.invalid"},
-		"socket":     {func(c *api.PostgresConfig) { c.Host = "/nowhere" }, errs.Unavailable, true, "no such file"},
-		"sslmode":    {func(c *api.PostgresConfig) { c.Options = map[string]string{"sslmode": "perhaps"} }, errs.Invalid, false, "sslmode is invalid"},
-		"untrusted":  {func(c *api.PostgresConfig) { c.Options = map[string]string{"sslmode": "verify-full"} }, errs.Unavailable, true, "certificate"},
-		"parameters": {func(c *api.PostgresConfig) { c.Options = map[string]string{"work_mem": "lots"} }, errs.Invalid, true, "work_mem"},
+		"password":   {func(c *sqlapi.PostgresConfig) { c.Password = "wrong-secret" }, errs.PermissionDenied, true, "password authentication failed"},
+		"database":   {func(c *sqlapi.PostgresConfig) { c.Database = "nowhere" }, errs.NotFound, true, `database "nowhere" does not exist`},
+		"port":       {func(c *sqlapi.PostgresConfig) { c.Port = 1 }, errs.Unavailable, true, "connection refused"},
+		"host":       {func(c *sqlapi.PostgresConfig) { c.Host = "no-such-host.invalid" }, errs.Unavailable, true, "no-such-host.invalid"},
+		"socket":     {func(c *sqlapi.PostgresConfig) { c.Host = "/nowhere" }, errs.Unavailable, true, "no such file"},
+		"sslmode":    {func(c *sqlapi.PostgresConfig) { c.Options = map[string]string{"sslmode": "perhaps"} }, errs.Invalid, false, "sslmode is invalid"},
+		"untrusted":  {func(c *sqlapi.PostgresConfig) { c.Options = map[string]string{"sslmode": "verify-full"} }, errs.Unavailable, true, "certificate"},
+		"parameters": {func(c *sqlapi.PostgresConfig) { c.Options = map[string]string{"work_mem": "lots"} }, errs.Invalid, true, "work_mem"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

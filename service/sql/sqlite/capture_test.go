@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
@@ -30,9 +30,9 @@ func TestEachOperationHasItsImages(t *testing.T) {
 		Schema: "main", Name: "users", HasRowID: true, RowID: "rowid", Key: []int{0},
 		Columns: []sqlapi.Column{{Name: "id", Type: "INTEGER"}, {Name: "name", Type: "TEXT"}, {Name: "score", Type: "REAL"}},
 	}
-	require.Equal(t, []cdc.Change{{Op: cdc.OpInsert, Table: table, NewRowID: 7, After: ada}}, changes(t, txs[0]))
-	require.Equal(t, []cdc.Change{{Op: cdc.OpUpdate, Table: table, OldRowID: 7, NewRowID: 7, Before: ada, After: bob}}, changes(t, txs[1]))
-	require.Equal(t, []cdc.Change{{Op: cdc.OpDelete, Table: table, OldRowID: 7, Before: bob}}, changes(t, txs[2]))
+	require.Equal(t, []api.Change{{Op: api.OpInsert, Table: table, NewRowID: 7, After: ada}}, changes(t, txs[0]))
+	require.Equal(t, []api.Change{{Op: api.OpUpdate, Table: table, OldRowID: 7, NewRowID: 7, Before: ada, After: bob}}, changes(t, txs[1]))
+	require.Equal(t, []api.Change{{Op: api.OpDelete, Table: table, OldRowID: 7, Before: bob}}, changes(t, txs[2]))
 }
 
 // A summary says for which streams a transaction is, without its records being read. What was undone may be in it as a

@@ -8,7 +8,7 @@ import (
 	"math"
 	"unsafe"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
@@ -55,7 +55,7 @@ func cutRecord(b *[]byte) ([]byte, error) {
 // Decode reads a record of the table into change: what it says of the row, or of the table. Values are appended to
 // Before and After, which are empty, and share memory with the record; a side that the operation does not have is set
 // to nil.
-func (s *Shape) Decode(record []byte, change *cdc.Change) error {
+func (s *Shape) Decode(record []byte, change *api.Change) error {
 	op := capture.Op(record[4])
 	if op < capture.OpInsert || op > capture.OpSchema {
 		return errCorrupt
@@ -95,17 +95,17 @@ func (s *Shape) Decode(record []byte, change *cdc.Change) error {
 }
 
 // schema reads the body of a truncate or schema record.
-func (d *decoder) schema(action byte, op capture.Op, change *cdc.Change) error {
+func (d *decoder) schema(action byte, op capture.Op, change *api.Change) error {
 	if op == capture.OpSchema {
 		text, from := d.value(d.uint(1)), d.value(d.uint(1))
-		change.Schema = &cdc.SchemaChange{SQL: text.Bytes(), From: from.Bytes()}
+		change.Schema = &api.SchemaChange{SQL: text.Bytes(), From: from.Bytes()}
 		switch capture.Action(action) {
 		case capture.Create:
-			change.Schema.Action = cdc.Create
+			change.Schema.Action = api.Create
 		case capture.Alter:
-			change.Schema.Action = cdc.Alter
+			change.Schema.Action = api.Alter
 		case capture.Drop:
-			change.Schema.Action = cdc.Drop
+			change.Schema.Action = api.Drop
 		default:
 			d.bad = true
 		}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
@@ -34,7 +34,7 @@ func FuzzRecords(f *testing.F) {
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		var change cdc.Change
+		var change api.Change
 		if err := shape.Decode(record, &change); err != nil {
 			require.ErrorContains(t, err, "captured")
 		}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
@@ -19,13 +19,13 @@ func isRowID(name string) bool { return slices.Contains(rowIDs(), name) }
 
 // keysOf returns what identifies the row before the change and after it as a reader would know it: by the key, and by
 // the new key where there is one. A row that cannot be told apart has nil.
-func keysOf(tb testing.TB, c cdc.Change) (old, now any) {
+func keysOf(tb testing.TB, c api.Change) (old, now any) {
 	tb.Helper()
 	change := &c
 	names, values := change.Key()
 	old = keyText(tb, c.Table, names, values)
 	if names, values = change.NewKey(); len(names) > 0 {
-		require.Equal(tb, cdc.OpUpdate, c.Op)
+		require.Equal(tb, api.OpUpdate, c.Op)
 		return old, keyText(tb, c.Table, names, values)
 	}
 	return old, old
@@ -207,7 +207,7 @@ func TestSnapshotsHaveTheKeysOfLiveChanges(t *testing.T) {
 		require.NoError(t, err)
 		var first []string
 		for _, row := range readTable(t, s, tables[0]) {
-			change := cdc.Change{Op: cdc.OpInsert, Table: tables[0].Table(), After: row.values, NewRowID: row.rowid}
+			change := api.Change{Op: api.OpInsert, Table: tables[0].Table(), After: row.values, NewRowID: row.rowid}
 			first = append(first, keyString(change.Key()))
 		}
 		require.NoError(t, s.Close())

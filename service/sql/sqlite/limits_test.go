@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
@@ -44,7 +44,7 @@ func TestTablesOfAsManyColumnsAsThereMayBe(t *testing.T) {
 			live := map[string]map[any][]any{"w": {}, "copy": {}}
 			for _, tx := range r.take(t) {
 				for _, c := range changes(t, tx) {
-					if c.Op == cdc.OpTruncate || c.Op == cdc.OpSchema {
+					if c.Op == api.OpTruncate || c.Op == api.OpSchema {
 						continue
 					}
 					old, now := keysOf(t, c)

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
@@ -106,10 +106,10 @@ type transaction struct {
 }
 
 // changes decodes all changes of a transaction, and compares them with its summary.
-func changes(tb testing.TB, tx *transaction) []cdc.Change {
+func changes(tb testing.TB, tx *transaction) []api.Change {
 	tb.Helper()
 	require.NoError(tb, tx.err)
-	var all []cdc.Change
+	var all []api.Change
 	var counts [capture.OpSchema + 1]uint32
 	skipped := 0
 	for rest := tx.records; len(rest) > 0; {
@@ -123,7 +123,7 @@ func changes(tb testing.TB, tx *transaction) []cdc.Change {
 			continue
 		}
 		require.NotZero(tb, tx.touched[i].Ops>>op&1, "the summary lacks an operation")
-		c := cdc.Change{Op: opOf(op), Table: tx.touched[i].Shape.Table(), Index: len(all) + skipped}
+		c := api.Change{Op: opOf(op), Table: tx.touched[i].Shape.Table(), Index: len(all) + skipped}
 		require.NoError(tb, tx.touched[i].Shape.Decode(record, &c))
 		all = append(all, c)
 	}
@@ -131,8 +131,8 @@ func changes(tb testing.TB, tx *transaction) []cdc.Change {
 	return all
 }
 
-func opOf(op capture.Op) cdc.Op {
-	return [...]cdc.Op{"", cdc.OpInsert, cdc.OpUpdate, cdc.OpDelete, cdc.OpTruncate, cdc.OpSchema}[op]
+func opOf(op capture.Op) api.Op {
+	return [...]api.Op{"", api.OpInsert, api.OpUpdate, api.OpDelete, api.OpTruncate, api.OpSchema}[op]
 }
 
 // mustExec executes statements one by one.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
@@ -51,15 +51,15 @@ func valuesOf(prefix string, has bool, columns []string) string {
 }
 
 // heard is what was captured of a transaction, and what its witnesses say, by table.
-func heard(all []cdc.Change) (captured, told map[string][]string) {
+func heard(all []api.Change) (captured, told map[string][]string) {
 	captured, told = map[string][]string{}, map[string][]string{}
 	for _, c := range all {
 		name := c.Table.Name
-		if name == witnesses && c.Op == cdc.OpInsert {
+		if name == witnesses && c.Op == api.OpInsert {
 			table := c.After[0].Bytes()
 			told[table] = append(told[table], fmt.Sprint(c.After[1].Bytes(), images(c.After[2:6]), images(c.After[6:10])))
 		}
-		if columns := len(witnessed()[name]); columns > 0 && c.Op != cdc.OpTruncate && c.Op != cdc.OpSchema {
+		if columns := len(witnessed()[name]); columns > 0 && c.Op != api.OpTruncate && c.Op != api.OpSchema {
 			captured[name] = append(captured[name], fmt.Sprint(string(c.Op), images(first(c.Before, columns)), images(first(c.After, columns))))
 		}
 	}
@@ -82,7 +82,7 @@ func images(row []sqlapi.Value) string {
 }
 
 // bearWitness compares the two accounts of a transaction.
-func bearWitness(t tb, all []cdc.Change, when string) {
+func bearWitness(t tb, all []api.Change, when string) {
 	captured, told := heard(all)
 	require.Equal(t, told, captured, "%s: what triggers saw differs from what was captured", when)
 }

@@ -11,7 +11,7 @@ import (
 	_ "github.com/mattn/go-sqlite3" // the replica uses the bare driver
 	"github.com/stretchr/testify/require"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
@@ -41,14 +41,14 @@ func (r *replica) apply(tx *transaction) {
 	r.tb.Helper()
 	for _, change := range changes(r.tb, tx) {
 		switch change.Op {
-		case cdc.OpSchema:
+		case api.OpSchema:
 			r.changeSchema(change)
-		case cdc.OpTruncate:
+		case api.OpTruncate:
 			r.ensure(change.Table)
 			r.exec("DELETE FROM " + quote(change.Table.Name))
-		case cdc.OpSnapshot:
+		case api.OpSnapshot:
 			require.Fail(r.tb, "a transaction has no rows of snapshots")
-		case cdc.OpInsert, cdc.OpUpdate, cdc.OpDelete:
+		case api.OpInsert, api.OpUpdate, api.OpDelete:
 			r.ensure(change.Table)
 			old, now := keysOf(r.tb, change)
 			if len(change.Before) > 0 {
@@ -108,19 +108,19 @@ func names(table *sqlapi.Table) []string {
 	return columns
 }
 
-func (r *replica) changeSchema(change cdc.Change) {
+func (r *replica) changeSchema(change api.Change) {
 	r.tb.Helper()
 	name := change.Table.Name
 	switch change.Schema.Action {
-	case cdc.Create:
+	case api.Create:
 		require.Contains(r.tb, strings.ToUpper(change.Schema.SQL), "CREATE TABLE")
 		require.Nil(r.tb, r.shapes[name])
 		r.create(change.Table)
-	case cdc.Drop:
+	case api.Drop:
 		r.ensure(change.Table)
 		r.exec("DROP TABLE " + quote(name))
 		delete(r.shapes, name)
-	case cdc.Alter:
+	case api.Alter:
 		from := change.Schema.From
 		if from == "" {
 			from = name
@@ -141,7 +141,7 @@ func (r *replica) changeSchema(change cdc.Change) {
 
 // carry tells where the columns of an altered table come from: the old column of that name or, when just a name has
 // changed, of that place; else the default.
-func (r *replica) carry(old *sqlapi.Table, change cdc.Change) []string {
+func (r *replica) carry(old *sqlapi.Table, change api.Change) []string {
 	r.tb.Helper()
 	var from []string
 	for i, c := range change.Table.Columns {
@@ -159,7 +159,7 @@ func (r *replica) carry(old *sqlapi.Table, change cdc.Change) []string {
 }
 
 // defaultOf returns the default of a new column as a literal of the type that the column gives it.
-func (r *replica) defaultOf(change cdc.Change, c sqlapi.Column) string {
+func (r *replica) defaultOf(change api.Change, c sqlapi.Column) string {
 	r.tb.Helper()
 	scratch, err := sql.Open("sqlite3", ":memory:")
 	require.NoError(r.tb, err)
@@ -183,7 +183,7 @@ func (r *replica) defaultOf(change cdc.Change, c sqlapi.Column) string {
 }
 
 // remove deletes the row that the change says was there: by its key or, if it has none, by its rowid.
-func (r *replica) remove(change cdc.Change, key any) {
+func (r *replica) remove(change api.Change, key any) {
 	r.tb.Helper()
 	where, args := []string{ownKey + " IS ?"}, []any{key}
 	if key == nil {
@@ -197,7 +197,7 @@ func (r *replica) remove(change cdc.Change, key any) {
 	require.EqualValues(r.tb, 1, n, "%s of %s: the replica has no row %v %v", change.Op, change.Table.Name, key, change.Before)
 }
 
-func (r *replica) insert(change cdc.Change, key any) {
+func (r *replica) insert(change api.Change, key any) {
 	r.tb.Helper()
 	args := []any{change.NewRowID, key}
 	for _, v := range change.After {

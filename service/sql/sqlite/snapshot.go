@@ -12,7 +12,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
@@ -166,7 +166,7 @@ type SnapshotRows struct {
 const batchSize = 2 << 10
 
 // Next reads the next row into change, as Decode reads one that is inserted. It returns io.EOF after the last row.
-func (r *SnapshotRows) Next(change *cdc.Change) (err error) {
+func (r *SnapshotRows) Next(change *api.Change) (err error) {
 	if len(r.batch) == 0 {
 		if r.batch, err = r.scan.Next(batchSize); err != nil {
 			return fmt.Errorf("sqlite: table %q: %w", r.of.table.Name, err)

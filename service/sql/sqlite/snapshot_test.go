@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
@@ -50,7 +50,7 @@ func readTable(tb testing.TB, s *sqlite.Snapshot, shape *sqlite.Shape) (all []st
 	require.NoError(tb, err)
 	defer func() { require.NoError(tb, r.Close()) }()
 	for {
-		var c cdc.Change
+		var c api.Change
 		err := r.Next(&c)
 		if errors.Is(err, io.EOF) {
 			return all
@@ -261,10 +261,10 @@ func TestDamagedTable(t *testing.T) {
 	rows, err := s.Rows(tables[0])
 	require.NoError(t, err)
 	for err == nil {
-		err = rows.Next(new(cdc.Change))
+		err = rows.Next(new(api.Change))
 	}
 	require.EqualError(t, err, `sqlite: table "a": database disk image is malformed`)
-	again := rows.Next(new(cdc.Change))
+	again := rows.Next(new(api.Change))
 	require.Equal(t, err, again)
 	require.NoError(t, rows.Close())
 }

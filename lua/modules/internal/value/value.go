@@ -7,7 +7,7 @@ import (
 
 	lua "github.com/yuin/gopher-lua"
 
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/engine"
 )
 
@@ -33,17 +33,17 @@ func Whole(n lua.LNumber) (int64, bool) {
 
 // Of returns a column value. Texts and blobs are copied: a string that a script keeps must not keep the whole
 // transaction that it came with.
-func Of(v sql.Value) lua.LValue {
+func Of(v sqlapi.Value) lua.LValue {
 	switch v.Type() {
-	case sql.Integer:
+	case sqlapi.Integer:
 		return engine.Integer(v.Int64())
-	case sql.Real:
+	case sqlapi.Real:
 		return lua.LNumber(v.Float64())
-	case sql.Text, sql.Blob:
+	case sqlapi.Text, sqlapi.Blob:
 		return lua.LString(strings.Clone(v.Bytes()))
-	case sql.Bool:
+	case sqlapi.Bool:
 		return lua.LBool(v.Bool())
-	case sql.Null:
+	case sqlapi.Null:
 		return lua.LNil
 	default:
 		return lua.LNil

@@ -8,7 +8,7 @@ import (
 	lua "github.com/yuin/gopher-lua"
 	"pgregory.net/rapid"
 
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/value"
 )
 
@@ -25,7 +25,7 @@ func TestIntegersBeyondExactNumbersAreStrings(t *testing.T) {
 		math.MinInt64:     lua.LString("-9223372036854775808"),
 		math.MaxInt64 - 1: lua.LString("9223372036854775806"),
 	} {
-		require.Equal(t, want, value.Of(sql.IntegerValue(v)))
+		require.Equal(t, want, value.Of(sqlapi.IntegerValue(v)))
 	}
 }
 
@@ -33,7 +33,7 @@ func TestEveryIntegerKeepsItsDigits(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		v := rapid.Int64().Draw(t, "v")
-		switch got := value.Of(sql.IntegerValue(v)).(type) {
+		switch got := value.Of(sqlapi.IntegerValue(v)).(type) {
 		case lua.LNumber:
 			back, ok := value.Whole(got)
 			require.True(t, ok)
@@ -65,23 +65,23 @@ func TestWholeTellsIntegersFromOtherNumbers(t *testing.T) {
 func TestColumnValues(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		in   sql.Value
+		in   sqlapi.Value
 		want lua.LValue
 	}{
-		{sql.Value{}, lua.LNil},
-		{sql.IntegerValue(42), lua.LNumber(42)},
-		{sql.IntegerValue(math.MaxInt64), lua.LString("9223372036854775807")},
-		{sql.RealValue(1.5), lua.LNumber(1.5)},
-		{sql.RealValue(math.Inf(-1)), lua.LNumber(math.Inf(-1))},
-		{sql.TextValue("a\x00\xff"), lua.LString("a\x00\xff")},
-		{sql.TextValue(""), lua.LString("")},
-		{sql.BlobValue("\xfe"), lua.LString("\xfe")},
-		{sql.BoolValue(true), lua.LTrue},
-		{sql.BoolValue(false), lua.LFalse},
+		{sqlapi.Value{}, lua.LNil},
+		{sqlapi.IntegerValue(42), lua.LNumber(42)},
+		{sqlapi.IntegerValue(math.MaxInt64), lua.LString("9223372036854775807")},
+		{sqlapi.RealValue(1.5), lua.LNumber(1.5)},
+		{sqlapi.RealValue(math.Inf(-1)), lua.LNumber(math.Inf(-1))},
+		{sqlapi.TextValue("a\x00\xff"), lua.LString("a\x00\xff")},
+		{sqlapi.TextValue(""), lua.LString("")},
+		{sqlapi.BlobValue("\xfe"), lua.LString("\xfe")},
+		{sqlapi.BoolValue(true), lua.LTrue},
+		{sqlapi.BoolValue(false), lua.LFalse},
 	} {
 		require.Equal(t, c.want, value.Of(c.in))
 	}
-	minusZero, ok := value.Of(sql.RealValue(math.Copysign(0, -1))).(lua.LNumber)
+	minusZero, ok := value.Of(sqlapi.RealValue(math.Copysign(0, -1))).(lua.LNumber)
 	require.True(t, ok)
 	require.True(t, math.Signbit(float64(minusZero)))
 }
