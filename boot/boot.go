@@ -1,11 +1,11 @@
-// Package boot makes an app out of its declarations: it is the one place that knows every implementation, and
-// wires them together.
+// Package boot makes an app out of its declarations: it keeps the table of kinds, wires every implementation to those that
+// it needs, and says in which order things happen.
 //
 // Load reads and checks declarations; App.Run, App.Execute and App.Test run them. A run holds the state that is applied and
 // turns each new one into a change set for the listeners of the kind table. What a listener stops it keeps declared, so
 // that scripts which look for a source while it is replaced meet one that is not running, and not an unknown one; what
-// it deletes is forgotten everywhere, its checkpoint included. While a reload is under way the tracker, which ends the app
-// when nothing is left to run for, looks away.
+// it deletes is gone everywhere, its external state included. Whether an entry runs is known to the supervisor alone: its
+// listener, a reload and the end of the app ask there.
 package boot
 
 import (
@@ -15,10 +15,10 @@ import (
 	"slices"
 
 	"github.com/wippy-cdc/runtime/api/process"
-	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/service/metrics"
-	"github.com/wippy-cdc/runtime/service/registry"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
@@ -44,12 +44,12 @@ type Settings struct {
 // App is a set of declarations without problems. It can be run several times, one after the other.
 type App struct {
 	settings Settings
-	state    *registry.State
+	state    *declarations.State
 	commands []process.Command
 }
 
 // Problems is what Load finds wrong with the declarations, one by one.
-type Problems = registry.Problems
+type Problems = declarations.Problems
 
 // Load reads and validates the declarations of an app; nothing is started. If anything is wrong with them, the error
 // holds *Problems.
@@ -64,7 +64,7 @@ func Load(settings Settings) (*App, error) {
 	}
 	// Scripts are compiled, and the modules that they require never opened.
 	checker := engine.NewChecker(settings.Dir, modules(nil, nil))
-	state, err := registry.NewLoader(readers(checker), settings.LookupEnv).Load(settings.Dir)
+	state, err := declarations.NewLoader(readers(checker), settings.LookupEnv).Load(settings.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -72,11 +72,11 @@ func Load(settings Settings) (*App, error) {
 }
 
 // readers is the part of the kind table that reading declarations needs.
-func readers(checker *engine.Checker) []registry.Kind {
-	var list []registry.Kind
+func readers(checker *engine.Checker) []declarations.Kind {
+	var list []declarations.Kind
 	for _, k := range kinds() {
 		if k.check != nil {
-			k.read.Check = func(entry *api.Entry) error { return k.check(checker, entry) }
+			k.read.Check = func(entry *registry.Entry) error { return k.check(checker, entry) }
 		}
 		list = append(list, k.read)
 	}

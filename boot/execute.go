@@ -6,25 +6,26 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/process"
-	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/internal/suggest"
-	"github.com/wippy-cdc/runtime/service/registry"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
 
 // Execute starts the same entries as Run, and what the process id requires, runs the process on a terminal host with
 // args as arguments, and stops everything when it has ended. If ctx is done first, the process is cancelled
 // and the error is the cause; the exit tells whether it has failed then.
-func (a *App) Execute(ctx context.Context, id api.ID, args []any) (process.Exit, error) {
+func (a *App) Execute(ctx context.Context, id registry.ID, args []any) (process.Exit, error) {
 	return a.executeIn(ctx, a.state, id, args)
 }
 
 // Test is Execute for a process that tests the app: it starts what the process requires and nothing else, so that a
 // test meets the rest of the app only if it asks for it.
-func (a *App) Test(ctx context.Context, id api.ID) (process.Exit, error) {
+func (a *App) Test(ctx context.Context, id registry.ID) (process.Exit, error) {
 	return a.executeIn(ctx, a.state.Idle(), id, nil)
 }
 
-func (a *App) executeIn(ctx context.Context, state *registry.State, id api.ID, args []any) (process.Exit, error) {
+func (a *App) executeIn(ctx context.Context, state *declarations.State, id registry.ID, args []any) (process.Exit, error) {
 	if err := a.executable(id); err != nil {
 		return process.Exit{}, err
 	}
@@ -36,7 +37,7 @@ func (a *App) executeIn(ctx context.Context, state *registry.State, id api.ID, a
 	return exit, errors.Join(err, r.end(ctx))
 }
 
-func (a *App) executable(id api.ID) error {
+func (a *App) executable(id registry.ID) error {
 	switch entry := a.state.Entry(id); {
 	case entry == nil:
 		var known []string
@@ -53,14 +54,9 @@ func (a *App) executable(id api.ID) error {
 	}
 }
 
-func (r *runtime) execute(ctx context.Context, state *registry.State, id api.ID, args []any) (process.Exit, error) {
-	host, declared := terminalOf(state)
-	if declared {
-		state = state.Starting(id, host.ID)
-	} else {
-		state = state.Starting(id)
-	}
-	failed := r.failures(r.applier.Apply(ctx, state))
+func (r *runtime) execute(ctx context.Context, state *declarations.State, id registry.ID, args []any) (process.Exit, error) {
+	state, host := withTerminal(state)
+	failed := r.failures(r.applier.Apply(ctx, state.Starting(id, host.ID)))
 	if ctx.Err() != nil {
 		return process.Exit{}, context.Cause(ctx)
 	}
@@ -68,14 +64,25 @@ func (r *runtime) execute(ctx context.Context, state *registry.State, id api.ID,
 	if err := errors.Join(failed[id.String()], failed[host.ID.String()]); err != nil {
 		return process.Exit{}, err
 	}
-	spawn, patience := process.Spawn{Process: id, Host: host.ID, Args: args}, host.Lifecycle.StopTimeout.Std()
-	if !declared {
-		terminals := r.listeners[process.KindTerminal]
-		if err := terminals.Add(ctx, host); err != nil {
-			return process.Exit{}, err
+	spawn := process.Spawn{Process: id, Host: host.ID, Args: args}
+	return r.engine.Run(ctx, spawn, host.Lifecycle.StopTimeout.Std())
+}
+
+// withTerminal returns the state with the host on which commands run: the first terminal.host that is started anyway, else
+// the first that the app declares, else one that is added.
+func withTerminal(state *declarations.State) (*declarations.State, *registry.Entry) {
+	var host *registry.Entry
+	for entry := range state.Entries() {
+		if entry.Kind == process.KindTerminal && (host == nil || (entry.Start && !host.Start)) {
+			host = entry
 		}
-		exit, err := r.engine.Run(ctx, spawn, patience)
-		return exit, errors.Join(err, terminals.Delete(context.WithoutCancel(ctx), host.ID))
 	}
-	return r.engine.Run(ctx, spawn, patience)
+	if host != nil {
+		return state, host
+	}
+	host = &registry.Entry{
+		ID: registry.ID{Namespace: "wippy", Name: "terminal"}, Kind: process.KindTerminal,
+		Config: new(process.HostConfig), Lifecycle: supervisor.DefaultLifecycle(),
+	}
+	return state.With(host), host
 }

@@ -3,20 +3,20 @@ package boot
 import (
 	"github.com/wippy-cdc/runtime/api/env"
 	"github.com/wippy-cdc/runtime/api/process"
-	api "github.com/wippy-cdc/runtime/api/registry"
-	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/engine"
-	"github.com/wippy-cdc/runtime/service/registry"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
 
 // kind is one row of the kind table.
 type kind struct {
 	// read says how entries are read, check what is wrong with their scripts; it may be nil.
-	read  registry.Kind
-	check func(*engine.Checker, *api.Entry) error
+	read  declarations.Kind
+	check func(*engine.Checker, *registry.Entry) error
 	// listen makes the listener that turns entries into running things; nil if entries only configure others.
-	listen func(*runtime) api.Listener
+	listen func(*runtime) registry.Listener
 }
 
 // kinds is the table of everything that an app can declare.
@@ -25,8 +25,8 @@ func kinds() []kind {
 		{read: config[env.VariableConfig](env.KindVariable)},
 		{read: config[sqlapi.SQLiteConfig](sqlapi.KindSQLite), listen: (*runtime).sqliteDatabases},
 		{read: config[sqlapi.PostgresConfig](sqlapi.KindPostgres), listen: (*runtime).postgresDatabases},
-		{read: config[cdcapi.SQLiteConfig](cdcapi.KindSQLite), listen: (*runtime).sqliteSources},
-		{read: config[cdcapi.PostgresConfig](cdcapi.KindPostgres), listen: (*runtime).postgresSources},
+		{read: config[api.SQLiteConfig](api.KindSQLite), listen: (*runtime).sqliteSources},
+		{read: config[api.PostgresConfig](api.KindPostgres), listen: (*runtime).postgresSources},
 		{read: script[process.LuaConfig](process.KindLua), check: (*engine.Checker).Process, listen: (*runtime).processes},
 		{read: script[process.LibraryConfig](process.KindLibrary), check: (*engine.Checker).Library, listen: (*runtime).libraries},
 		{read: config[process.HostConfig](process.KindHost), listen: (*runtime).hosts},
@@ -38,17 +38,17 @@ func kinds() []kind {
 // pointer is a configuration type whose methods have pointer receivers.
 type pointer[C any] interface {
 	*C
-	api.Config
+	registry.Config
 }
 
-func config[C any, P pointer[C]](name api.Kind) registry.Kind {
-	return registry.Kind{Name: name, New: func() api.Config { return P(new(C)) }}
+func config[C any, P pointer[C]](name registry.Kind) declarations.Kind {
+	return declarations.Kind{Name: name, New: func() registry.Config { return P(new(C)) }}
 }
 
 // script is the kind of an entry whose code may be in a file of its own.
-func script[C any, P pointer[C]](name api.Kind) registry.Kind {
+func script[C any, P pointer[C]](name registry.Kind) declarations.Kind {
 	kind := config[C, P](name)
-	kind.Files = func(c api.Config) map[string]string {
+	kind.Files = func(c registry.Config) map[string]string {
 		if code, ok := c.(interface{ File() string }); ok && code.File() != "" {
 			return map[string]string{"source": code.File()}
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/boot"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
 )
@@ -123,4 +123,4 @@ func (f *fixture) app(t *testing.T) *boot.App {
 	return app
 }
 
-func id(name string) api.ID { return api.ID{Namespace: "app", Name: name} }
+func id(name string) registry.ID { return registry.ID{Namespace: "app", Name: name} }

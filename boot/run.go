@@ -3,13 +3,16 @@ package boot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
-	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/process"
+	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/service/metrics"
-	"github.com/wippy-cdc/runtime/service/registry"
-	"github.com/wippy-cdc/runtime/service/supervisor"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
+	supervision "github.com/wippy-cdc/runtime/service/supervisor"
 )
 
 // begin makes a run; nothing is started yet but the metrics, without which it does not begin.
@@ -26,11 +29,9 @@ func (a *App) begin(ctx context.Context) (*runtime, error) {
 
 // end stops everything in the reverse of the starting order.
 func (r *runtime) end(ctx context.Context) error {
-	r.tracker.stop()
+	r.tell()
 	ctx = context.WithoutCancel(ctx)
-	stopErr := r.applier.Stop(ctx)
-	err := errors.Join(stopErr, r.services.Close(ctx))
-	err = errors.Join(err, r.tracker.left(stopErr))
+	err := r.services.Close(ctx)
 	if r.metrics != nil {
 		err = errors.Join(err, r.metrics.Close(ctx))
 	}
@@ -47,45 +48,49 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	failed := r.failures(r.applier.Apply(ctx, a.state))
-	if ctx.Err() == nil {
-		r.wait(ctx, a, failed)
-	}
-	if ctx.Err() == nil {
-		err = r.tracker.failures()
-	}
-	return errors.Join(err, r.end(ctx))
+	return errors.Join(r.run(ctx, a), r.end(ctx))
 }
 
-// wait waits until ctx is done or nothing is left to run for, and reloads the app when it is told to.
-func (r *runtime) wait(ctx context.Context, app *App, failed map[string]error) {
+// run runs an app, and those that reloads make of it, until ctx is done or nothing is left to run for. The error tells what
+// has failed then.
+func (r *runtime) run(ctx context.Context, app *App) error {
+	failed := r.failures(r.applier.Apply(ctx, app.state))
 	for ctx.Err() == nil {
-		services := r.wanted(app.state)
-		ended := r.tracker.watch(services, failed)
-		select {
-		case <-ended:
-			return
-		default:
+		wanted, reasons := r.wanted(app.state)
+		if len(wanted) > 0 && !slices.ContainsFunc(reasons, r.alive) {
+			return r.failure(wanted, failed)
 		}
 		r.report(failed)
-		if len(services) == 0 {
+		if len(wanted) == 0 {
 			r.Logger.Warn("nothing is started: no entry has lifecycle.auto_start")
 		}
-		next := r.awaitReload(ctx, app, ended)
-		if next == nil {
-			return
+		next := r.awaitReload(ctx, app, reasons)
+		if next == nil && ctx.Err() == nil {
+			return r.failure(wanted, failed)
 		}
-		app, failed = next, r.apply(ctx, next)
+		if next != nil {
+			app, failed = next, r.apply(ctx, next)
+		}
 	}
+	return nil
 }
 
-// awaitReload returns the app that is to run instead of app, nil when ctx is done or nothing is left to run for.
-func (r *runtime) awaitReload(ctx context.Context, app *App, ended <-chan struct{}) *App {
+// awaitReload returns the app that is to run instead of app, nil when ctx is done or none of the services runs that are the
+// reasons to go on.
+func (r *runtime) awaitReload(ctx context.Context, app *App, reasons []string) *App {
+	ctx, cancel := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer cancel()
+	if len(reasons) > 0 {
+		waiting.Go(func() {
+			r.services.Wait(ctx, reasons...)
+			cancel()
+		})
+	}
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-ended:
 			return nil
 		case <-app.settings.Reload:
 		}
@@ -95,24 +100,48 @@ func (r *runtime) awaitReload(ctx context.Context, app *App, ended <-chan struct
 	}
 }
 
+// wanted lists the services that are to run, by name, and those among them that are the reason to go on: the
+// process.service entries if there are any.
+func (r *runtime) wanted(state *declarations.State) (wanted, reasons []string) {
+	for entry := range state.Entries() {
+		if _, runs := r.listeners[entry.Kind].(*supervision.Listener); !runs || !entry.Start {
+			continue
+		}
+		wanted = append(wanted, entry.ID.String())
+		if entry.Kind == process.KindService {
+			reasons = append(reasons, entry.ID.String())
+		}
+	}
+	if len(reasons) == 0 {
+		reasons = wanted
+	}
+	return wanted, reasons
+}
+
+// alive reports whether a service has not ended for good.
+func (r *runtime) alive(name string) bool { return !r.services.Status(name).State.Ended() }
+
+// failure joins why entries were not started or have failed for good, ordered by name.
+func (r *runtime) failure(wanted []string, failed map[string]error) error {
+	for _, name := range wanted {
+		if status := r.services.Status(name); status.State == supervisor.Failed {
+			failed[name] = fmt.Errorf("%s: %w", name, status.Err)
+		}
+	}
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(failed)) {
+		all = append(all, failed[name])
+	}
+	return errors.Join(all...)
+}
+
 // report logs what could not be started, as far as the supervisor has not done it.
 func (r *runtime) report(failed map[string]error) {
 	for _, name := range slices.Sorted(maps.Keys(failed)) {
-		if !r.tracker.hasFailed(name) {
+		if _, logged := errors.AsType[*supervision.FailedError](failed[name]); !logged {
 			r.Logger.Error("entry is not started", "entry", name, "error", failed[name])
 		}
 	}
-}
-
-// wanted lists the services that are to run, by name.
-func (r *runtime) wanted(state *registry.State) map[string]api.Kind {
-	services := make(map[string]api.Kind)
-	for entry := range state.Entries() {
-		if _, runs := r.listeners[entry.Kind].(*supervisor.Listener); runs && entry.Start {
-			services[entry.ID.String()] = entry.Kind
-		}
-	}
-	return services
 }
 
 // failures takes an error of Applier.Apply apart: it returns why entries were not started, and logs which have not ended
@@ -124,7 +153,7 @@ func (r *runtime) failures(err error) map[string]error {
 		return failed
 	}
 	for _, err := range joined.Unwrap() {
-		switch e, ok := errors.AsType[*registry.EntryError](err); {
+		switch e, ok := errors.AsType[*declarations.EntryError](err); {
 		case !ok:
 		case e.Ending:
 			r.Logger.Warn("entry has not ended in good order", "entry", e.ID.String(), "error", e.Err)

@@ -6,46 +6,47 @@ import (
 	"os"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	api "github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/registry"
 	resourceapi "github.com/wippy-cdc/runtime/api/resource"
-	cdcapi "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
-	supervisorapi "github.com/wippy-cdc/runtime/api/supervisor"
+	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	cdcmodule "github.com/wippy-cdc/runtime/lua/modules/cdc"
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
-	"github.com/wippy-cdc/runtime/lua/modules/errors"
-	"github.com/wippy-cdc/runtime/lua/modules/io"
-	"github.com/wippy-cdc/runtime/lua/modules/json"
+	errorsmodule "github.com/wippy-cdc/runtime/lua/modules/errors"
+	iomodule "github.com/wippy-cdc/runtime/lua/modules/io"
+	jsonmodule "github.com/wippy-cdc/runtime/lua/modules/json"
 	"github.com/wippy-cdc/runtime/lua/modules/logger"
-	"github.com/wippy-cdc/runtime/lua/modules/process"
+	processmodule "github.com/wippy-cdc/runtime/lua/modules/process"
 	sqlmodule "github.com/wippy-cdc/runtime/lua/modules/sql"
 	"github.com/wippy-cdc/runtime/lua/modules/test"
-	"github.com/wippy-cdc/runtime/lua/modules/time"
+	timemodule "github.com/wippy-cdc/runtime/lua/modules/time"
 	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/metrics"
-	"github.com/wippy-cdc/runtime/service/registry"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
 	"github.com/wippy-cdc/runtime/service/resource"
 	"github.com/wippy-cdc/runtime/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/postgres"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
-	"github.com/wippy-cdc/runtime/service/supervisor"
+	supervision "github.com/wippy-cdc/runtime/service/supervisor"
 )
 
 // runtime is everything that one run of an app is made of.
 type runtime struct {
 	Settings
 
-	services  *supervisor.Supervisor
-	tracker   *tracker
-	listeners map[api.Kind]api.Listener
-	applier   *registry.Applier
+	services *supervision.Supervisor
+	// tell tells the services that the app ends.
+	tell      context.CancelFunc
+	listeners map[registry.Kind]registry.Listener
+	applier   *declarations.Applier
 	directory *resource.Directory
 	sqlite    *source.Catalog
 	postgres  *source.Catalog
-	sources   *cdcapi.Composite // over both
+	sources   *api.Composite // over both
 	slots     *cdcpostgres.Slots
 	engine    *engine.Engine
 	terminal  *engine.Terminal
@@ -57,58 +58,59 @@ type runtime struct {
 // newRuntime wires the parts together; no entry runs yet.
 func newRuntime(ctx context.Context, s Settings) *runtime {
 	r := &runtime{
-		Settings: s, tracker: newTracker(ctx.Err), listeners: make(map[api.Kind]api.Listener),
+		Settings: s, listeners: make(map[registry.Kind]registry.Listener),
 		directory: resource.New(), sqlite: source.NewCatalog(), postgres: source.NewCatalog(),
 		terminal: engine.NewTerminal(s.Stdin, s.Stdout, s.Stderr, s.Args),
 	}
 	if r.LookupEnv == nil {
 		r.LookupEnv = os.LookupEnv
 	}
-	r.services = supervisor.New(ctx, s.Logger, r.tracker.observe)
+	ctx, r.tell = context.WithCancel(ctx)
+	r.services = supervision.New(ctx, s.Logger)
 	r.slots = cdcpostgres.NewSlots(r.declared, r.LookupEnv)
-	r.sources = cdcapi.NewComposite(r.sqlite, r.postgres)
+	r.sources = api.NewComposite(r.sqlite, r.postgres)
 	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: modules(r.sources, r.directory)})
 	for _, k := range kinds() {
 		if k.listen != nil {
 			r.listeners[k.read.Name] = k.listen(r)
 		}
 	}
-	r.applier = registry.NewApplier(r.listeners)
+	r.applier = declarations.NewApplier(r.listeners)
 	return r
 }
 
 // declared yields the entries that run, or are about to.
-func (r *runtime) declared() iter.Seq[*api.Entry] { return r.applier.Declared().Entries() }
+func (r *runtime) declared() iter.Seq[*registry.Entry] { return r.applier.Declared().Entries() }
 
 // modules are the built-ins that scripts may require.
-func modules(sources cdcapi.Engine, directory resourceapi.Directory) []engine.Module {
+func modules(sources api.Engine, directory resourceapi.Directory) []engine.Module {
 	return []engine.Module{
 		cdcmodule.New(sources),
 		channel.New(),
-		errors.New(),
-		io.New(),
-		json.New(),
+		errorsmodule.New(),
+		iomodule.New(),
+		jsonmodule.New(),
 		logger.New(),
-		process.New(),
+		processmodule.New(),
 		sqlmodule.New(directory),
 		test.New(),
-		time.New(),
+		timemodule.New(),
 	}
 }
 
 // listener is the listener of entries whose configuration is a C.
-func listener[C api.Config](r *runtime, plan func(entry *api.Entry, config C) (supervisor.Plan, error)) api.Listener {
-	return supervisor.NewListener(r.services, r.Logger, func(entry *api.Entry) (supervisor.Plan, error) {
+func listener[C registry.Config](r *runtime, plan func(entry *registry.Entry, config C) (supervision.Plan, error)) registry.Listener {
+	return supervision.NewListener(r.services, r.Logger, func(entry *registry.Entry) (supervision.Plan, error) {
 		config, ok := entry.Config.(C)
 		if !ok {
-			return supervisor.Plan{}, errs.New(errs.Internal, "boot: entry %q: its configuration is a %T", entry.ID, entry.Config)
+			return supervision.Plan{}, errs.New(errs.Internal, "boot: entry %q: its configuration is a %T", entry.ID, entry.Config)
 		}
 		return plan(entry, config)
 	})
 }
 
-func (r *runtime) sqliteDatabases() api.Listener {
-	return listener(r, func(entry *api.Entry, config *sqlapi.SQLiteConfig) (supervisor.Plan, error) {
+func (r *runtime) sqliteDatabases() registry.Listener {
+	return listener(r, func(entry *registry.Entry, config *sqlapi.SQLiteConfig) (supervision.Plan, error) {
 		g := newGuarded(config, r)
 		open := g.opening(func(ctx context.Context) (*sqlite.DB, error) { return sqlite.Open(ctx, entry.ID, config, r.Dir) })
 		g.Service = sql.NewService(entry.ID, open, r.directory, r.Logger)
@@ -116,8 +118,8 @@ func (r *runtime) sqliteDatabases() api.Listener {
 	})
 }
 
-func (r *runtime) postgresDatabases() api.Listener {
-	return listener(r, func(entry *api.Entry, config *sqlapi.PostgresConfig) (supervisor.Plan, error) {
+func (r *runtime) postgresDatabases() registry.Listener {
+	return listener(r, func(entry *registry.Entry, config *sqlapi.PostgresConfig) (supervision.Plan, error) {
 		open := func(ctx context.Context) (sql.Database, error) {
 			db, err := postgres.Open(ctx, entry.ID, config, r.LookupEnv)
 			if err != nil {
@@ -129,19 +131,19 @@ func (r *runtime) postgresDatabases() api.Listener {
 	})
 }
 
-func (r *runtime) database(entry *api.Entry, service supervisorapi.Service) supervisor.Plan {
-	return supervisor.Plan{Service: service, Declare: func() func() { return r.directory.Declare(entry.ID) }}
+func (r *runtime) database(entry *registry.Entry, service supervisor.Service) supervision.Plan {
+	return supervision.Plan{Service: service, Declare: func() func() { return r.directory.Declare(entry.ID) }}
 }
 
-func (r *runtime) sqliteSources() api.Listener {
-	return listener(r, func(entry *api.Entry, config *cdcapi.SQLiteConfig) (supervisor.Plan, error) {
+func (r *runtime) sqliteSources() registry.Listener {
+	return listener(r, func(entry *registry.Entry, config *api.SQLiteConfig) (supervision.Plan, error) {
 		e := cdcsqlite.New(entry.ID, config, r.directory)
 		return r.source(r.sqlite, e, e.External()), nil
 	})
 }
 
-func (r *runtime) postgresSources() api.Listener {
-	return listener(r, func(entry *api.Entry, config *cdcapi.PostgresConfig) (supervisor.Plan, error) {
+func (r *runtime) postgresSources() registry.Listener {
+	return listener(r, func(entry *registry.Entry, config *api.PostgresConfig) (supervision.Plan, error) {
 		e := cdcpostgres.New(entry.ID, config, cdcpostgres.Settings{
 			Directory: r.directory, Inspector: r.postgres, LookupEnv: r.LookupEnv, Logger: r.Logger, Slots: r.slots,
 		})
@@ -149,31 +151,31 @@ func (r *runtime) postgresSources() api.Listener {
 	})
 }
 
-func (r *runtime) source(catalog *source.Catalog, e source.Engine, external api.ExternalState) supervisor.Plan {
-	return supervisor.Plan{Service: source.New(e, catalog, r.Logger), External: external, Declare: func() func() {
+func (r *runtime) source(catalog *source.Catalog, e source.Engine, external registry.ExternalState) supervision.Plan {
+	return supervision.Plan{Service: source.New(e, catalog, r.Logger), External: external, Declare: func() func() {
 		catalog.Declare(e)
 		return func() { catalog.Remove(e.Info().ID) }
 	}}
 }
 
-func (r *runtime) processes() api.Listener { return r.engine.Processes() }
+func (r *runtime) processes() registry.Listener { return r.engine.Processes() }
 
-func (r *runtime) libraries() api.Listener { return r.engine.Libraries() }
+func (r *runtime) libraries() registry.Listener { return r.engine.Libraries() }
 
-func (r *runtime) hosts() api.Listener { return r.hostsOn(nil) }
+func (r *runtime) hosts() registry.Listener { return r.hostsOn(nil) }
 
-func (r *runtime) terminals() api.Listener { return r.hostsOn(r.terminal) }
+func (r *runtime) terminals() registry.Listener { return r.hostsOn(r.terminal) }
 
-func (r *runtime) hostsOn(terminal *engine.Terminal) api.Listener {
-	return supervisor.NewListener(r.services, r.Logger, func(entry *api.Entry) (supervisor.Plan, error) {
+func (r *runtime) hostsOn(terminal *engine.Terminal) registry.Listener {
+	return supervision.NewListener(r.services, r.Logger, func(entry *registry.Entry) (supervision.Plan, error) {
 		host, err := r.engine.NewHost(entry, terminal)
-		return supervisor.Plan{Service: host}, err
+		return supervision.Plan{Service: host}, err
 	})
 }
 
-func (r *runtime) processServices() api.Listener {
-	return supervisor.NewListener(r.services, r.Logger, func(entry *api.Entry) (supervisor.Plan, error) {
+func (r *runtime) processServices() registry.Listener {
+	return supervision.NewListener(r.services, r.Logger, func(entry *registry.Entry) (supervision.Plan, error) {
 		service, err := r.engine.NewService(entry)
-		return supervisor.Plan{Service: service}, err
+		return supervision.Plan{Service: service}, err
 	})
 }

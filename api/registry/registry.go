@@ -149,11 +149,14 @@ type Listener interface {
 	// successor starts. After a failed Update the entry is stopped.
 	Update(ctx context.Context, entry *Entry) error
 	// Stop stops the entry and waits for it. It stays declared, and so does all that it keeps elsewhere, such as a
-	// checkpoint: either Add follows, because something that the entry requires is replaced, or the app ends.
+	// checkpoint: Add follows as soon as what the entry requires runs again.
 	Stop(ctx context.Context, id ID) error
 	// Delete stops the entry, waits for it, and takes back what Add has made and what the entry keeps elsewhere: it is
 	// declared no longer.
 	Delete(ctx context.Context, id ID) error
+	// Applied reports whether the entry is as Add or Update has made it: it was not stopped since, and has not failed for
+	// good. It may have completed.
+	Applied(id ID) bool
 }
 
 // ChangeSet is the difference between two states of the registry. Ended is in stopping order, dependents first;

@@ -70,10 +70,6 @@ type Status struct {
 	Since time.Time
 }
 
-// Observer is told of every change of state, in order per service. It is called on the supervisor's goroutines
-// and must not block.
-type Observer func(name string, status Status)
-
 // Lifecycle is what a user configures of an entry's life.
 type Lifecycle struct {
 	// AutoStart starts the service when the app starts.

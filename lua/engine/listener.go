@@ -35,3 +35,6 @@ func (s scripts) Delete(_ context.Context, id registry.ID) error {
 	s.engine.remove(s.units, id)
 	return nil
 }
+
+// Applied implements registry.Listener.
+func (s scripts) Applied(id registry.ID) bool { return s.engine.lookup(s.units, id) != nil }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -41,8 +40,13 @@ type EntryError struct {
 	Ending bool
 }
 
-// Error returns "file:line: namespace:name: cause".
-func (e *EntryError) Error() string { return fmt.Sprintf("%s: %s: %v", e.Position, e.ID, e.Err) }
+// Error returns "file:line: namespace:name: cause", without the place of an entry that stands in no file.
+func (e *EntryError) Error() string {
+	if e.Position.File == "" {
+		return fmt.Sprintf("%s: %v", e.ID, e.Err)
+	}
+	return fmt.Sprintf("%s: %s: %v", e.Position, e.ID, e.Err)
+}
 
 // Unwrap returns the cause.
 func (e *EntryError) Unwrap() error { return e.Err }
@@ -70,26 +74,11 @@ func NewApplier(listeners map[registry.Kind]registry.Listener) *Applier {
 // that listeners can ask for it. It may be called from any goroutine.
 func (a *Applier) Declared() *State { return a.declared.Load() }
 
-// Fallen tells of entries that run no longer, although they were started: the next Apply starts them again along with
-// what requires them.
-func (a *Applier) Fallen(ids ...registry.ID) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	stopped := maps.Clone(a.current.stopped)
-	if stopped == nil {
-		stopped = make(map[registry.ID]bool)
-	}
-	for _, id := range ids {
-		stopped[id] = true
-	}
-	a.current = &State{records: a.current.records, byID: a.current.byID, stopped: stopped}
-}
-
 // Plan returns what Apply would do.
 func (a *Applier) Plan(to *State) registry.ChangeSet {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return Plan(a.current, to)
+	return plan(a.current, to, a.stopped)
 }
 
 // Apply stops what is no longer declared or has changed, dependents first, and then starts what is new, dependencies
@@ -101,40 +90,27 @@ func (a *Applier) Apply(ctx context.Context, to *State) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.declared.Store(to)
-	set := Plan(a.current, to)
+	set := plan(a.current, to, a.stopped)
 	problems := a.end(ctx, set.Ended)
-	stopped, failed := make(map[registry.ID]bool), make(map[registry.ID][]unmetDependency)
-	for i, applied := range set.Applied {
+	failed := make(map[registry.ID][]unmetDependency)
+	for _, applied := range set.Applied {
 		if ctx.Err() != nil {
 			problems = append(problems, context.Cause(ctx))
-			for _, rest := range set.Applied[i:] {
-				// What was to be updated runs on as it is.
-				stopped[rest.Entry.ID] = !rest.Update
-			}
 			break
 		}
 		if err := a.applyOne(ctx, applied, failed); err != nil {
-			stopped[applied.Entry.ID] = true
 			problems = append(problems, &EntryError{ID: applied.Entry.ID, Position: applied.Entry.Position, Err: err})
 		}
 	}
-	a.current = &State{records: to.records, byID: to.byID, stopped: stopped}
+	a.current = to
 	return errors.Join(problems...)
 }
 
-// Stop stops everything, in the reverse of the starting order. Nothing is deleted.
-func (a *Applier) Stop(ctx context.Context) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var running []registry.Ended
-	for _, rec := range slices.Backward(a.current.records) {
-		if !a.current.stopped[rec.entry.ID] {
-			running = append(running, registry.Ended{Entry: rec.entry})
-		}
-	}
-	problems := a.end(ctx, running)
-	a.current = &State{}
-	return errors.Join(problems...)
+// stopped reports whether an entry of the current state is not as it was applied: it could not be started, or does not run
+// any more. Its listener knows.
+func (a *Applier) stopped(entry *registry.Entry) bool {
+	listener := a.listeners[entry.Kind]
+	return listener != nil && !listener.Applied(entry.ID)
 }
 
 func (a *Applier) end(ctx context.Context, entries []registry.Ended) []error {

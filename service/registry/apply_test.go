@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -11,19 +12,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	api "github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/service/registry"
+	"github.com/wippy-cdc/runtime/api/registry"
+	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
 
 // recorder is a listener that notes what it is told and keeps what runs.
 type recorder struct {
 	calls   []string
-	running map[api.ID]bool
+	running map[registry.ID]bool
 	fail    map[string]error // by call
 	after   func(call string)
 }
 
-func (r *recorder) note(call string, id api.ID) error {
+func (r *recorder) note(call string, id registry.ID) error {
 	call += " " + id.Name
 	r.calls = append(r.calls, call)
 	if r.after != nil {
@@ -32,7 +33,7 @@ func (r *recorder) note(call string, id api.ID) error {
 	return r.fail[call]
 }
 
-func (r *recorder) Add(_ context.Context, entry *api.Entry) error {
+func (r *recorder) Add(_ context.Context, entry *registry.Entry) error {
 	call := "add"
 	if entry.Start {
 		call = "start"
@@ -44,11 +45,11 @@ func (r *recorder) Add(_ context.Context, entry *api.Entry) error {
 	return err
 }
 
-func (r *recorder) Update(_ context.Context, entry *api.Entry) error {
+func (r *recorder) Update(_ context.Context, entry *registry.Entry) error {
 	return r.note("update", entry.ID)
 }
 
-func (r *recorder) Stop(ctx context.Context, id api.ID) error {
+func (r *recorder) Stop(ctx context.Context, id registry.ID) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func (r *recorder) Stop(ctx context.Context, id api.ID) error {
 	return r.note("stop", id)
 }
 
-func (r *recorder) Delete(ctx context.Context, id api.ID) error {
+func (r *recorder) Delete(ctx context.Context, id registry.ID) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -64,21 +65,23 @@ func (r *recorder) Delete(ctx context.Context, id api.ID) error {
 	return r.note("delete", id)
 }
 
+func (r *recorder) Applied(id registry.ID) bool { return r.running[id] }
+
 func (r *recorder) take() []string {
 	calls := r.calls
 	r.calls = nil
 	return calls
 }
 
-func applier() (*registry.Applier, *recorder) {
-	r := &recorder{running: make(map[api.ID]bool), fail: make(map[string]error)}
-	listeners := make(map[api.Kind]api.Listener)
+func applier() (*declarations.Applier, *recorder) {
+	r := &recorder{running: make(map[registry.ID]bool), fail: make(map[string]error)}
+	listeners := make(map[registry.Kind]registry.Listener)
 	for _, kind := range kinds() {
 		if kind.Name != "env.variable" {
 			listeners[kind.Name] = r
 		}
 	}
-	return registry.NewApplier(listeners), r
+	return declarations.NewApplier(listeners), r
 }
 
 // app declares a chain: web needs cdc, which needs db; other and idle stand alone.
@@ -99,9 +102,9 @@ func TestStartsInOrderAndStopsInReverse(t *testing.T) {
 	require.Equal(t, []string{"start db", "start cdc", "start web", "start other", "add idle"}, r.take())
 	require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))
 	require.Empty(t, r.take())
-	require.NoError(t, a.Stop(t.Context()))
-	require.Equal(t, []string{"stop idle", "stop other", "stop web", "stop cdc", "stop db"}, r.take())
-	require.NoError(t, a.Stop(t.Context()))
+	require.NoError(t, a.Apply(t.Context(), &declarations.State{}))
+	require.Equal(t, []string{"delete idle", "delete other", "delete web", "delete cdc", "delete db"}, r.take())
+	require.NoError(t, a.Apply(t.Context(), &declarations.State{}))
 	require.Empty(t, r.take())
 }
 
@@ -148,17 +151,20 @@ func TestContentOfFilesIsPartOfAnEntry(t *testing.T) {
 		{Name: "app.yaml", Data: []byte("namespace: app\nentries: [{name: p, kind: process.lua, source: file://p.lua}]")},
 		{Name: "p.lua", Data: []byte("return 1")},
 	})
-	loader := registry.NewLoader(kinds(), nil)
+	loader := declarations.NewLoader(kinds(), nil)
 	before, err := loader.Load(".")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile("p.lua", []byte("return 2"), 0o600))
 	after, err := loader.Load(".")
 	require.NoError(t, err)
-	set := registry.Plan(before, after)
+	a, _ := applier()
+	require.NoError(t, a.Apply(t.Context(), before))
+	set := a.Plan(after)
 	require.Empty(t, set.Ended)
 	require.Len(t, set.Applied, 1)
 	require.True(t, set.Applied[0].Update)
-	require.Equal(t, registry.Plan(before, before), registry.Plan(after, after))
+	require.NoError(t, a.Apply(t.Context(), after))
+	require.Zero(t, a.Plan(after))
 }
 
 func TestFailuresStopOnlyWhatDependsOnThem(t *testing.T) {
@@ -177,8 +183,7 @@ func TestFailuresStopOnlyWhatDependsOnThem(t *testing.T) {
 	delete(r.fail, "start db")
 	require.NoError(t, a.Apply(t.Context(), state))
 	require.Equal(t, []string{"start db", "start cdc", "start web"}, r.take())
-	require.NoError(t, a.Stop(t.Context()))
-	require.Empty(t, r.running)
+	require.Len(t, r.running, 5)
 }
 
 func TestWhatIsNotStartedTellsEveryCauseOnce(t *testing.T) {
@@ -208,8 +213,7 @@ func TestFailedUpdateLeavesNothing(t *testing.T) {
 	err := a.Apply(t.Context(), mustLoad(t, strings.ReplaceAll(app, "a.db", "b.db")))
 	require.ErrorContains(t, err, "app:db: boom")
 	require.Equal(t, []string{"stop web", "stop cdc", "update db", "stop db"}, r.take())
-	require.NoError(t, a.Stop(t.Context()))
-	require.Equal(t, []string{"stop idle", "stop other"}, r.take())
+	require.Equal(t, map[registry.ID]bool{id("idle"): true, id("other"): true}, r.running)
 }
 
 // What was stopped for a replacement that never came is still told of its end, because it may keep something
@@ -242,13 +246,13 @@ func TestEntriesThatWereNotStartedAgain(t *testing.T) {
 	}
 }
 
-func TestWhatHasFallenIsStartedAgain(t *testing.T) {
+func TestWhatHasFailedSinceIsStartedAgain(t *testing.T) {
 	a, r := applier()
 	state := mustLoad(t, app)
 	require.NoError(t, a.Apply(t.Context(), state))
 	r.take()
-	a.Fallen(id("cdc"), id("nobody"))
-	require.Equal(t, []api.Ended{{Entry: state.Entry(id("web"))}}, a.Plan(state).Ended)
+	delete(r.running, id("cdc"))
+	require.Equal(t, []registry.Ended{{Entry: state.Entry(id("web"))}}, a.Plan(state).Ended)
 	require.Empty(t, r.take(), "a plan changes nothing")
 	require.NoError(t, a.Apply(t.Context(), state))
 	require.Equal(t, []string{"stop web", "start cdc", "start web"}, r.take())
@@ -265,12 +269,16 @@ func TestDeclaredIsWhatIsAboutToRun(t *testing.T) {
 	require.Same(t, state, a.Declared())
 }
 
-func TestStoppingGoesOnAfterAFailure(t *testing.T) {
+func TestEndingGoesOnAfterAFailure(t *testing.T) {
 	a, r := applier()
 	require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))
 	r.take()
-	r.fail["stop cdc"] = errors.New("stuck")
-	require.EqualError(t, a.Stop(t.Context()), "app.yaml:5: app:cdc: stuck")
+	r.fail["delete cdc"] = errors.New("stuck")
+	err := a.Apply(t.Context(), &declarations.State{})
+	require.EqualError(t, err, "app.yaml:5: app:cdc: stuck")
+	ending, ok := errors.AsType[*declarations.EntryError](err)
+	require.True(t, ok)
+	require.True(t, ending.Ending)
 	require.Len(t, r.take(), 5)
 }
 
@@ -284,14 +292,39 @@ func TestApplyEndsWithItsContext(t *testing.T) {
 	}
 	require.EqualError(t, a.Apply(ctx, mustLoad(t, app)), "interrupted")
 	require.Equal(t, []string{"start db", "start cdc"}, r.take())
-	require.NoError(t, a.Stop(ctx))
-	require.Equal(t, []string{"stop cdc", "stop db"}, r.take())
+	r.after = nil
+	require.NoError(t, a.Apply(t.Context(), mustLoad(t, app)))
+	require.Equal(t, []string{"start web", "start other", "add idle"}, r.take(), "the rest is made up for")
+}
+
+func TestAnEntryBesidesThoseThatAreDeclared(t *testing.T) {
+	a, r := applier()
+	state := mustLoad(t, app)
+	more := state.With(&registry.Entry{ID: id("more"), Kind: "test.everything", Start: true})
+	require.NoError(t, a.Apply(t.Context(), more))
+	require.Equal(t, []string{"start db", "start cdc", "start web", "start other", "add idle", "start more"}, r.take())
+	require.Nil(t, state.Entry(id("more")))
+	r.fail["update more"] = errors.New("boom")
+	changed := state.With(&registry.Entry{ID: id("more"), Kind: "test.everything"})
+	require.EqualError(t, a.Apply(t.Context(), changed), "app:more: boom", "it stands in no file")
+}
+
+func TestDescribeNamesWhatChanges(t *testing.T) {
+	a, _ := applier()
+	before := mustLoad(t, app)
+	require.NoError(t, a.Apply(t.Context(), before))
+	after := mustLoad(t, strings.NewReplacer("a.db", "b.db", "name: idle", "name: busy").Replace(app))
+	require.Equal(t, []any{
+		slog.Any("added", []string{"app:busy"}), slog.Any("updated", []string{"app:db"}),
+		slog.Any("restarted", []string{"app:cdc", "app:web"}), slog.Any("deleted", []string{"app:idle"}),
+	}, declarations.Describe(before, a.Plan(after)))
+	require.Empty(t, declarations.Describe(before, registry.ChangeSet{}))
 }
 
 func TestStartingAddsToWhatIsStarted(t *testing.T) {
 	state := mustLoad(t, strings.ReplaceAll(app, "auto_start: true", "auto_start: false"))
 	wanted := state.Starting(id("cdc"))
-	started := func(s *registry.State) []string {
+	started := func(s *declarations.State) []string {
 		var all []string
 		for entry := range s.Entries() {
 			if entry.Start {

@@ -34,7 +34,7 @@ func TestPlansAreOrdered(t *testing.T) {
 				require.Equal(rt, entry.Config, r.running[entry.ID].Config)
 			}
 		}
-		require.NoError(rt, a.Stop(t.Context()))
+		require.NoError(rt, a.Apply(t.Context(), &declarations.State{}))
 		require.Empty(rt, r.running)
 	})
 }
@@ -57,19 +57,17 @@ func TestPlansRecoverFromFailures(t *testing.T) {
 			if err = a.Apply(t.Context(), state); err == nil {
 				require.ElementsMatch(rt, slices.Collect(maps.Keys(r.running)), ids(state))
 			}
-			fallen := rapid.SliceOf(rapid.SampledFrom(ids(state))).Draw(rt, "fallen")
-			for _, id := range fallen {
+			for _, id := range rapid.SliceOf(rapid.SampledFrom(ids(state))).Draw(rt, "failed since") {
 				delete(r.running, id)
 			}
-			a.Fallen(fallen...)
 		}
 		r.chance = 0
 		require.NoError(rt, a.Apply(t.Context(), state))
 		require.ElementsMatch(rt, slices.Collect(maps.Keys(r.running)), ids(state))
 		require.ElementsMatch(rt, slices.Collect(maps.Keys(r.kept)), ids(state), "what is gone is told so")
-		require.NoError(rt, a.Stop(t.Context()))
+		require.NoError(rt, a.Apply(t.Context(), &declarations.State{}))
 		require.Empty(rt, r.running)
-		require.Len(rt, r.kept, state.Len(), "stopping deletes nothing")
+		require.Empty(rt, r.kept)
 	})
 }
 
@@ -165,6 +163,8 @@ func (o *orderChecker) Delete(_ context.Context, id registry.ID) error {
 	delete(o.running, id)
 	return nil
 }
+
+func (o *orderChecker) Applied(id registry.ID) bool { return o.running[id] != nil }
 
 func (o *orderChecker) noDependents(id registry.ID) {
 	for _, other := range o.running {

@@ -5,6 +5,7 @@ package registry
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -41,6 +42,18 @@ func (p Problem) String() string {
 		}
 	}
 	return strings.Join(parts, ": ")
+}
+
+// Attrs describes the problem for a log: at, entry, field and problem.
+func (p Problem) Attrs() []any {
+	attrs := []any{slog.String("at", p.Where())}
+	if !p.ID.IsZero() {
+		attrs = append(attrs, slog.String("entry", p.ID.String()))
+	}
+	if p.Field != "" {
+		attrs = append(attrs, slog.String("field", p.Field))
+	}
+	return append(attrs, slog.String("problem", p.Text))
 }
 
 // Problems is everything that is wrong with the declarations, ordered by file and line. Load returns it inside an

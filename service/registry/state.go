@@ -15,8 +15,6 @@ import (
 type State struct {
 	records []*record
 	byID    map[registry.ID]*record
-	// stopped are the entries that could not be started when the state was applied.
-	stopped map[registry.ID]bool
 }
 
 // newState marks what is to be started: entries with auto_start and all that they require.
@@ -47,6 +45,12 @@ func (s *State) Idle() *State {
 		entry.Lifecycle.AutoStart = false
 		return false
 	})
+}
+
+// With returns the state with one more entry, which nothing requires.
+func (s *State) With(entry *registry.Entry) *State {
+	records := append(slices.Clone(s.records), &record{entry: entry})
+	return (&State{records: records}).choosing(func(entry *registry.Entry) bool { return entry.Start })
 }
 
 // choosing returns the state with the entries to be started that starts chooses, and all that they require. It is
@@ -83,29 +87,33 @@ func (s *State) Entry(id registry.ID) *registry.Entry {
 // Len returns the number of entries.
 func (s *State) Len() int { return len(s.records) }
 
-// Plan returns what must be done to come from one state to another. An entry that has changed is updated; those
-// that require it are stopped before and added again after it. An entry that could not be started is added again.
-func Plan(from, to *State) registry.ChangeSet {
+// plan returns what must be done to come from one state to another. An entry that has changed is updated; those
+// that require it are stopped before and added again after it. An entry that is stopped, or has failed, is added again.
+func plan(from, to *State, stopped func(*registry.Entry) bool) registry.ChangeSet {
+	down := make(map[registry.ID]bool)
+	for _, old := range from.records {
+		down[old.entry.ID] = stopped(old.entry)
+	}
 	changed := make(map[registry.ID]bool)
 	gone := make(map[registry.ID]bool)
 	for _, old := range from.records {
 		id := old.entry.ID
 		now := to.byID[id]
 		gone[id] = now == nil || now.entry.Kind != old.entry.Kind
-		changed[id] = gone[id] || from.stopped[id] || !same(old, now)
+		changed[id] = gone[id] || down[id] || !same(old, now)
 	}
 	maps.DeleteFunc(changed, func(_ registry.ID, yes bool) bool { return !yes })
 	replaced := dependents([]*State{from, to}, changed)
 
 	var set registry.ChangeSet
 	for _, old := range slices.Backward(from.records) {
-		if id := old.entry.ID; gone[id] || (replaced[id] && !from.stopped[id]) {
+		if id := old.entry.ID; gone[id] || (replaced[id] && !down[id]) {
 			set.Ended = append(set.Ended, registry.Ended{Entry: old.entry, Delete: gone[id]})
 		}
 	}
 	for _, now := range to.records {
 		id := now.entry.ID
-		switch runs := from.byID[id] != nil && !from.stopped[id]; {
+		switch runs := from.byID[id] != nil && !down[id]; {
 		case !runs || gone[id] || replaced[id]:
 			set.Applied = append(set.Applied, registry.Applied{Entry: now.entry})
 		case changed[id]:

@@ -18,7 +18,8 @@ type child struct {
 	service   supervisor.Service
 	lifecycle supervisor.Lifecycle
 	logger    *slog.Logger
-	observer  supervisor.Observer
+	// tell is given each change of state, in order.
+	tell func(name string, ch change)
 
 	// settled is closed when the first attempt is ready, complete or failed; firstErr is set before.
 	settled  chan struct{}
@@ -26,8 +27,8 @@ type child struct {
 	// ended is closed when Serve has returned.
 	ended chan struct{}
 
-	// turn is held while a change of state is made and told, so that observers hear of changes in order. It is
-	// taken before mu. Observers may call Status, which takes mu alone.
+	// turn is held while a change of state is made and told, so that changes are told in order. It is taken before the
+	// lock of the supervisor, and that before mu.
 	turn sync.Mutex
 	// told is what the last failure had to say beyond its first line. It is guarded by turn.
 	told string
@@ -39,9 +40,9 @@ type child struct {
 	abandoned bool
 }
 
-func newChild(name string, service supervisor.Service, lifecycle supervisor.Lifecycle, logger *slog.Logger, observer supervisor.Observer) *child {
+func newChild(name string, service supervisor.Service, lifecycle supervisor.Lifecycle, logger *slog.Logger, tell func(string, change)) *child {
 	return &child{
-		name: name, service: service, lifecycle: lifecycle, logger: logger, observer: observer,
+		name: name, service: service, lifecycle: lifecycle, logger: logger, tell: tell,
 		settled: make(chan struct{}), ended: make(chan struct{}),
 		status: supervisor.Status{State: supervisor.Starting, Since: time.Now()},
 	}
@@ -151,7 +152,7 @@ type change struct {
 	abandon bool
 }
 
-// enter makes a change of state, logs it and tells the observer.
+// enter makes a change of state, logs it and tells the supervisor.
 func (c *child) enter(ch change) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
@@ -162,13 +163,10 @@ func (c *child) enter(ch change) {
 	}
 	c.abandoned = ch.abandon
 	c.status = supervisor.Status{State: ch.state, Err: ch.err, Attempts: ch.attempts, Since: time.Now()}
-	status := c.status
 	c.mu.Unlock()
 
 	c.log(ch)
-	if c.observer != nil {
-		c.observer(c.name, status)
-	}
+	c.tell(c.name, ch)
 }
 
 func (c *child) snapshot() supervisor.Status {

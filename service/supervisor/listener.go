@@ -36,9 +36,16 @@ var _ registry.Listener = (*Listener)(nil)
 type declared struct {
 	entry    *registry.Entry
 	withdraw func()
-	// stopped says that the entry was stopped to be added again.
-	stopped bool
 }
+
+// FailedError is why a service has failed for good when it was started. The supervisor has logged it.
+type FailedError struct{ Err error }
+
+// Error implements error.
+func (e *FailedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *FailedError) Unwrap() error { return e.Err }
 
 // NewListener returns a listener whose services s supervises; plan is called for each entry that is added or updated.
 func NewListener(s supervisor.Supervisor, log *slog.Logger, plan func(entry *registry.Entry) (Plan, error)) *Listener {
@@ -50,11 +57,17 @@ func NewListener(s supervisor.Supervisor, log *slog.Logger, plan func(entry *reg
 // Add implements registry.Listener. A service that is not ready but goes on being tried is no failure: what
 // requires it meets Unavailable errors and is tried again as well.
 func (l *Listener) Add(ctx context.Context, entry *registry.Entry) error {
-	if old := l.known[entry.ID]; old != nil && !old.stopped {
-		if old.entry == entry {
-			return nil
-		}
-		return l.Update(ctx, entry)
+	if old := l.known[entry.ID]; old != nil && old.entry == entry && l.Applied(entry.ID) {
+		return nil
+	}
+	return l.Update(ctx, entry)
+}
+
+// Update implements registry.Listener: the old service has ended before the new one starts.
+func (l *Listener) Update(ctx context.Context, entry *registry.Entry) error {
+	// Also when the app is told to end meanwhile: a service is not abandoned for that.
+	if err := l.Stop(context.WithoutCancel(ctx), entry.ID); err != nil {
+		return err
 	}
 	plan, err := l.plan(entry)
 	if err != nil {
@@ -90,7 +103,7 @@ func (l *Listener) start(ctx context.Context, entry *registry.Entry, service sup
 		return nil
 	}
 	if status.Err != nil {
-		err = status.Err
+		err = &FailedError{status.Err}
 	}
 	if stopErr := l.remove(context.WithoutCancel(ctx), entry.ID); stopErr != nil {
 		l.log.Warn("service did not stop after its start has failed", "service", name, "error", stopErr)
@@ -98,21 +111,22 @@ func (l *Listener) start(ctx context.Context, entry *registry.Entry, service sup
 	return err
 }
 
-// Update implements registry.Listener: the old service has ended before the new one starts.
-func (l *Listener) Update(ctx context.Context, entry *registry.Entry) error {
-	// Also when the app is told to end meanwhile: a service is not abandoned for that.
-	if err := l.Stop(context.WithoutCancel(ctx), entry.ID); err != nil {
-		return err
-	}
-	return l.Add(ctx, entry)
-}
-
 // Stop implements registry.Listener.
 func (l *Listener) Stop(ctx context.Context, id registry.ID) error {
-	if old := l.known[id]; old != nil {
-		old.stopped = true
-	}
 	return l.supervisor.Stop(ctx, id.String())
+}
+
+// Applied implements registry.Listener: the supervisor knows.
+func (l *Listener) Applied(id registry.ID) bool {
+	switch old := l.known[id]; {
+	case old == nil:
+		return false
+	case !old.entry.Start:
+		return true
+	default:
+		state := l.supervisor.Status(id.String()).State
+		return state != supervisor.Unknown && state != supervisor.Failed
+	}
 }
 
 // Delete implements registry.Listener.

@@ -14,11 +14,11 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	api "github.com/wippy-cdc/runtime/api/supervisor"
-	"github.com/wippy-cdc/runtime/service/supervisor"
+	"github.com/wippy-cdc/runtime/api/supervisor"
+	supervision "github.com/wippy-cdc/runtime/service/supervisor"
 )
 
-// scripted is a service that does what the entry's meta says: run, fail, retry or hang.
+// scripted is a service that does what the entry's meta says: run, complete, fail, retry or hang.
 type scripted struct {
 	entry  *registry.Entry
 	events *[]string
@@ -30,6 +30,8 @@ func (s scripted) Serve(ctx context.Context, ready func()) error {
 	switch s.entry.Meta["does"] {
 	case "fail":
 		return errs.New(errs.Invalid, "cannot work")
+	case "complete":
+		return nil
 	case "retry":
 		return errs.New(errs.Unavailable, "not yet")
 	case "hang":
@@ -56,8 +58,8 @@ func (s state) Release(context.Context) error { return s.release(s.entry) }
 
 // listening is a listener over a supervisor, with what has happened to its entries.
 type listening struct {
-	*supervisor.Listener
-	services *supervisor.Supervisor
+	*supervision.Listener
+	services *supervision.Supervisor
 	events   []string
 	declared map[registry.ID]int
 }
@@ -66,12 +68,12 @@ type listening struct {
 func listen(t *testing.T, release func(entry *registry.Entry) error) *listening {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	l := &listening{services: supervisor.New(t.Context(), log, nil), declared: make(map[registry.ID]int)}
-	l.Listener = supervisor.NewListener(l.services, log, func(entry *registry.Entry) (supervisor.Plan, error) {
+	l := &listening{services: supervision.New(t.Context(), log), declared: make(map[registry.ID]int)}
+	l.Listener = supervision.NewListener(l.services, log, func(entry *registry.Entry) (supervision.Plan, error) {
 		if entry.Meta["does"] == "nothing" {
-			return supervisor.Plan{}, errors.New("cannot be built")
+			return supervision.Plan{}, errors.New("cannot be built")
 		}
-		return supervisor.Plan{
+		return supervision.Plan{
 			Service: scripted{entry, &l.events},
 			Declare: func() func() {
 				l.declared[entry.ID] = 1
@@ -96,14 +98,14 @@ func (l *listening) close(t *testing.T) {
 	require.NoError(t, l.services.Close(context.WithoutCancel(t.Context())))
 }
 
-func (l *listening) state(name string) api.State {
+func (l *listening) state(name string) supervisor.State {
 	return l.services.Status(id(name).String()).State
 }
 
 func entry(name, does string) *registry.Entry {
 	return &registry.Entry{
 		ID: id(name), Kind: "test.one", Meta: map[string]any{"does": does}, Start: true,
-		Lifecycle: api.DefaultLifecycle(),
+		Lifecycle: supervisor.DefaultLifecycle(),
 	}
 }
 
@@ -113,7 +115,7 @@ func TestListenerAddsUpdatesAndDeletes(t *testing.T) {
 	one := entry("a", "run")
 	require.NoError(t, l.Add(t.Context(), one))
 	require.NoError(t, l.Add(t.Context(), one), "adding it again does nothing")
-	require.Equal(t, api.Running, l.state("a"))
+	require.Equal(t, supervisor.Running, l.state("a"))
 	require.Equal(t, 1, l.declared[id("a")])
 
 	two := entry("a", "run")
@@ -130,7 +132,7 @@ func TestListenerAddsUpdatesAndDeletes(t *testing.T) {
 		"release test.three",
 	}, l.events)
 	require.Zero(t, l.declared[id("a")])
-	require.Equal(t, api.Unknown, l.state("a"))
+	require.Equal(t, supervisor.Unknown, l.state("a"))
 }
 
 func TestListenerKeepsWhatItStops(t *testing.T) {
@@ -142,10 +144,10 @@ func TestListenerKeepsWhatItStops(t *testing.T) {
 	require.NoError(t, l.Stop(t.Context(), id("a")))
 	require.NoError(t, l.Stop(t.Context(), id("nobody")))
 	require.Equal(t, 1, l.declared[id("a")])
-	require.Equal(t, api.Unknown, l.state("a"))
+	require.Equal(t, supervisor.Unknown, l.state("a"))
 
 	require.NoError(t, l.Add(t.Context(), one), "the same entry starts again")
-	require.Equal(t, api.Running, l.state("a"))
+	require.Equal(t, supervisor.Running, l.state("a"))
 	require.NoError(t, l.Stop(t.Context(), id("a")))
 	require.NoError(t, l.Delete(t.Context(), id("a")), "what is stopped can be deleted")
 	require.Zero(t, l.declared[id("a")])
@@ -159,15 +161,15 @@ func TestListenerSaysWhatItCouldNotRelease(t *testing.T) {
 	require.NoError(t, l.Add(t.Context(), entry("a", "run")))
 	require.ErrorIs(t, l.Delete(t.Context(), id("a")), locked)
 	require.Zero(t, l.declared[id("a")])
-	require.Equal(t, api.Unknown, l.state("a"))
+	require.Equal(t, supervisor.Unknown, l.state("a"))
 }
 
 func TestEntriesMayHaveNothingButAService(t *testing.T) {
 	var events []string
 	log := slog.New(slog.DiscardHandler)
-	services := supervisor.New(t.Context(), log, nil)
-	l := supervisor.NewListener(services, log, func(entry *registry.Entry) (supervisor.Plan, error) {
-		return supervisor.Plan{Service: scripted{entry, &events}}, nil
+	services := supervision.New(t.Context(), log)
+	l := supervision.NewListener(services, log, func(entry *registry.Entry) (supervision.Plan, error) {
+		return supervision.Plan{Service: scripted{entry, &events}}, nil
 	})
 	require.NoError(t, l.Add(t.Context(), entry("a", "run")))
 	require.NoError(t, l.Delete(t.Context(), id("a")))
@@ -189,13 +191,54 @@ func TestFailedReplacementLeavesNoTrace(t *testing.T) {
 	}
 }
 
+// Whether an entry is as it was added is what the supervisor says of its service.
+func TestListenerKnowsWhatIsApplied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := listen(t, released)
+		defer l.close(t)
+		require.False(t, l.Applied(id("a")))
+		require.NoError(t, l.Add(t.Context(), entry("a", "run")))
+		require.True(t, l.Applied(id("a")))
+		require.NoError(t, l.Stop(t.Context(), id("a")))
+		require.False(t, l.Applied(id("a")), "it is stopped")
+		fails := entry("a", "retry")
+		fails.Lifecycle.Restart.MaxAttempts = 2
+		require.NoError(t, l.Add(t.Context(), fails))
+		require.True(t, l.Applied(id("a")), "it is tried again")
+		time.Sleep(time.Minute) //nolint:forbidigo // of the clock of synctest
+		require.Equal(t, supervisor.Failed, l.state("a"))
+		require.False(t, l.Applied(id("a")))
+		require.NoError(t, l.Add(t.Context(), entry("a", "complete")))
+		require.Equal(t, supervisor.Completed, l.state("a"))
+		require.True(t, l.Applied(id("a")))
+		require.NoError(t, l.Delete(t.Context(), id("a")))
+		require.False(t, l.Applied(id("a")))
+
+		idle := entry("b", "run")
+		idle.Start = false
+		require.NoError(t, l.Add(t.Context(), idle))
+		require.True(t, l.Applied(id("b")), "it is not to run")
+	})
+}
+
+func TestFailureOfAServiceIsToldFromOthers(t *testing.T) {
+	l := listen(t, released)
+	defer l.close(t)
+	err := l.Add(t.Context(), entry("a", "fail"))
+	_, failed := errors.AsType[*supervision.FailedError](err)
+	require.True(t, failed)
+	require.Equal(t, errs.Invalid, errs.KindOf(err))
+	_, failed = errors.AsType[*supervision.FailedError](l.Add(t.Context(), entry("b", "nothing")))
+	require.False(t, failed)
+}
+
 func TestListenerDeclaresWhatIsNotStarted(t *testing.T) {
 	l := listen(t, released)
 	defer l.close(t)
 	idle := entry("a", "run")
 	idle.Start = false
 	require.NoError(t, l.Add(t.Context(), idle))
-	require.Equal(t, api.Unknown, l.state("a"))
+	require.Equal(t, supervisor.Unknown, l.state("a"))
 	require.Equal(t, 1, l.declared[id("a")])
 	require.NoError(t, l.Delete(t.Context(), id("a")))
 	require.Zero(t, l.declared[id("a")])
@@ -207,7 +250,7 @@ func TestFailedAddLeavesNoTrace(t *testing.T) {
 	require.EqualError(t, l.Add(t.Context(), entry("a", "fail")), "cannot work")
 	require.EqualError(t, l.Add(t.Context(), entry("b", "nothing")), "cannot be built")
 	for _, name := range []string{"a", "b"} {
-		require.Equal(t, api.Unknown, l.state(name))
+		require.Equal(t, supervisor.Unknown, l.state(name))
 		require.Zero(t, l.declared[id(name)])
 		require.NoError(t, l.Add(t.Context(), entry(name, "run")))
 	}
@@ -218,11 +261,11 @@ func TestServiceThatIsTriedAgainIsNoFailure(t *testing.T) {
 		l := listen(t, released)
 		defer l.close(t)
 		require.NoError(t, l.Add(t.Context(), entry("a", "retry")))
-		require.Equal(t, api.Backoff, l.state("a"))
+		require.Equal(t, supervisor.Backoff, l.state("a"))
 		began := time.Now()
 		require.NoError(t, l.Add(t.Context(), entry("b", "hang")))
 		require.Equal(t, 10*time.Second, time.Since(began))
-		require.Equal(t, api.Starting, l.state("b"))
+		require.Equal(t, supervisor.Starting, l.state("b"))
 	})
 }
 
@@ -233,7 +276,7 @@ func TestAddThatIsInterruptedLeavesNoTrace(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, l.Add(ctx, entry("a", "hang")), context.DeadlineExceeded)
-		require.Equal(t, api.Unknown, l.state("a"))
+		require.Equal(t, supervisor.Unknown, l.state("a"))
 		require.Zero(t, l.declared[id("a")])
 	})
 }
@@ -273,9 +316,9 @@ func TestReleaseIsTriedAgain(t *testing.T) {
 func listenElsewhere(t *testing.T, release func(entry *registry.Entry) error) *listening {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	l := &listening{services: supervisor.New(t.Context(), log, nil)}
-	l.Listener = supervisor.NewListener(l.services, log, func(entry *registry.Entry) (supervisor.Plan, error) {
-		return supervisor.Plan{Service: scripted{entry, &l.events}, External: state{entry, release}}, nil
+	l := &listening{services: supervision.New(t.Context(), log)}
+	l.Listener = supervision.NewListener(l.services, log, func(entry *registry.Entry) (supervision.Plan, error) {
+		return supervision.Plan{Service: scripted{entry, &l.events}, External: state{entry, release}}, nil
 	})
 	return l
 }

@@ -121,7 +121,7 @@ func TestServiceFailsAfterMaxAttempts(t *testing.T) {
 		require.True(t, w.Status("app:db").State.Ended())
 		require.Equal(t, []supervisor.State{
 			supervisor.Starting, supervisor.Backoff, supervisor.Starting, supervisor.Backoff, supervisor.Starting, supervisor.Failed,
-		}, w.watch.of("app:db"))
+		}, w.states("app:db"))
 	})
 }
 
@@ -221,7 +221,7 @@ func TestServiceThatDoesNotStopIsAbandoned(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		require.Equal(t, supervisor.Running, w.Status("app:db").State)
-		require.Equal(t, []supervisor.State{supervisor.Starting, supervisor.Running, supervisor.Stopped, supervisor.Starting, supervisor.Running}, w.watch.of("app:db"))
+		require.Equal(t, []supervisor.State{supervisor.Starting, supervisor.Running, supervisor.Stopped, supervisor.Starting, supervisor.Running}, w.states("app:db"))
 		w.close(t)
 	})
 }

@@ -11,8 +11,11 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,26 +33,29 @@ const rootTimeout = time.Second
 
 // Supervisor implements supervisor.Supervisor. Close must be called when it is no longer used.
 type Supervisor struct {
-	root     *suture.Supervisor
-	logger   *slog.Logger
-	observer supervisor.Observer
-	cancel   context.CancelFunc
-	done     <-chan error
-	closing  sync.Once
+	root   *suture.Supervisor
+	logger *slog.Logger
+	// told returns an error when the app is told to end.
+	told    func() error
+	cancel  context.CancelFunc
+	done    <-chan error
+	closing sync.Once
 
-	// mu is taken before the lock of a child, never while one is held, and not while a child is waited for.
+	// mu is taken before the lock of a child, never while its mu is held, and not while a child is waited for.
 	mu       sync.Mutex
 	children map[string]*child
 	order    []*child
 	closed   bool
+	// unclean is how services have not ended well since the app is told to end.
+	unclean map[string]error
 }
 
 var _ supervisor.Supervisor = (*Supervisor)(nil)
 
-// New returns a running supervisor without services. The context's values, not its end, reach the services. The
-// observer may be nil.
-func New(ctx context.Context, logger *slog.Logger, observer supervisor.Observer) *Supervisor {
-	s := &Supervisor{logger: logger, observer: observer, children: make(map[string]*child)}
+// New returns a running supervisor without services. The context's values, not its end, reach the services; with its end
+// the app is told to end, and services must end well from there on: see Close.
+func New(ctx context.Context, logger *slog.Logger) *Supervisor {
+	s := &Supervisor{logger: logger, told: ctx.Err, children: make(map[string]*child), unclean: make(map[string]error)}
 	s.root = suture.New("services", suture.Spec{EventHook: s.unexpected, Timeout: rootTimeout})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
@@ -59,7 +65,7 @@ func New(ctx context.Context, logger *slog.Logger, observer supervisor.Observer)
 
 // Start implements supervisor.Supervisor. Zero timeouts, delays and factors in lifecycle mean the defaults.
 func (s *Supervisor) Start(ctx context.Context, name string, service supervisor.Service, lifecycle supervisor.Lifecycle) error {
-	c := newChild(name, service, withDefaults(lifecycle), s.logger, s.observer)
+	c := newChild(name, service, withDefaults(lifecycle), s.logger, s.ended)
 	if err := s.adopt(c); err != nil {
 		return err
 	}
@@ -126,24 +132,63 @@ func (s *Supervisor) Status(name string) supervisor.Status {
 	return c.snapshot()
 }
 
-// Close stops the services that are left, the youngest first, and then the supervisor itself. Nothing can be
-// started afterwards. The error tells which services did not end in time.
+// Wait waits until the services of these names have all ended for good, or ctx is done. A name that is not in use is that
+// of one that has ended.
+func (s *Supervisor) Wait(ctx context.Context, names ...string) {
+	for _, name := range names {
+		s.mu.Lock()
+		c := s.children[name]
+		s.mu.Unlock()
+		if c == nil {
+			continue
+		}
+		select {
+		case <-c.ended:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// ended notes how a service has ended. It is called with the turn of its child.
+func (s *Supervisor) ended(name string, ch change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case ch.state != supervisor.Stopped || ch.err == nil || s.told() == nil && !s.closed:
+	case ch.abandon:
+		s.unclean[name] = fmt.Errorf("%s %w", name, ch.err)
+	default:
+		text, _, _ := strings.Cut(ch.err.Error(), "\n") // the log has the rest
+		s.unclean[name] = fmt.Errorf("%s has stopped with an error: %s", name, text)
+	}
+}
+
+// Close stops the services that are left, the youngest first, so that each ends before those that ran when it was
+// started, and then the supervisor itself. Nothing can be started afterwards. The error tells which services did not end
+// well since the app was told to end, or did not end in time.
 func (s *Supervisor) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
 	left := slices.Clone(s.order)
 	s.mu.Unlock()
 
-	var failed []error
 	for _, c := range slices.Backward(left) {
-		failed = append(failed, s.Stop(ctx, c.name))
+		_ = s.Stop(ctx, c.name) // it is noted
 	}
+	var failed []error
 	s.closing.Do(func() {
 		s.cancel()
 		if err := <-s.done; !errors.Is(err, context.Canceled) {
 			failed = append(failed, err)
 		}
 	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(s.unclean)) {
+		failed = append(failed, s.unclean[name])
+	}
+	clear(s.unclean)
 	return errors.Join(failed...)
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -50,38 +52,32 @@ func lifecycle() supervisor.Lifecycle {
 	return l
 }
 
-// watch records the states that an observer is told of.
-type watch struct {
-	mu     sync.Mutex
-	states map[string][]supervisor.State
-}
-
-func (w *watch) observe(name string, status supervisor.Status) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.states == nil {
-		w.states = make(map[string][]supervisor.State)
-	}
-	w.states[name] = append(w.states[name], status.State)
-}
-
-func (w *watch) of(name string) []supervisor.State {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.states[name]
-}
-
 type world struct {
 	*supervision.Supervisor
-	watch watch
-	log   bytes.Buffer
+	log bytes.Buffer
+}
+
+// states lists those that a service was in, as the log tells.
+func (w *world) states(name string) []supervisor.State {
+	told := map[string]supervisor.State{
+		"service starts": supervisor.Starting, "service is running": supervisor.Running, "service has completed": supervisor.Completed,
+		"service has failed and is started again": supervisor.Backoff, "service has failed": supervisor.Failed,
+		"service has stopped": supervisor.Stopped, "service has stopped with an error": supervisor.Stopped, "service does not stop": supervisor.Stopped,
+	}
+	var all []supervisor.State
+	for _, match := range regexp.MustCompile(`msg="(.*?)" service=(\S+)`).FindAllStringSubmatch(w.log.String(), -1) {
+		if match[2] == name {
+			all = append(all, told[match[1]])
+		}
+	}
+	return all
 }
 
 func start(t *testing.T) *world {
 	t.Helper()
 	w := &world{}
 	logger := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.Supervisor = supervision.New(t.Context(), logger, w.watch.observe)
+	w.Supervisor = supervision.New(t.Context(), logger)
 	return w
 }
 
@@ -110,7 +106,7 @@ func TestServiceRunsUntilItIsStopped(t *testing.T) {
 	require.NoError(t, w.Stop(t.Context(), "app:db"))
 	require.EqualError(t, cause, "the service is stopped")
 	require.Equal(t, supervisor.Unknown, w.Status("app:db").State)
-	require.Equal(t, []supervisor.State{supervisor.Starting, supervisor.Running, supervisor.Stopped}, w.watch.of("app:db"))
+	require.Equal(t, []supervisor.State{supervisor.Starting, supervisor.Running, supervisor.Stopped}, w.states("app:db"))
 	require.NoError(t, w.Stop(t.Context(), "app:db"))
 }
 
@@ -120,7 +116,7 @@ func TestCompletedServiceIsNotStartedAgain(t *testing.T) {
 	svc := does(func(context.Context, func()) error { return nil })
 	require.NoError(t, w.Start(t.Context(), "app:job", svc, lifecycle()))
 	require.NoError(t, w.Stop(t.Context(), "app:job"))
-	require.Equal(t, []supervisor.State{supervisor.Starting, supervisor.Completed}, w.watch.of("app:job"))
+	require.Equal(t, []supervisor.State{supervisor.Starting, supervisor.Completed}, w.states("app:job"))
 }
 
 func TestNameInUse(t *testing.T) {
@@ -181,31 +177,66 @@ func TestPanicIsAFailureWithItsStack(t *testing.T) {
 	require.Contains(t, w.log.String(), "supervisor_test.go")
 }
 
-func TestObserverMayAskForTheStatus(t *testing.T) {
-	var s *supervision.Supervisor
-	seen := make(chan supervisor.State, 8)
-	s = supervision.New(t.Context(), slog.New(slog.DiscardHandler), func(name string, _ supervisor.Status) {
-		select {
-		case seen <- s.Status(name).State:
-		default:
-		}
-	})
-	require.NoError(t, s.Start(t.Context(), "app:db", runs(), lifecycle()))
-	require.NoError(t, s.Close(t.Context()))
-	require.Equal(t, supervisor.Starting, <-seen)
-	require.Equal(t, supervisor.Running, <-seen)
-}
-
-func TestErrorWhileStoppingIsReported(t *testing.T) {
-	w := start(t)
-	svc := does(func(ctx context.Context, ready func()) error {
+// failing is a service that runs until it is stopped, and ends with an error then.
+func failing(text string) *service {
+	return does(func(ctx context.Context, ready func()) error {
 		ready()
 		<-ctx.Done()
-		return errors.New("close: disk full")
+		return errors.New(text)
 	})
-	require.NoError(t, w.Start(t.Context(), "app:db", svc, lifecycle()))
-	w.close(t)
-	require.Contains(t, w.log.String(), "disk full")
+}
+
+// What does not end well is an error of Close from when the app was told to end, and only a matter of the log before.
+func TestErrorWhileStoppingIsReported(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var log bytes.Buffer
+	s := supervision.New(ctx, slog.New(slog.NewTextHandler(&log, nil)))
+	for _, name := range []string{"early", "late", "last"} {
+		require.NoError(t, s.Start(t.Context(), name, failing(name+": disk full\nand more"), lifecycle()))
+	}
+	require.NoError(t, s.Stop(t.Context(), "early"))
+	cancel()
+	require.NoError(t, s.Stop(t.Context(), "late"))
+	require.EqualError(t, s.Close(t.Context()),
+		"last has stopped with an error: last: disk full\nlate has stopped with an error: late: disk full")
+	require.NoError(t, s.Close(t.Context()), "it is told once")
+	require.Equal(t, 3, strings.Count(log.String(), "service has stopped with an error"))
+}
+
+func TestWaitUntilServicesHaveEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t)
+		defer w.close(t)
+		end := make(chan struct{})
+		require.NoError(t, w.Start(t.Context(), "completes", does(func(_ context.Context, ready func()) error {
+			ready()
+			<-end
+			return nil
+		}), lifecycle()))
+		l := lifecycle()
+		l.Restart.MaxAttempts = 3
+		require.Error(t, w.Start(t.Context(), "fails", does(func(context.Context, func()) error { return errors.New("no") }), l))
+		require.NoError(t, w.Start(t.Context(), "runs", runs(), lifecycle()))
+		waited := make(chan struct{})
+		go func() {
+			defer close(waited)
+			w.Wait(t.Context(), "unknown", "completes", "fails")
+		}()
+		time.Sleep(time.Hour) //nolint:forbidigo // of the clock of synctest
+		select {
+		case <-waited:
+			require.Fail(t, "one of them runs")
+		default:
+		}
+		close(end)
+		<-waited
+		require.Equal(t, supervisor.Failed, w.Status("fails").State)
+
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		w.Wait(ctx, "runs")
+		require.Equal(t, supervisor.Running, w.Status("runs").State)
+	})
 }
 
 func TestCloseStopsTheYoungestFirst(t *testing.T) {
@@ -229,7 +260,7 @@ func TestCloseStopsTheYoungestFirst(t *testing.T) {
 }
 
 func TestStartStopStress(t *testing.T) {
-	s := supervision.New(t.Context(), slog.New(slog.DiscardHandler), nil)
+	s := supervision.New(t.Context(), slog.New(slog.DiscardHandler))
 	var wg sync.WaitGroup
 	l := lifecycle()
 	l.Restart.InitialDelay, l.Restart.MaxDelay = 1, unit.Duration(time.Millisecond)

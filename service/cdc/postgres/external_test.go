@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/cdc/postgres"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 )
@@ -31,9 +31,9 @@ func newApp(t *testing.T) *app {
 }
 
 // engine makes the engine of an entry, which is declared from then on.
-func (a *app) engine(name string, config *apicdc.PostgresConfig) *postgres.Engine {
+func (a *app) engine(name string, config *api.PostgresConfig) *postgres.Engine {
 	id := registry.ID{Namespace: "app", Name: name}
-	a.entries = append(a.entries, &registry.Entry{ID: id, Kind: apicdc.KindPostgres, Config: config})
+	a.entries = append(a.entries, &registry.Entry{ID: id, Kind: api.KindPostgres, Config: config})
 	settings := a.settings()
 	settings.Slots = a.slots
 	return postgres.New(id, config, settings)
@@ -93,12 +93,12 @@ func TestPlacesOfExternalState(t *testing.T) {
 	byResource.DBResource, byResource.Host, byResource.Port, byResource.Database = db, "", 0, ""
 	byResource.Username, byResource.Password = "", ""
 	require.Nil(t, a.engine("early", byResource).External(), "the database is not declared")
-	entry := &registry.Entry{ID: db, Kind: apisql.KindPostgres, Config: &apisql.PostgresConfig{PostgresAddress: address}}
+	entry := &registry.Entry{ID: db, Kind: sqlapi.KindPostgres, Config: &sqlapi.PostgresConfig{PostgresAddress: address}}
 	a.entries = append(a.entries, entry)
 	external := a.engine("resource", byResource).External()
 	require.Equal(t, plain, external.Place())
 	a.use(a.engine("user", a.config("users")))
-	entry.Config = new(apisql.SQLiteConfig)
+	entry.Config = new(sqlapi.SQLiteConfig)
 	require.Nil(t, a.engine("late", byResource).External(), "it is no Postgres database")
 	a.entries = nil
 	require.NoError(t, external.Release(t.Context()), "the address is that of before")

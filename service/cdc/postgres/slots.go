@@ -7,7 +7,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // Slots knows which replication slots the entries of an app name, and which of them the app has used since it was started.
@@ -80,7 +80,7 @@ func (s *Slots) resolve(config *api.PostgresConfig) (*api.PostgresConfig, error)
 }
 
 // addressOf returns the address of a source, which may be that of the database that it refers to.
-func (s *Slots) addressOf(config *api.PostgresConfig) (*apisql.PostgresAddress, error) {
+func (s *Slots) addressOf(config *api.PostgresConfig) (*sqlapi.PostgresAddress, error) {
 	if config.DBResource.IsZero() {
 		return config.Address(), nil
 	}
@@ -88,7 +88,7 @@ func (s *Slots) addressOf(config *api.PostgresConfig) (*apisql.PostgresAddress, 
 		if entry.ID != config.DBResource {
 			continue
 		}
-		db, ok := entry.Config.(*apisql.PostgresConfig)
+		db, ok := entry.Config.(*sqlapi.PostgresConfig)
 		if !ok {
 			return nil, errs.New(errs.Invalid, "db_resource: %q is a %s", config.DBResource, entry.Kind)
 		}
