@@ -43,6 +43,7 @@ type runtime struct {
 	tell      context.CancelFunc
 	listeners map[registry.Kind]registry.Listener
 	applier   *declarations.Applier
+	files     *sqlite.Files
 	directory *resource.Directory
 	sqlite    *source.Catalog
 	postgres  *source.Catalog
@@ -50,16 +51,14 @@ type runtime struct {
 	slots     *cdcpostgres.Slots
 	engine    *engine.Engine
 	terminal  *engine.Terminal
-	// overwritten are database files that must not be opened again.
-	overwritten overwritten
-	metrics     *metrics.Server // nil if there are none
+	metrics   *metrics.Server // nil if there are none
 }
 
 // newRuntime wires the parts together; no entry runs yet.
 func newRuntime(ctx context.Context, s Settings) *runtime {
 	r := &runtime{
 		Settings: s, listeners: make(map[registry.Kind]registry.Listener),
-		directory: resource.New(), sqlite: source.NewCatalog(), postgres: source.NewCatalog(),
+		files: sqlite.NewFiles(s.Dir, s.Logger), directory: resource.New(), sqlite: source.NewCatalog(), postgres: source.NewCatalog(),
 		terminal: engine.NewTerminal(s.Stdin, s.Stdout, s.Stderr, s.Args),
 	}
 	if r.LookupEnv == nil {
@@ -111,23 +110,17 @@ func listener[C registry.Config](r *runtime, plan func(entry *registry.Entry, co
 
 func (r *runtime) sqliteDatabases() registry.Listener {
 	return listener(r, func(entry *registry.Entry, config *sqlapi.SQLiteConfig) (supervision.Plan, error) {
-		g := newGuarded(config, r)
-		open := g.opening(func(ctx context.Context) (*sqlite.DB, error) { return sqlite.Open(ctx, entry.ID, config, r.Dir) })
-		g.Service = sql.NewService(entry.ID, open, r.directory, r.Logger)
-		return r.database(entry, g), nil
+		file := r.files.File(entry.ID, config)
+		return r.database(entry, sql.NewService(entry.ID, file.Open, file.Watch, r.directory, r.Logger)), nil
 	})
 }
 
 func (r *runtime) postgresDatabases() registry.Listener {
 	return listener(r, func(entry *registry.Entry, config *sqlapi.PostgresConfig) (supervision.Plan, error) {
-		open := func(ctx context.Context) (sql.Database, error) {
-			db, err := postgres.Open(ctx, entry.ID, config, r.LookupEnv)
-			if err != nil {
-				return nil, err
-			}
-			return db, nil
+		open := func(ctx context.Context) (*postgres.DB, error) {
+			return postgres.Open(ctx, entry.ID, config, r.LookupEnv)
 		}
-		return r.database(entry, sql.NewService(entry.ID, open, r.directory, r.Logger)), nil
+		return r.database(entry, sql.NewService(entry.ID, open, nil, r.directory, r.Logger)), nil
 	})
 }
 

@@ -3,6 +3,7 @@ package sql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -21,15 +22,32 @@ type Database interface {
 type Service struct {
 	id        registry.ID
 	open      func(ctx context.Context) (Database, error)
+	watch     func(ctx context.Context) error
 	directory resourceapi.Directory
 	log       *slog.Logger
 }
 
-// NewService returns the service of the entry id; open is called by each Serve.
-func NewService(
-	id registry.ID, open func(ctx context.Context) (Database, error), directory resourceapi.Directory, log *slog.Logger,
+// NewService returns the service of the entry id. Each Serve calls open, and then watch, which looks after the open
+// database: it returns nil when its context is done, and an error as soon as the database must be closed. A nil watch has
+// nothing to look after.
+func NewService[D Database](
+	id registry.ID, open func(ctx context.Context) (D, error), watch func(ctx context.Context) error,
+	directory resourceapi.Directory, log *slog.Logger,
 ) *Service {
-	return &Service{id: id, open: open, directory: directory, log: log}
+	if watch == nil {
+		watch = func(ctx context.Context) error {
+			<-ctx.Done()
+			return nil
+		}
+	}
+	opened := func(ctx context.Context) (Database, error) {
+		db, err := open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return db, nil
+	}
+	return &Service{id: id, open: opened, watch: watch, directory: directory, log: log}
 }
 
 // String implements supervisor.Service.
@@ -44,10 +62,10 @@ func (s *Service) Serve(ctx context.Context, ready func()) error {
 	withdraw := s.directory.Publish(s.id, db)
 	s.log.InfoContext(ctx, "database open", "database", s.id.String(), "type", db.Type())
 	ready()
-	<-ctx.Done()
+	lost := s.watch(ctx)
 	withdraw()
 	if err := db.Close(); err != nil {
-		return fmt.Errorf("sql: close %q: %w", s.id, err)
+		return errors.Join(lost, fmt.Errorf("sql: close %q: %w", s.id, err))
 	}
-	return nil
+	return lost
 }

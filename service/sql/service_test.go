@@ -25,8 +25,9 @@ func newService(t *testing.T) (*sql.Service, *resource.Directory) {
 	cfg.SetDefaults()
 	dir, id := t.TempDir(), registry.ID{Namespace: "app", Name: "db"}
 	directory := resource.New()
-	open := func(ctx context.Context) (sql.Database, error) { return sqlite.Open(ctx, id, cfg, dir) }
-	return sql.NewService(id, open, directory, slog.New(slog.DiscardHandler)), directory
+	log := slog.New(slog.DiscardHandler)
+	file := sqlite.NewFiles(dir, log).File(id, cfg)
+	return sql.NewService(id, file.Open, file.Watch, directory, log), directory
 }
 
 func TestADatabaseIsPublishedWhileItsServiceRuns(t *testing.T) {
@@ -55,9 +56,35 @@ func TestADatabaseIsPublishedWhileItsServiceRuns(t *testing.T) {
 func TestAServiceFailsWithTheErrorOfOpen(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
-	s := sql.NewService(registry.ID{Namespace: "app", Name: "db"}, func(context.Context) (sql.Database, error) {
+	s := sql.NewService(registry.ID{Namespace: "app", Name: "db"}, func(context.Context) (*sqlite.DB, error) {
 		return nil, broken
-	}, resource.New(), slog.New(slog.DiscardHandler))
+	}, nil, resource.New(), slog.New(slog.DiscardHandler))
 	err := s.Serve(t.Context(), func() { t.Error("ready") })
 	require.ErrorIs(t, err, broken)
+}
+
+func TestAServiceEndsWithItsWatch(t *testing.T) {
+	t.Parallel()
+	lost := errors.New("lost")
+	cfg := &sqlapi.SQLiteConfig{File: sqlapi.InMemory}
+	cfg.SetDefaults()
+	id, directory := registry.ID{Namespace: "app", Name: "db"}, resource.New()
+	log := slog.New(slog.DiscardHandler)
+	open := sqlite.NewFiles("", log).File(id, cfg).Open
+	var db *sqlite.DB
+	s := sql.NewService(id, func(ctx context.Context) (*sqlite.DB, error) {
+		var err error
+		db, err = open(ctx)
+		return db, err
+	}, func(context.Context) error {
+		_, err := directory.Lookup(id)
+		require.NoError(t, err, "it is published by then")
+		return lost
+	}, directory, log)
+	require.Equal(t, lost, s.Serve(t.Context(), func() {}))
+	require.Error(t, db.Pool().PingContext(t.Context()), "it is closed")
+
+	s = sql.NewService(id, open, nil, directory, log)
+	ctx, cancel := context.WithCancel(t.Context())
+	require.NoError(t, s.Serve(ctx, cancel), "it runs until it is told to end")
 }

@@ -15,3 +15,23 @@ func DefinitionOf(text string) (name, definition string) {
 	c := creationOf(text)
 	return c.name, c.sql
 }
+
+// ContentWatch is what looks at the content of database files.
+type ContentWatch = contentWatch
+
+// WatchContent watches the content of a database.
+func WatchContent(path string) (*ContentWatch, error) { return watchContent(path) }
+
+// Damage is what a ContentWatch finds.
+type Damage = damage
+
+// The kinds of damage.
+const (
+	Intact      = intact
+	Touched     = touched
+	LogDeleted  = logDeleted
+	Overwritten = overwritten
+)
+
+// Abandon refuses all further statements of a database.
+func Abandon(db *DB) { db.abandon() }

@@ -96,9 +96,9 @@ func (db *DB) MaxResultBytes() int64 { return int64(db.connector.cfg.MaxResultBy
 // Pool implements sql.DB.
 func (db *DB) Pool() *sql.DB { return db.pool }
 
-// Abandon refuses all further statements and connections, because the file is no longer what was opened: see Watch. It
+// abandon refuses all further statements and connections, because the file is no longer what was opened: see File. It
 // waits for the statement that runs. Close must be called nevertheless.
-func (db *DB) Abandon() {
+func (db *DB) abandon() {
 	db.connector.same.abandoned.Store(true)
 	db.gate.Lock()
 	defer db.gate.Unlock()

@@ -18,7 +18,7 @@ import (
 
 // watched is a database with a row per page, most of them in the file, and its watch.
 type watched struct {
-	*sqlite.Watch
+	*sqlite.ContentWatch
 	t    *testing.T
 	file string
 	db   *sqlite.DB
@@ -38,7 +38,7 @@ func watch(t *testing.T) *watched {
 	w.execute(t, "CREATE TABLE a (n INTEGER PRIMARY KEY, b)",
 		"INSERT INTO a WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 100) SELECT n, randomblob(4000) FROM s",
 		"PRAGMA wal_checkpoint(TRUNCATE)", "INSERT INTO a VALUES (101, randomblob(4000))")
-	w.Watch, err = sqlite.OpenWatch(w.file)
+	w.ContentWatch, err = sqlite.WatchContent(w.file)
 	require.NoError(t, err)
 	for range 3 {
 		w.intact(t)
@@ -203,7 +203,7 @@ func TestWatchSeesWhatSQLiteDoesNotDo(t *testing.T) {
 			damage, how := w.Look()
 			require.Equal(t, c.damage, damage, how)
 			require.Contains(t, how, c.how)
-			w.db.Abandon()
+			sqlite.Abandon(w.db)
 			_, err := w.db.Pool().ExecContext(t.Context(), "INSERT INTO a (b) VALUES (1)")
 			require.Error(t, err)
 		})
@@ -218,7 +218,7 @@ func TestWatchNeedsALog(t *testing.T) {
 	cfg.Options = map[string]string{"journal_mode": "delete"}
 	db, err := sqlite.Open(t.Context(), registry.ID{Namespace: "app", Name: "db"}, cfg, "")
 	require.NoError(t, err)
-	_, err = sqlite.OpenWatch(file)
+	_, err = sqlite.WatchContent(file)
 	require.ErrorContains(t, err, "its journal_mode is delete")
 	require.NoFileExists(t, file+"-shm")
 	require.NoError(t, db.Close())

@@ -17,31 +17,31 @@ import (
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
-// Damage is what something other than SQLite has done to the files of an open database.
-type Damage int
+// damage is what something other than SQLite has done to the files of an open database.
+type damage int
 
-// What a Watch finds.
+// What a contentWatch finds.
 const (
-	// Intact means that nothing was found.
-	Intact Damage = iota
-	// Touched means that the file's time was changed, and as far as can be seen nothing else.
-	Touched
-	// LogDeleted means that the write-ahead log, or its index, was deleted. SQLite still has it open, and closing the
+	// intact means that nothing was found.
+	intact damage = iota
+	// touched means that the file's time was changed, and as far as can be seen nothing else.
+	touched
+	// logDeleted means that the write-ahead log, or its index, was deleted. SQLite still has it open, and closing the
 	// last connection in good order writes what is in it into the file.
-	LogDeleted
-	// Overwritten means that the file or its log was written or truncated by something else. What is in the log belongs
+	logDeleted
+	// overwritten means that the file or its log was written or truncated by something else. What is in the log belongs
 	// to the former content: a checkpoint would mix both.
-	Overwritten
+	overwritten
 )
 
-// Watch notices what SQLite does not: that the file of an open database, or its write-ahead log, was written, truncated or
+// contentWatch notices what SQLite does not: that the file of an open database, or its write-ahead log, was written, truncated or
 // deleted by something other than SQLite. It compares what the wal-index says about checkpoints, in which alone SQLite
-// writes the file, with what has become of it. A Watch has a connection of its own, with which the log cannot end while
+// writes the file, with what has become of it. It has a connection of its own, with which the log cannot end while
 // it is open. It is used by one goroutine at a time.
 //
 // What it cannot tell: a copy of the same size whose header is no older, put over the file between two looks of which the
 // second also sees a checkpoint, or a log that was begun anew.
-type Watch struct {
+type contentWatch struct {
 	path   string
 	inner  *sqlite3.SQLiteConn
 	handle unsafe.Pointer
@@ -68,13 +68,13 @@ type checkpoints struct {
 	pages, pageSize               uint32
 }
 
-// OpenWatch watches a database whose writer is open. The path has no symbolic links in it.
-func OpenWatch(path string) (*Watch, error) {
+// watchContent watches the content of a database whose writer is open. The path has no symbolic links in it.
+func watchContent(path string) (*contentWatch, error) {
 	inner, err := openPlain("file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=ro&_busy_timeout=1000")
 	if err != nil {
 		return nil, err
 	}
-	w := &Watch{path: path, inner: inner}
+	w := &contentWatch{path: path, inner: inner}
 	if err := w.begin(); err != nil {
 		_ = inner.Close() // nothing was written by it
 		return nil, err
@@ -82,7 +82,7 @@ func OpenWatch(path string) (*Watch, error) {
 	return w, nil
 }
 
-func (w *Watch) begin() error {
+func (w *contentWatch) begin() error {
 	// In the other modes there is no wal-index, and asking for it would make one.
 	mode := ""
 	err := eachRow(w.inner, "PRAGMA journal_mode", func(row []driver.Value) { mode = fmt.Sprint(row[0]) })
@@ -107,55 +107,55 @@ func (w *Watch) begin() error {
 }
 
 // Close ends the watch.
-func (w *Watch) Close() error { return w.inner.Close() }
+func (w *contentWatch) Close() error { return w.inner.Close() }
 
 // Look looks at the files once, and says what has happened since the last time. The reason is for people.
-func (w *Watch) Look() (Damage, string) {
-	if damage, how := w.lookAtLog(); damage != Intact {
-		return damage, how
+func (w *contentWatch) Look() (damage, string) {
+	if found, how := w.lookAtLog(); found != intact {
+		return found, how
 	}
 	if how := w.lookAtHeader(); how != "" {
-		return Overwritten, how
+		return overwritten, how
 	}
 	return w.lookAtFile()
 }
 
 // lookAtLog finds out whether the log is the one that SQLite has open, and holds what the wal-index says.
-func (w *Watch) lookAtLog() (Damage, string) {
+func (w *contentWatch) lookAtLog() (damage, string) {
 	before, ok := w.checkpoints()
 	if !ok {
-		return Intact, ""
+		return intact, ""
 	}
 	for _, suffix := range []string{"-wal", "-shm"} {
 		if _, err := os.Stat(w.path + suffix); os.IsNotExist(err) {
-			return LogDeleted, "its " + suffix + " was deleted"
+			return logDeleted, "its " + suffix + " was deleted"
 		}
 	}
 	info, err := os.Stat(w.path + "-wal")
 	switch {
 	case err != nil:
-		return Intact, ""
+		return intact, ""
 	case !os.SameFile(info, w.log):
-		return LogDeleted, "its -wal was replaced by another"
+		return logDeleted, "its -wal was replaced by another"
 	}
 	salt, found := w.logSalt()
 	if now, _ := w.checkpoints(); now.salt != before.salt || now.frames != before.frames || before.frames == 0 {
-		return Intact, ""
+		return intact, ""
 	}
 	const header, frameHeader = 32, 24
 	needed := header + int64(before.frames)*(frameHeader+int64(before.pageSize))
 	switch {
 	case info.Size() < needed:
-		return Overwritten, "its -wal was truncated"
+		return overwritten, "its -wal was truncated"
 	case found && salt != before.salt:
-		return Overwritten, "its -wal was overwritten"
+		return overwritten, "its -wal was overwritten"
 	default:
-		return Intact, ""
+		return intact, ""
 	}
 }
 
 // logSalt reads the salt in the header of the log. SQLite holds no locks on that file, so it may be opened and closed.
-func (w *Watch) logSalt() (salt [8]byte, ok bool) {
+func (w *contentWatch) logSalt() (salt [8]byte, ok bool) {
 	file, err := os.Open(w.path + "-wal")
 	if err != nil {
 		return salt, false
@@ -170,7 +170,7 @@ func (w *Watch) logSalt() (salt [8]byte, ok bool) {
 }
 
 // lookAtHeader finds out whether the file still begins like a database, and with none that is older.
-func (w *Watch) lookAtHeader() string {
+func (w *contentWatch) lookAtHeader() string {
 	how := w.header()
 	if how != "" {
 		how = w.header() // it may have been read while it was written
@@ -179,7 +179,7 @@ func (w *Watch) lookAtHeader() string {
 }
 
 // header compares the file's header to those before, see https://www.sqlite.org/fileformat.html#the_database_header.
-func (w *Watch) header() string {
+func (w *contentWatch) header() string {
 	var header [100]byte
 	magic := []byte("SQLite format 3\x00")
 	switch read := capture.ReadFile(w.handle, header[:], 0); {
@@ -199,25 +199,25 @@ func (w *Watch) header() string {
 }
 
 // lookAtFile compares the file to what it was before, if no checkpoint has been made in between.
-func (w *Watch) lookAtFile() (Damage, string) {
+func (w *contentWatch) lookAtFile() (damage, string) {
 	now, ok := w.footprint()
 	if !ok {
-		return Intact, ""
+		return intact, ""
 	}
 	before := w.settled
 	w.settled = now
 	c := now.checkpoints
 	switch {
 	case c.pages > 0 && c.frames == c.backfilled && now.size != int64(c.pages)*int64(c.pageSize):
-		return Overwritten, fmt.Sprintf("it has %d bytes instead of %d", now.size, int64(c.pages)*int64(c.pageSize))
+		return overwritten, fmt.Sprintf("it has %d bytes instead of %d", now.size, int64(c.pages)*int64(c.pageSize))
 	case before == nil || !before.checkpoints.sameAs(c):
-		return Intact, ""
+		return intact, ""
 	case before.size != now.size || before.sample != now.sample:
-		return Overwritten, "something other than SQLite has written to it"
+		return overwritten, "something other than SQLite has written to it"
 	case !before.modified.Equal(now.modified):
-		return Touched, "its time was changed, but as far as can be seen not its content"
+		return touched, "its time was changed, but as far as can be seen not its content"
 	default:
-		return Intact, ""
+		return intact, ""
 	}
 }
 
@@ -227,7 +227,7 @@ func (c checkpoints) sameAs(later checkpoints) bool {
 }
 
 // footprint returns what the file looks like, false while a checkpoint is under way.
-func (w *Watch) footprint() (*footprint, bool) {
+func (w *contentWatch) footprint() (*footprint, bool) {
 	before, ok := w.checkpoints()
 	if !ok || before.attempted > before.backfilled {
 		return nil, false
@@ -251,7 +251,7 @@ func (w *Watch) footprint() (*footprint, bool) {
 
 // sample returns a sum over pages of the file: all of a small one, else some that are spread over it, its last among
 // them.
-func (w *Watch) sample(size, pageSize int64) uint64 {
+func (w *contentWatch) sample(size, pageSize int64) uint64 {
 	const most = 256
 	sum := fnv.New64a()
 	pages := size / max(pageSize, 512)
@@ -269,7 +269,7 @@ func (w *Watch) sample(size, pageSize int64) uint64 {
 }
 
 // checkpoints reads the wal-index. It is false while that is being changed.
-func (w *Watch) checkpoints() (c checkpoints, ok bool) {
+func (w *contentWatch) checkpoints() (c checkpoints, ok bool) {
 	raw, ok := capture.ReadWALIndex(w.handle)
 	const header, initialized = 48, 12
 	if !ok || !bytes.Equal(raw[:header], raw[header:2*header]) || raw[initialized] == 0 {
