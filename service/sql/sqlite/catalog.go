@@ -15,20 +15,14 @@ type catalog struct {
 	// unsure means that the version may be an older one, after statements of which only the tables that they create or drop
 	// were looked at.
 	unsure bool
-	// tables are the ordinary ones by name, and virtuals the virtual ones by name in small letters.
-	tables   map[string]definition
+	// tables are the definitions of the ordinary ones by name, as https://www.sqlite.org/schematab.html has them, and
+	// virtuals the virtual ones by name in small letters.
+	tables   map[string]string
 	virtuals map[string]virtualTable
 	// folded are the names of ordinary tables that have capital letters, by what they are without.
 	folded map[string]string
 	// views are the names of views in small letters, also of some that are gone.
 	views map[string]bool
-}
-
-// definition is a row of https://www.sqlite.org/schematab.html.
-type definition struct {
-	// root is the first page of the table, 0 if it was not read.
-	root int64
-	sql  string
 }
 
 func (c *catalog) forget() { c.known = false }
@@ -44,7 +38,7 @@ func (c *catalog) readIfChanged(conn *sqlite3.SQLiteConn, version int64) (change
 		return false
 	}
 	found := catalog{
-		version: version, tables: map[string]definition{}, virtuals: map[string]virtualTable{},
+		version: version, tables: map[string]string{}, virtuals: map[string]virtualTable{},
 		folded: map[string]string{}, views: map[string]bool{},
 	}
 	err := eachRow(conn, "SELECT type, name, rootpage, sql FROM main.sqlite_schema WHERE type IN ('table', 'view')", func(row []driver.Value) {
@@ -57,7 +51,7 @@ func (c *catalog) readIfChanged(conn *sqlite3.SQLiteConn, version int64) (change
 		case root == 0:
 			found.virtuals[lower(name)] = virtualTableOf(name, text)
 		default:
-			found.add(name, definition{root: root, sql: text})
+			found.add(name, text)
 		}
 	})
 	found.known = version != unknownVersion && err == nil
@@ -65,8 +59,8 @@ func (c *catalog) readIfChanged(conn *sqlite3.SQLiteConn, version int64) (change
 	return true
 }
 
-func (c *catalog) add(table string, d definition) {
-	c.tables[table] = d
+func (c *catalog) add(table, definition string) {
+	c.tables[table] = definition
 	if folded := lower(table); folded != table {
 		c.folded[folded] = table
 	}

@@ -41,7 +41,7 @@ func (s *captureSession) beforeDDL(what class) {
 		s.stepped = s.catalog.version
 		s.shapes.checkVersion(s.stepped)
 	}
-	if what == creates || what != drops && s.all {
+	if what == creates {
 		return
 	}
 	for _, name := range s.atStake() {
@@ -100,7 +100,7 @@ func (s *captureSession) recordCreated() {
 	if c.sql == "" {
 		return
 	}
-	s.catalog.add(c.name, definition{sql: c.sql})
+	s.catalog.add(c.name, c.sql)
 	found, err := s.shapes.read(s.inner, c.name, &s.catalog)
 	switch {
 	case errors.Is(err, errGone): // the statement has failed
@@ -147,60 +147,68 @@ func (s *captureSession) recordDropped() {
 
 // recordDifference compares the whole schema with what it was.
 func (s *captureSession) recordDifference(what class) {
-	before, known := s.catalog.tables, s.catalog.known
+	before := s.catalog
 	if !s.catalog.read(s.inner) || !s.recorder.Holds() {
 		return
 	}
-	if !known || !s.catalog.known {
+	if !before.known || !s.catalog.known {
 		s.recorder.Lose()
 		return
 	}
 	after := s.catalog.tables
 	if what == creates && s.text != "" && s.recorder.Foreign() {
 		s.forget()
-		s.recordMentioned(before)
+		s.recordMentioned(before.tables)
 		return
 	}
-	former := map[int64]string{}
-	for _, name := range changed(before, after) {
-		if has(after, name) {
-			continue
-		}
-		renamed := nameOf(after, before[name].root)
-		if renamed == "" || has(before, renamed) || !s.recorder.Wants(renamed) {
+	from, to := renamed(&before, &s.catalog, s.text)
+	for _, name := range changed(before.tables, after) {
+		if !has(after, name) && (name != from || !s.recorder.Wants(to)) {
 			s.recordDrop(name)
-		} else if s.recorder.Wants(name) {
-			former[before[name].root] = name
 		}
 	}
 	s.forget()
-	for _, name := range changed(after, before) {
-		from := former[after[name].root]
+	for _, name := range changed(after, before.tables) {
 		switch {
-		case has(before, name) || from != "":
-			s.recordShape(name, capture.Alter, after[name].sql, from, false)
+		case has(before.tables, name):
+			s.recordShape(name, capture.Alter, after[name], "", false)
+		case name == to && s.recorder.Wants(from):
+			s.recordShape(name, capture.Alter, after[name], from, false)
 		default:
-			s.recordShape(name, capture.Create, after[name].sql, "", true)
+			s.recordShape(name, capture.Create, after[name], "", true)
 		}
 	}
 }
 
+// renamed returns the former and the new name of the table that a statement has renamed, which mentions both; empty if
+// there is none.
+func renamed(before, after *catalog, text string) (from, to string) {
+	former, _ := before.mentioned(text)
+	now, _ := after.mentioned(text)
+	gone := slices.IndexFunc(former, func(name string) bool { return !has(after.tables, name) })
+	added := slices.IndexFunc(now, func(name string) bool { return !has(before.tables, name) })
+	if gone < 0 || added < 0 {
+		return "", ""
+	}
+	return former[gone], now[added]
+}
+
 // recordMentioned records a table that was created while another connection may have changed the schema: of what is
 // new, the statement has made what it names.
-func (s *captureSession) recordMentioned(before map[string]definition) {
+func (s *captureSession) recordMentioned(before map[string]string) {
 	tables, _ := s.catalog.mentioned(s.text)
 	for _, name := range tables {
 		if !has(before, name) {
-			s.recordShape(name, capture.Create, s.catalog.tables[name].sql, "", true)
+			s.recordShape(name, capture.Create, s.catalog.tables[name], "", true)
 		}
 	}
 }
 
 // changed returns the tables of one schema that another has not, or that are different there.
-func changed(these, others map[string]definition) []string {
+func changed(these, others map[string]string) []string {
 	var names []string
-	for name, d := range these {
-		if other, is := others[name]; !is || other.sql != d.sql {
+	for name, text := range these {
+		if other, is := others[name]; !is || other != text {
 			names = append(names, name)
 		}
 	}
@@ -208,18 +216,9 @@ func changed(these, others map[string]definition) []string {
 	return names
 }
 
-func has(tables map[string]definition, name string) bool {
+func has(tables map[string]string, name string) bool {
 	_, ok := tables[name]
 	return ok
-}
-
-func nameOf(tables map[string]definition, root int64) string {
-	for name, d := range tables {
-		if d.root == root {
-			return name
-		}
-	}
-	return ""
 }
 
 func (s *captureSession) recordDrop(name string) {

@@ -20,8 +20,6 @@ type captureSession struct {
 	// applied is the version of the database's filter that is in force; active tells whether it wants anything.
 	applied uint64
 	active  bool
-	// all means that it wants all tables.
-	all bool
 	// state is what the recorder saw after the last statement.
 	state capture.State
 	// schemaChanged means that the open transaction may have changed the schema, so that undoing it would as well.
@@ -87,7 +85,7 @@ func (s *captureSession) apply() {
 		return
 	}
 	s.shapes.reset()
-	s.active, s.all, s.applied = filter.active, filter.all, s.db.filterVersion.Load()
+	s.active, s.applied = filter.active, s.db.filterVersion.Load()
 	s.db.enforcedLocked()
 	if s.active {
 		s.restoreSentinel()

@@ -117,7 +117,7 @@ func (s *shapes) read(conn *sqlite3.SQLiteConn, name string, schema *catalog) (*
 		return nil, fmt.Errorf("sqlite: table %q: %w", name, errGone)
 	}
 	var withoutRowID bool
-	withoutRowID, found.isStrict = tableOptions(definition.sql)
+	withoutRowID, found.isStrict = tableOptions(definition)
 	table.HasRowID = !withoutRowID
 	if err := found.readColumns(conn); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
@@ -162,6 +163,55 @@ func TestRenamesAcrossTheSelection(t *testing.T) {
 	require.Equal(t, []string{"truncate a", "schema a", "schema a", "insert a", "insert a"}, ops(t, r.take(t)))
 	mustExec(t, db.Pool(), "ALTER TABLE a RENAME TO b", "INSERT INTO b VALUES (3, 3)")
 	require.Equal(t, []string{"truncate a", "schema a"}, ops(t, r.take(t)))
+
+	all := open(t) // where just the table of positions is not captured
+	mustExec(t, all.Pool(), "CREATE TABLE a (x)", "INSERT INTO a VALUES (1)")
+	r = record(t, all)
+	mustExec(t, all.Pool(), "ALTER TABLE a RENAME TO wippy_cdc_offsets")
+	require.Equal(t, []string{"truncate a", "schema a"}, ops(t, r.take(t)))
+}
+
+// What is renamed was made while only its definition was looked at, and was not written to since.
+func TestATableThatWasJustMadeIsRenamed(t *testing.T) {
+	t.Parallel()
+	for _, tables := range [][]string{nil, {"a", "b", "t"}} {
+		for _, script := range []string{
+			"ALTER TABLE a RENAME TO b",
+			"DROP TABLE IF EXISTS absent; ALTER TABLE a RENAME TO b",
+			"DROP TABLE moved; ALTER TABLE a RENAME TO b",
+			"BEGIN; ALTER TABLE a RENAME TO b; COMMIT",
+			"BEGIN; INSERT INTO t VALUES (1); ALTER TABLE main.a RENAME TO b; COMMIT",
+			"BEGIN; DROP TABLE moved; ALTER TABLE a RENAME TO b; COMMIT",
+		} {
+			db := open(t, func(c *sqlapi.SQLiteConfig) { c.Options = map[string]string{"auto_vacuum": "full"} })
+			r := record(t, db, tables...)
+			conn := oneConn(t, db)
+			mustExec(t, conn, "CREATE TABLE t (x)", "CREATE TABLE moved (x)", "CREATE TABLE a AS SELECT 1 AS x")
+			r.take(t)
+			mustExec(t, conn, script)
+			txs := r.take(t)
+			all := changes(t, txs[len(txs)-1])
+			require.Equal(t, &api.SchemaChange{Action: api.Alter, SQL: `CREATE TABLE "b"(x)`, From: "a"}, all[len(all)-1].Schema, script)
+		}
+	}
+}
+
+// The transaction of a RETURNING that is not reset goes on, and what it has captured must not be lost.
+func TestARenameBesideAReturningThatIsNotReset(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	r := record(t, db)
+	conn := oneConn(t, db)
+	mustExec(t, conn, "CREATE TABLE t (x)", "CREATE TABLE a AS SELECT 1 AS x", "DROP TABLE IF EXISTS absent")
+	r.take(t)
+	returning, err := conn.PrepareContext(t.Context(), "INSERT INTO t VALUES (1) RETURNING x")
+	require.NoError(t, err)
+	_, err = returning.ExecContext(t.Context())
+	require.NoError(t, err)
+	mustExec(t, conn, "ALTER TABLE a RENAME TO b")
+	require.Empty(t, r.take(t))
+	require.NoError(t, returning.Close())
+	require.Equal(t, []string{"insert t", "schema b"}, ops(t, r.take(t)))
 }
 
 func TestWritableSchemaIsASchemaChange(t *testing.T) {
