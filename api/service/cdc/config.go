@@ -68,12 +68,61 @@ type SQLiteConfig struct {
 	// LogBytes bounds the log of committed transactions that streams read from. Default 64MiB.
 	LogBytes      unit.Size           `yaml:"log_bytes"`
 	Subscriptions SubscriptionsConfig `yaml:"subscriptions"`
+	// Durable is whether the log is kept in files beside the database, so that consumers go on where they were.
+	Durable bool `yaml:"durable"`
+	// Retention is what a durable log keeps at most.
+	Retention RetentionConfig `yaml:"retention"`
+	// OnLogFull says what happens to a commit that the durable log cannot be written for: commit or refuse. Default commit.
+	OnLogFull string `yaml:"on_log_full"`
 }
+
+// RetentionConfig bounds a durable log, acknowledged or not.
+type RetentionConfig struct {
+	// MaxBytes is the size of its files. Default 1GiB.
+	MaxBytes unit.Size `yaml:"max_bytes"`
+	// MaxAge is how old the newest transaction of a file may be. Default 168h.
+	MaxAge unit.Duration `yaml:"max_age"`
+}
+
+// The values of on_log_full.
+const (
+	OnLogFullCommit = "commit"
+	OnLogFullRefuse = "refuse"
+)
+
+const (
+	defaultRetentionBytes = unit.GiB
+	defaultRetentionAge   = 168 * time.Hour
+	leastRetentionBytes   = unit.MiB
+)
 
 // SetDefaults implements registry.Config.
 func (c *SQLiteConfig) SetDefaults() {
 	c.StatusInterval = unit.Duration(defaultStatusInterval)
 	c.LogBytes = DefaultLogBytes
+	c.Retention = RetentionConfig{MaxBytes: defaultRetentionBytes, MaxAge: unit.Duration(defaultRetentionAge)}
+	c.OnLogFull = OnLogFullCommit
+}
+
+func (c *SQLiteConfig) validateDurable(p *registry.Problems) {
+	if c.Retention.MaxBytes < leastRetentionBytes {
+		p.Addf("retention.max_bytes", "is %s, must be at least %s", c.Retention.MaxBytes, leastRetentionBytes)
+	}
+	if c.Retention.MaxAge < unit.Duration(time.Minute) {
+		p.Addf("retention.max_age", "is %s, must be at least 1m", c.Retention.MaxAge)
+	}
+	if c.OnLogFull != OnLogFullCommit && c.OnLogFull != OnLogFullRefuse {
+		p.Addf("on_log_full", "%q is not known: use %s or %s", c.OnLogFull, OnLogFullCommit, OnLogFullRefuse)
+	}
+	if c.Durable {
+		return
+	}
+	if c.Retention != (RetentionConfig{MaxBytes: defaultRetentionBytes, MaxAge: unit.Duration(defaultRetentionAge)}) {
+		p.Addf("retention", "is for sources with durable: true")
+	}
+	if c.OnLogFull != OnLogFullCommit {
+		p.Addf("on_log_full", "is for sources with durable: true")
+	}
 }
 
 // Validate implements registry.Config.
@@ -91,6 +140,7 @@ func (c *SQLiteConfig) Validate() error {
 	validateTiming(&p, "status_interval", c.StatusInterval)
 	validateLogBytes(&p, c.LogBytes)
 	c.Subscriptions.validate(&p)
+	c.validateDurable(&p)
 	return p.Err()
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
@@ -107,10 +108,15 @@ func bareNames(tables []string) []string {
 
 // filter returns what the sinks want together. db.mu must be held.
 func (db *DB) filter() filter {
-	f := filter{active: len(db.sinks) > 0}
+	f := filter{active: len(db.sinks) > 0 || db.durable.Load() != nil}
 	for _, a := range db.sinks {
 		f.all = f.all || a.tables == nil
 		f.tables = append(f.tables, a.tables...)
+	}
+	if db.durable.Load() != nil {
+		tables := db.durable.Load().log.Settings().Tables
+		f.all = f.all || tables == nil
+		f.tables = append(f.tables, bareNames(tables)...)
 	}
 	return f
 }
@@ -128,23 +134,24 @@ func (db *DB) enforcedLocked() {
 func (db *DB) commit(c *Commit) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	gap := db.newsLocked()
+	if gap > 0 && gap < c.Sequence {
+		db.loseLocked(gap, cdc.GapExternalWrite, errExternal)
+	}
 	for _, a := range db.sinks {
 		if a.live {
 			a.sink.Committed(c)
 		}
 	}
+	if gap > c.Sequence {
+		db.loseLocked(gap, cdc.GapExternalWrite, errExternal)
+	}
 }
 
-func (db *DB) lose(err error) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.loseLocked(err)
-}
-
-func (db *DB) loseLocked(err error) {
+func (db *DB) loseLocked(sequence uint64, cause cdc.GapCause, err error) {
 	for _, a := range db.sinks {
 		if a.live {
-			a.sink.Lost(err)
+			a.sink.Lost(sequence, cause, err)
 		}
 	}
 }

@@ -152,12 +152,20 @@ func (c *conn) IsValid() bool { return !c.broken }
 
 // Close implements driver.Conn.
 func (c *conn) Close() error {
+	var log *durable
 	if c.session != nil {
+		if log = c.session.durable; log != nil {
+			log.end(c.db)
+		}
 		c.session.close()
 	}
 	if c.authorizer != nil {
 		c.authorizer.Close()
 		c.authorizer = nil
 	}
-	return c.inner.Close()
+	err := c.inner.Close()
+	if log != nil && err == nil {
+		err = log.left()
+	}
+	return err
 }

@@ -49,6 +49,9 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err == nil {
 		err = c.authorize(conn)
 	}
+	if err == nil && c.db.durable.Load() != nil {
+		err = c.db.durable.Load().begin(ctx, conn)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", c.file, err), conn.Close())
 	}

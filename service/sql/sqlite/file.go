@@ -95,7 +95,9 @@ func (f *File) Open(ctx context.Context) (*DB, error) {
 	}
 	_, missing := os.Stat(f.path)
 	_, noFolder := os.Stat(filepath.Dir(f.path))
-	db, err := Open(ctx, f.id, f.config, f.files.dir)
+	db, err := Open(ctx, f.id, f.config, f.files.dir, WithLogger(f.files.log.With("database", f.id.String())), func(db *DB) {
+		db.reopened = f.opened != nil
+	})
 	if err != nil {
 		return nil, err
 	}

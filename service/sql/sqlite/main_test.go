@@ -63,7 +63,7 @@ func (r *recording) Committed(c *sqlite.Commit) {
 	r.transactions = append(r.transactions, tx)
 }
 
-func (r *recording) Lost(err error) {
+func (r *recording) Lost(_ uint64, _ api.GapCause, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lost = append(r.lost, err)

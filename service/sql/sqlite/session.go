@@ -6,6 +6,7 @@ import (
 
 	"github.com/mattn/go-sqlite3"
 
+	"github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
@@ -40,6 +41,9 @@ type captureSession struct {
 	byHand bool
 	// unwrapped means that the app has had the driver's connection.
 	unwrapped bool
+
+	// durable is the log that the connection writes to, nil if there is none.
+	durable *durable
 
 	shapes  shapes
 	catalog catalog
@@ -81,7 +85,7 @@ func (s *captureSession) apply() {
 	defer s.db.mu.Unlock()
 	filter := s.db.filter()
 	if err := s.recorder.Filter(filter.active, filter.all, filter.tables); err != nil {
-		s.db.loseLocked(err)
+		s.db.loseLocked(s.gapInLog(cdc.GapCaptureLost), cdc.GapCaptureLost, err)
 		return
 	}
 	s.shapes.reset()
@@ -107,7 +111,9 @@ func (s *captureSession) resolve() error {
 	if s.external { // it is not how the schema is now
 		schema = &catalog{}
 	}
-	return s.shapes.resolve(s.inner, s.recorder, schema)
+	err := s.shapes.resolve(s.inner, s.recorder, schema)
+	s.nameShapes()
+	return err
 }
 
 // about notes the text of the statement that runs next.
@@ -129,6 +135,9 @@ func (s *captureSession) before(what class) {
 	}
 	if what == vacuums {
 		s.beforeVacuum()
+	}
+	if s.durable != nil && what >= creates {
+		s.announce(what)
 	}
 	if what < writes || s.state.Idle() || s.state&capture.Enlisted != 0 {
 		return
@@ -165,6 +174,9 @@ func (s *captureSession) after(what class) {
 	if s.state&(capture.Committed|capture.Copied) == capture.Committed {
 		s.take()
 	}
+	if s.durable != nil && (what == pragmas || what == vacuums || s.recorder.HasNews()) {
+		s.lookAtLog(what)
+	}
 	if s.state.Idle() && s.shapes.stale {
 		s.forget()
 	}
@@ -177,7 +189,7 @@ func (s *captureSession) readable() bool { return s.state.Idle() || s.state&capt
 // syncShapes keeps the shapes of tables in step with the schema.
 func (s *captureSession) syncShapes(what class) {
 	if s.unwrapped && s.recorder.RestoreHooks() {
-		s.db.lose(errors.New("the capture hooks were replaced through the unwrapped connection"))
+		s.lost(nil, errors.New("the capture hooks were replaced through the unwrapped connection"))
 	}
 	external := s.external || s.state&capture.External != 0
 	s.external = false
@@ -222,7 +234,7 @@ func (s *captureSession) take() {
 	for _, c := range s.recorder.Take() {
 		if c.Lost != nil {
 			c.Spilled.Release()
-			s.db.lose(c.Lost)
+			s.lost(&c.Summary, c.Lost)
 			continue
 		}
 		s.hand(c.Summary, c.Spilled, c.Memory, true)

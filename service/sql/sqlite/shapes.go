@@ -24,6 +24,8 @@ type shapes struct {
 	byName map[string]*Shape
 	// ready is a shape that was read before its table has a slot, nil if there is none.
 	ready *Shape
+	// named is how many of them the segment file of a durable log knows.
+	named int
 	// stale means that slots exist that no future row will use.
 	stale bool
 	// version is the schema version after the last check.
@@ -51,14 +53,14 @@ func (s *Shape) Table() *sqlapi.Table { return s.table }
 func (s *shapes) known() int { return len(s.bySlot) }
 
 func (s *shapes) reset() {
-	s.bySlot = nil
+	s.bySlot, s.named = nil, 0
 	s.stale = false
 }
 
 // checkVersion resolves all tables again if the schema was changed, as its version tells.
 func (s *shapes) checkVersion(version int64) {
 	if version == unknownVersion || version != s.version {
-		s.bySlot = nil
+		s.bySlot, s.named = nil, 0
 	}
 	s.version = version
 }

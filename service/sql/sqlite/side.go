@@ -37,9 +37,9 @@ func (db *DB) WithSideConnection(ctx context.Context, f func(ctx context.Context
 	side.SetMaxOpenConns(1)
 	var err error
 	if db.isClosed() { // and there is no transaction to be in the way of
-		err = f(ctx, side)
+		err = db.besideLog(nil, func() error { return errors.Join(f(ctx, side), side.Close()) })
 	} else {
-		err = db.holdWriter(ctx, func(*conn) error { return f(ctx, side) })
+		err = db.holdWriter(ctx, func(writer *conn) error { return db.besideLog(writer, func() error { return f(ctx, side) }) })
 	}
 	err = errors.Join(db.whyLocked(ctx, err), side.Close())
 	return errs.Wrap(errs.KindOf(db.Classify(err)), prefix(err, "sqlite: side connection of %q", db.id))
@@ -124,6 +124,10 @@ func (c *sideConnector) Connect(ctx context.Context) (driver.Conn, error) {
 			pragmas = append(pragmas, "PRAGMA query_only = '"+strings.ReplaceAll(value, "'", "''")+"'")
 		}
 	}
+	inner.RegisterCommitHook(func() int {
+		c.db.sideCommits.Add(1)
+		return 0
+	})
 	for _, pragma := range pragmas {
 		if _, err := inner.ExecContext(ctx, pragma, nil); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", c.file, err), inner.Close())

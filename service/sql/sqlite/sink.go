@@ -3,6 +3,7 @@ package sqlite
 import (
 	"time"
 
+	"github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/tempfile"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
@@ -15,14 +16,17 @@ type Sink interface {
 	Tables() []string
 	// Committed is called after the commit of each transaction that changed rows, in commit order.
 	Committed(c *Commit)
-	// Lost is called when changes of a committed transaction could not be captured; err says why.
-	Lost(err error)
+	// Lost is called when changes of a committed transaction could not be captured; err says why. The sequence is that of the gap in
+	// the durable log, 0 without one.
+	Lost(sequence uint64, cause cdc.GapCause, err error)
 	// Closed is called once, when the database closes; nothing is called after it, nor after detach.
 	Closed()
 }
 
 // Commit is a committed transaction. It is good during the call of Committed only, but for what is said of its fields.
 type Commit struct {
+	// Sequence is that of the transaction in the durable log, 0 without one.
+	Sequence uint64
 	// At is when the commit was seen.
 	At time.Time
 	// Touched are the tables of which there may be records, and Counts says by capture.Op how many there are.
@@ -47,12 +51,18 @@ type TouchedTable struct {
 // hand hands a committed transaction to the sinks.
 func (s *captureSession) hand(summary capture.Summary, spilled *tempfile.Part, records []byte, owned bool) {
 	c := &s.commit
-	c.At, c.Counts, c.Spilled, c.Records, c.Owned = time.Now(), summary.Counts, spilled, records, owned
+	c.At, c.Counts, c.Spilled, c.Records, c.Owned, c.Sequence = time.Now(), summary.Counts, spilled, records, owned, summary.Sequence
+	if summary.Sequence > 0 {
+		c.At = time.Unix(0, summary.At)
+	}
 	c.Touched = c.Touched[:0]
 	for _, t := range summary.Touched {
 		if int(t.Slot) < len(s.shapes.bySlot) && s.shapes.bySlot[t.Slot] != nil {
 			c.Touched = append(c.Touched, TouchedTable{t.Slot, s.shapes.bySlot[t.Slot], t.Ops})
 		}
+	}
+	if s.durable != nil && summary.Sequence > 0 {
+		s.durable.keep(s, &summary)
 	}
 	s.db.commit(c)
 	spilled.Release()

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -22,6 +23,14 @@ type DB struct {
 	id        registry.ID
 	pool      *sql.DB
 	connector *connector
+	// durable is the log of a durable source, nil if there is none. It is set before the writer is opened, or while it is held.
+	durable atomic.Pointer[durable]
+	// logger is told of what a durable log finds, nil if that is not wanted.
+	logger *slog.Logger
+	// reopened says that a connection of this process may have the file open.
+	reopened bool
+	// sideCommits counts those of side connections.
+	sideCommits atomic.Int64
 
 	// filterVersion moves whenever the sinks change, so that the writer notices without a lock.
 	filterVersion atomic.Uint64
@@ -37,17 +46,34 @@ type DB struct {
 	closed bool
 }
 
+// Option says more of a database than its entry.
+type Option func(*DB)
+
+// WithLogger makes the database tell a logger what a durable log finds after a crash, and what cannot be kept in it.
+func WithLogger(logger *slog.Logger) Option { return func(db *DB) { db.logger = logger } }
+
 // Open opens the database of a db.sql.sqlite entry and checks that it can be used. A relative file starts from dir;
 // missing directories are made. The caller closes the DB.
 //
 // Values are read as they are stored: unlike the bare driver, columns declared DATE or BOOLEAN are not converted.
-func Open(ctx context.Context, id registry.ID, cfg *sqlapi.SQLiteConfig, dir string) (*DB, error) {
+func Open(ctx context.Context, id registry.ID, cfg *sqlapi.SQLiteConfig, dir string, options ...Option) (*DB, error) {
 	file, err := preparePath(cfg.File, dir)
 	if err != nil {
 		return nil, openError(id, err)
 	}
 	db := &DB{id: id}
+	for _, set := range options {
+		set(db)
+	}
 	db.connector = &connector{db: db, cfg: cfg, file: file}
+	kept, err := db.openDurable(file)
+	if err != nil {
+		return nil, openError(id, err)
+	}
+	if kept != nil {
+		db.durable.Store(kept)
+		db.filterVersion.Add(1)
+	}
 	db.pool = sql.OpenDB(db.connector)
 	db.pool.SetMaxOpenConns(1)
 	db.pool.SetMaxIdleConns(1)

@@ -59,7 +59,7 @@ func (s *captureSession) afterVacuum() {
 }
 
 func (s *captureSession) lostByVacuum(err error) {
-	s.db.lose(errs.New(errs.Unavailable, "VACUUM: %w", err))
+	s.lost(nil, errs.New(errs.Unavailable, "VACUUM: %w", err))
 }
 
 // rowIDs reads the rowids of a table, if they identify any of its rows.

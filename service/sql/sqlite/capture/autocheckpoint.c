@@ -11,6 +11,7 @@ enum { ATTEMPTS_PER_LOG = 4 };
 
 static int try_checkpoint(wippy_capture *c, int frames) {
   int all = -1, done = -1, before = c->checkpointed;
+  wippy_segment_checkpoint(c);
   sqlite3_wal_checkpoint_v2(c->db, "main", SQLITE_CHECKPOINT_PASSIVE, &all, &done);
   c->checkpointed = done;
   if (done > before || (done >= 0 && done == all)) return c->checkpoint_every;
@@ -28,6 +29,7 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int frames) {
     c->checkpointed = 0;
   }
   c->frames = frames;
+  wippy_segment_settle(c);
   if (frames >= c->checkpoint_at) c->checkpoint_at = try_checkpoint(c, frames);
   return SQLITE_OK;
 }

@@ -23,6 +23,7 @@ static int on_commit(void *arg) {
   c->committing = 1;
   c->elsewhere = 0;
   if (sqlite3_txn_state(c->db, "main") != SQLITE_TXN_WRITE) return 0;
+  if (c->segment && wippy_segment_commit(c)) return 1;
   c->own_commits++;
   if (c->active) wippy_wal_note(c);
   return 0;
@@ -31,7 +32,8 @@ static int on_commit(void *arg) {
 static void on_rollback(void *arg) {
   wippy_capture *c = arg;
   c->unreset = 1;
-  if (c->committing && wippy_wal_has_committed(c)) {
+  int committed = c->segment ? wippy_segment_rollback(c) : c->committing && wippy_wal_has_committed(c);
+  if (committed) {
     c->signals.rolled_back = 1; /* which is what SQLite does to its schemas */
     wippy_seal(c);
     return;
@@ -91,6 +93,7 @@ void wippy_capture_close(wippy_capture *c) {
   sqlite3_preupdate_hook(c->db, NULL, NULL);
   sqlite3_commit_hook(c->db, NULL, NULL);
   sqlite3_rollback_hook(c->db, NULL, NULL);
+  wippy_segment_end(c);
   sqlite3_finalize(c->enlist);
   c->enlist = NULL;
   c->active = 0;
@@ -105,9 +108,11 @@ void wippy_capture_lose(wippy_capture *c, int why) {
 
 /* Closes the books on the open transaction: it is committed. */
 void wippy_seal(wippy_capture *c) {
+  if (c->segment) wippy_segment_more(c);
   uint64_t end = wippy_arena_length(&c->arena);
   c->committing = 0;
   if (end == c->begin && !c->lost) {
+    c->sealing.sequence = 0;
     wippy_summary_undo(c);
     return;
   }
@@ -176,7 +181,11 @@ uint64_t wippy_capture_after(wippy_capture *c, uint32_t known, void *buffer, uin
   if (txn == SQLITE_TXN_WRITE) state |= WIPPY_WRITING;
   if (txn > 0) state |= WIPPY_PINNED;
   if (c->enlisted) state |= WIPPY_ENLISTED;
-  if (c->committing && autocommit) wippy_seal(c);
+  if (c->committing && autocommit) {
+    wippy_segment_settle(c);
+    wippy_seal(c);
+  }
+  c->sealing.more = 0;
   c->committing = 0; /* a COMMIT that was busy leaves the transaction open */
   if (c->in_doubt && autocommit) wippy_wal_settle(c);
   unsigned int version = data_version(c);

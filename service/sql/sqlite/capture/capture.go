@@ -121,6 +121,9 @@ func (r *Recorder) Install() error {
 	return nil
 }
 
+// HasNews reports whether News has something to tell. It costs no call.
+func (r *Recorder) HasNews() bool { return r.signals.segment_news != 0 }
+
 // SentinelGone reports whether the savepoint sentinel may be gone. It costs no call.
 func (r *Recorder) SentinelGone() bool { return r.signals.sentinel_gone != 0 }
 
@@ -174,6 +177,14 @@ const (
 
 // Summary is what a transaction has done.
 type Summary struct {
+	// Sequence is that of the transaction in the segment file, 0 if it is not there, and At the time that stands there in Unix
+	// nanoseconds. Gap says that it stands there as a gap.
+	Sequence uint64
+	At       int64
+	Gap      bool
+	// End is the length of the segment file, and Unnamed says that shapes of its tables have no name there.
+	End     int64
+	Unnamed bool
 	// Counts says by Op how many records there are.
 	Counts [numOps]uint32
 	// Touched are the tables that there may be records of. It is memory of C.
@@ -189,6 +200,7 @@ func (r *Recorder) Copied() Summary { return summaryOf(&r.signals.copied) }
 
 func summaryOf(s *C.wippy_summary) Summary {
 	return Summary{
+		Sequence: uint64(s.sequence), At: int64(s.at), Gap: s.gap != 0, End: int64(s.end), Unnamed: s.unnamed != 0,
 		Counts:  *(*[numOps]uint32)(unsafe.Pointer(&s.counts)),
 		Touched: unsafe.Slice((*Touched)(unsafe.Pointer(s.tables)), s.touched),
 	}
@@ -225,12 +237,15 @@ func (r *Recorder) Take() []Commit {
 	return commits
 }
 
+// ErrTooLarge is why a transaction is lost that was not kept because of its size.
+var ErrTooLarge = errors.New("the transaction is larger than max_transaction_bytes")
+
 func lostError(why C.int) error {
 	switch why {
 	case C.WIPPY_LOST_NOTHING:
 		return nil
 	case C.WIPPY_LOST_TOO_LARGE:
-		return errors.New("the transaction is larger than max_transaction_bytes")
+		return ErrTooLarge
 	case C.WIPPY_LOST_NO_MEMORY:
 		return errors.New("memory ran out")
 	case C.WIPPY_LOST_READ_ERROR:

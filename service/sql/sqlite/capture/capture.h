@@ -51,6 +51,11 @@ enum { WIPPY_OPS = 6 };  /* operations are numbered from 1 */
 
 /* What a transaction has done: how many records of each operation there are, and to which tables. */
 typedef struct wippy_summary {
+  uint64_t sequence;     /* in the segment file, 0 without one, and the time that stands there, in Unix nanoseconds */
+  int64_t at;
+  uint64_t end;          /* the length of the segment file */
+  uint32_t gap;          /* it stands there as a gap */
+  uint32_t unnamed;      /* shapes of its tables have no name there */
   uint32_t counts[WIPPY_OPS];
   uint32_t touched;      /* how many */
   const wippy_touched *tables;
@@ -61,6 +66,7 @@ typedef struct wippy_signals {
   uint32_t tables;       /* number of slots */
   uint32_t rolled_back;  /* something was undone since the last wippy_capture_after */
   uint32_t sentinel_gone; /* the sentinel may be gone */
+  uint32_t segment_news; /* wippy_segment_news has something to tell */
   wippy_summary copied;  /* of what wippy_capture_after has moved to the buffer, until the next statement */
 } wippy_signals;
 
@@ -76,6 +82,7 @@ typedef struct wippy_table {
   char *name;
   uint32_t hash;
   int wanted;
+  uint32_t shape;        /* what the segment file calls its shape, 0 if it has no name yet */
   uint32_t epoch;        /* the transaction that has touched it last, and where it is noted */
   uint32_t noted;
 } wippy_table;

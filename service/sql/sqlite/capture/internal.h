@@ -5,6 +5,7 @@
 #include <string.h>
 #include "sqlite_abi.h"
 #include "capture.h"
+#include "segment.h"
 
 /*
 ** The arena holds the records of the transaction that is open now, behind those of transactions that are committed
@@ -55,6 +56,18 @@ struct wippy_capture {
   unsigned int data_version;
   unsigned int own_commits;
 
+  struct wippy_segment *segment; /* NULL unless the log is durable */
+  struct {
+    uint64_t sequence;       /* what the segment file calls the transaction that is committing; 0 if it is not there */
+    int64_t at;
+    uint64_t to;             /* its records up to here are in the file, so many of each operation */
+    uint32_t counts[WIPPY_OPS];
+    int more;                /* further ones will follow, which no hook tells about */
+    int written;             /* it is in the file */
+    uint32_t gap;            /* ... as a gap */
+    uint32_t unnamed;        /* shapes of its tables have no name there */
+  } sealing;
+
   int active, all;
   char **names;              /* what is captured unless all */
   int nnames;
@@ -102,6 +115,18 @@ void wippy_autocheckpoint(wippy_capture*);
 void wippy_wal_note(wippy_capture*);
 int wippy_wal_has_committed(wippy_capture*);
 void wippy_wal_settle(wippy_capture*);
+
+const volatile uint32_t *wippy_wal_index(wippy_capture*);
+
+/* segment.c */
+int wippy_segment_commit(wippy_capture*);
+int wippy_segment_rollback(wippy_capture*);
+void wippy_segment_settle(wippy_capture*);
+void wippy_segment_more(wippy_capture*);
+void wippy_segment_checkpoint(wippy_capture*);
+
+/* crc32c.c */
+uint32_t wippy_crc32c(uint32_t crc, const void *bytes, size_t n);
 
 /* summary.c */
 int wippy_note(wippy_capture*, uint32_t slot, int op);

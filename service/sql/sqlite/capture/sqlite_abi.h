@@ -129,6 +129,7 @@ WEAK void sqlite3_result_int64(sqlite3_context*, sqlite3_int64);
 WEAK sqlite3_mutex *sqlite3_db_mutex(sqlite3*);
 WEAK void sqlite3_mutex_enter(sqlite3_mutex*);
 WEAK void sqlite3_mutex_leave(sqlite3_mutex*);
+WEAK int sqlite3_mutex_try(sqlite3_mutex*);
 WEAK const char *sqlite3_db_name(sqlite3*, int);
 WEAK const char *sqlite3_db_filename(sqlite3*, const char*);
 WEAK int sqlite3_stricmp(const char*, const char*);

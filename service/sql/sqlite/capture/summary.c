@@ -37,6 +37,12 @@ void wippy_summary_undo(wippy_capture *c) {
 ** may still move. */
 void wippy_summary_seal(wippy_capture *c, wippy_summary *s) {
   memcpy(s->counts, c->counts, sizeof c->counts);
+  s->sequence = c->sealing.sequence;
+  s->at = c->sealing.at;
+  s->gap = c->sealing.gap;
+  s->unnamed = c->sealing.unnamed;
+  s->end = wippy_segment_length(c);
+  c->sealing.sequence = 0;
   s->touched = c->ntouched - c->touched_begin;
   c->touched_begin = c->ntouched;
   wippy_summary_undo(c);

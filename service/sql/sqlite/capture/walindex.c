@@ -12,7 +12,7 @@ enum { WAL_INDEX_SIZE = 32768, CHANGE_COUNTER = 2 /* iChange, in 32-bit words */
 ** In WAL mode a writer keeps a shared lock on the database file and no more. In the other modes it has an exclusive
 ** one, as it has if the wal-index is in memory of its own; asking for the shared memory would then make some.
 */
-static const volatile uint32_t *wal_index(wippy_capture *c) {
+const volatile uint32_t *wippy_wal_index(wippy_capture *c) {
   sqlite3_file *file = NULL;
   int lock = -1;
   if (sqlite3_file_control(c->db, "main", SQLITE_FCNTL_LOCKSTATE, &lock) != SQLITE_OK || lock != SQLITE_LOCK_SHARED) return NULL;
@@ -46,7 +46,7 @@ static int writes_elsewhere(wippy_capture *c) {
 /* Called by the commit hook, before anything is committed. */
 void wippy_wal_note(wippy_capture *c) {
   c->elsewhere = writes_elsewhere(c);
-  c->wal_index = c->elsewhere ? wal_index(c) : NULL;
+  c->wal_index = c->elsewhere ? wippy_wal_index(c) : NULL;
   if (c->wal_index && !read_counter(c->wal_index, &c->counter)) c->wal_index = NULL;
 }
 

@@ -1,0 +1,137 @@
+package sqlite
+
+import (
+	"errors"
+
+	"github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
+)
+
+// errExternal says what is missing.
+var errExternal = errors.New("another process, or another connection, has written to the database, which is not captured")
+
+// newsLocked takes what the hooks have seen, says it, and returns the sequence of the gap for what others have committed, 0 if there
+// is none. db.mu must be held.
+func (db *DB) newsLocked() (gap uint64) {
+	if db.durable.Load() == nil || db.durable.Load().session == nil || !db.durable.Load().session.recorder.HasNews() {
+		return 0
+	}
+	return db.durable.Load().said(db.durable.Load().session.recorder.News())
+}
+
+// said tells the program's log of news, and lets the gap be read.
+func (d *durable) said(news capture.News) (gap uint64) {
+	if news.Foreign > 0 {
+		d.foreign.Add(uint64(news.Foreign))
+		d.logger.Warn("the database was written by another process or connection, which is not captured: streams are told; "+
+			"let the app alone write it", "commits", news.Foreign, "sequence", news.Gap)
+	}
+	if news.Failed > 0 || news.Err != nil {
+		d.logger.Error("the log of a durable source cannot be written: consumers will be told of a gap; make room on the disk",
+			"transactions", news.Failed, "error", news.Err)
+	}
+	if news.Gap > 0 {
+		d.log.Publish(news.End, news.Sequence)
+	}
+	return news.Gap
+}
+
+// tellNews tells the sinks what the hooks have seen.
+func (db *DB) tellNews(news capture.News) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if gap := db.durable.Load().said(news); gap > 0 {
+		db.loseLocked(gap, cdc.GapExternalWrite, errExternal)
+	}
+}
+
+// LookForOthers looks whether other connections have committed, and tells the sinks. A durable source calls it from time to time,
+// from any goroutine.
+func (db *DB) LookForOthers() {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.durable.Load() == nil || db.durable.Load().session == nil {
+		return
+	}
+	db.durable.Load().session.recorder.LookForOthers()
+	if gap := db.newsLocked(); gap > 0 {
+		db.loseLocked(gap, cdc.GapExternalWrite, errExternal)
+	}
+}
+
+// lost tells the sinks that changes of a committed transaction could not be captured. The summary is that of the transaction, nil if
+// there is none.
+func (s *captureSession) lost(summary *capture.Summary, err error) {
+	var sequence uint64
+	cause := cdc.GapCaptureLost
+	if errors.Is(err, capture.ErrTooLarge) {
+		cause = cdc.GapTooLarge
+	}
+	if summary != nil && summary.Gap && s.durable != nil {
+		sequence = summary.Sequence
+		s.durable.log.Publish(summary.End, sequence)
+	} else {
+		sequence = s.gapInLog(cause)
+	}
+	s.db.mu.Lock()
+	defer s.db.mu.Unlock()
+	s.db.loseLocked(sequence, cause, err)
+}
+
+// gapInLog writes a gap to the durable log and returns its sequence, 0 without a log.
+func (s *captureSession) gapInLog(cause cdc.GapCause) uint64 {
+	if s.durable == nil {
+		return 0
+	}
+	why := capture.GapLost
+	if cause == cdc.GapTooLarge {
+		why = capture.GapTooLarge
+	}
+	sequence, end, err := s.recorder.AppendSegment(capture.SegmentGap, uint32(why), 0, nil)
+	if err == nil {
+		s.durable.log.Publish(end, sequence)
+	}
+	return sequence
+}
+
+// announce prepares the log for a statement that may commit without a hook, or of which changes are recorded when it has ended.
+func (s *captureSession) announce(what class) {
+	switch {
+	case what == vacuums:
+		s.recorder.MarkSegment()
+	case s.state.Idle():
+		s.recorder.ExpectMore()
+	}
+}
+
+// lookAtLog brings the log in step with the write-ahead log after a statement that may have moved it, and tells what the hooks have
+// seen.
+func (s *captureSession) lookAtLog(what class) {
+	switch what {
+	case pragmas:
+		s.recorder.RefreshSegment(0)
+	case vacuums:
+		s.recorder.RefreshSegment(1)
+	default: // its commit has a hook
+	}
+	if s.recorder.HasNews() {
+		s.db.tellNews(s.recorder.News())
+	}
+}
+
+// besideLog calls f, which commits on a side connection; writer is the connection that writes the log, nil if it is closed.
+func (db *DB) besideLog(writer *conn, f func() error) error {
+	switch {
+	case db.durable.Load() == nil:
+		return f()
+	case writer == nil:
+		return errors.Join(f(), db.durable.Load().left())
+	case writer.session.durable == nil:
+		return f()
+	}
+	before := db.sideCommits.Load()
+	writer.session.recorder.MarkSegment()
+	err := f()
+	writer.session.recorder.RefreshSegment(int(db.sideCommits.Load() - before))
+	return err
+}

@@ -1,0 +1,202 @@
+package segment
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
+)
+
+// The header page of a file: these bytes, the slots (see capture/segment.h), what the file was begun with, and how it was left. The
+// latter two are JSON behind their length and checksum.
+const (
+	magic    = "wippycdc\x01"
+	beginsAt = 512
+	stopsAt  = 2048
+)
+
+// Begin is what a segment file is begun with.
+type Begin struct {
+	// Generation names the log: cursors of one generation can be compared.
+	Generation string `json:"generation"`
+	// Boot names the run of the operating system.
+	Boot string `json:"boot"`
+	// First is the first sequence that can be in the file.
+	First uint64 `json:"first"`
+	// Unsynced says that SQLite does not wait for the disk, so that nothing is certain after a power loss.
+	Unsynced bool `json:"unsynced,omitempty"`
+}
+
+// Stop is what the database was like when a connection was closed in good order, after which it is not written by us.
+type Stop struct {
+	Database Footprint `json:"database"`
+	Log      Footprint `json:"log"`
+}
+
+// Footprint is what can be seen of a file without opening it. The zero Footprint is that of a file that does not exist.
+type Footprint struct {
+	Device   uint64 `json:"device,omitempty"`
+	Inode    uint64 `json:"inode,omitempty"`
+	Size     int64  `json:"size,omitempty"`
+	Modified int64  `json:"modified,omitempty"`
+}
+
+// name is that of the file whose first sequence is given. Names sort as sequences do.
+func name(first uint64) string { return fmt.Sprintf("%016x.segment", first) }
+
+// firstOf returns the first sequence that a file has by its name, false if it is not a segment's.
+func firstOf(name string) (first uint64, ok bool) {
+	digits, isSegment := strings.CutSuffix(name, ".segment")
+	first, err := strconv.ParseUint(digits, 16, 64)
+	return first, isSegment && err == nil && len(digits) == 16
+}
+
+// create makes a segment file with records behind its header page, which is written out: a store into a hole could meet a full disk.
+func create(dir string, begin Begin, records []byte) (file *os.File, err error) {
+	path := filepath.Join(dir, name(begin.First))
+	file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("segment: %w", err)
+	}
+	page := make([]byte, capture.SegmentPage)
+	copy(page, magic)
+	if err = putJSON(page, beginsAt, begin); err == nil {
+		_, err = file.WriteAt(append(page, records...), 0)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("segment: %w", err), file.Close(), os.Remove(path))
+	}
+	return file, nil
+}
+
+func putJSON(page []byte, at int, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	binary.LittleEndian.PutUint32(page[at:], uint32(len(text))) //nolint:gosec // it is short
+	binary.LittleEndian.PutUint32(page[at+4:], crc32.Checksum(text, castagnoli))
+	copy(page[at+8:], text)
+	return nil
+}
+
+func getJSON(page []byte, at int, v any) bool {
+	n, crc := binary.LittleEndian.Uint32(page[at:]), binary.LittleEndian.Uint32(page[at+4:])
+	if n == 0 || int(n) > len(page)-at-8 {
+		return false
+	}
+	text := page[at+8:][:n]
+	return crc32.Checksum(text, castagnoli) == crc && json.Unmarshal(text, v) == nil
+}
+
+// setStop notes how a file is left, or that it is not.
+func setStop(path string, stop *Stop) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	page := make([]byte, capture.SegmentPage)
+	if stop != nil {
+		err = putJSON(page, stopsAt, stop)
+	}
+	if err == nil {
+		_, err = file.WriteAt(page[stopsAt:], stopsAt)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}
+
+// tail is what is known of the newest segment file after its writer has ended, in good order or not.
+type tail struct {
+	path  string
+	begin Begin
+	stop  *Stop
+	slot  Slot
+	// slotted says that there is a slot.
+	slotted bool
+	// end is where the valid records end.
+	end int64
+	// records are all of them, without payloads.
+	records []Record
+}
+
+// read reads the header page of a file.
+func readPage(file io.ReaderAt) (page []byte, begin Begin, err error) {
+	page = make([]byte, capture.SegmentPage)
+	if _, err := file.ReadAt(page, 0); err != nil {
+		return nil, begin, fmt.Errorf("segment: read the header page: %w", err)
+	}
+	if string(page[:len(magic)]) != magic || !getJSON(page, beginsAt, &begin) {
+		return nil, begin, errors.New("segment: the header page is damaged")
+	}
+	return page, begin, nil
+}
+
+// readTail reads a file up to the first byte that is not part of a whole record.
+func readTail(path string) (*tail, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("segment: %w", err)
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("segment: %w", err)
+	}
+	page, begin, err := readPage(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	t := &tail{path: path, begin: begin, end: capture.SegmentPage}
+	t.slot, t.slotted = readSlot(page)
+	var stop Stop
+	if getJSON(page, stopsAt, &stop) {
+		t.stop = &stop
+	}
+	for {
+		r, crc, err := readHeader(file, t.end, info.Size())
+		if err == nil {
+			err = check(file, &r, crc)
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, errTorn) {
+			return t, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		t.records = append(t.records, r)
+		t.end = r.next()
+	}
+}
+
+// extend cuts off what is behind the valid end, and appends records there.
+func (t *tail) extend(records []byte) error {
+	file, err := os.OpenFile(t.path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	if err = file.Truncate(t.end); err == nil {
+		_, err = file.WriteAt(records, t.end)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	t.end += int64(len(records))
+	return nil
+}

@@ -1,0 +1,352 @@
+package segment
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
+)
+
+// Settings are what a log is for. They are kept beside the segments.
+type Settings struct {
+	// Source is the entry ID of the source.
+	Source string `json:"source"`
+	// Generation names the log.
+	Generation string `json:"generation"`
+	// Tables are those that are captured, nil for all.
+	Tables []string `json:"tables"`
+	// Refuse says that commits are refused that cannot be written.
+	Refuse bool `json:"refuse,omitempty"`
+	// MaxBytes and MaxAge are what is kept at most.
+	MaxBytes int64         `json:"max_bytes"`
+	MaxAge   time.Duration `json:"max_age"`
+	// Bootstrapped says that a snapshot was delivered in full for which the source had asked.
+	Bootstrapped bool `json:"bootstrapped,omitempty"`
+}
+
+// state is what the settings file holds.
+type state struct {
+	Settings
+	// Void are the transactions that have not committed, though they are in the segments, and Revived those that have, though
+	// the segments say that they were rolled back: what crashes have left.
+	Void    []Range  `json:"void,omitempty"`
+	Revived []uint64 `json:"revived,omitempty"`
+	// Gap is what has to be told in front of all that follows.
+	Gap capture.Gap `json:"gap,omitempty"`
+}
+
+// Range is some sequences, both ends included.
+type Range struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+	// Undone says that they may have been delivered before: a reader behind one of them is told.
+	Undone bool `json:"undone,omitempty"`
+}
+
+const (
+	settingsFile  = "log.json"
+	consumersFile = "consumers.json"
+)
+
+// Log is the segments of one database. The writer's connection writes to the newest one, see capture.Recorder; what is kept here is
+// which files there are, and how far they may be read. Methods may be called from any goroutine.
+type Log struct {
+	dir string
+
+	mu    sync.Mutex
+	state state
+	files []*file
+	// trimmed is the sequence up to which all has left.
+	trimmed uint64
+}
+
+// file is a segment file of a log.
+type file struct {
+	path  string
+	first uint64
+	// end is how far it may be read: it grows while the file is written. last is the newest sequence there, 0 if there is none, and at
+	// when it was written.
+	end  int64
+	last uint64
+	at   time.Time
+}
+
+// ReadConsumers reads what WriteConsumers has kept; v stays as it is if there is nothing.
+func (l *Log) ReadConsumers(v any) error {
+	text, err := os.ReadFile(filepath.Join(l.dir, consumersFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	if err != nil {
+		return fmt.Errorf("segment: %s: %w", filepath.Join(l.dir, consumersFile), err)
+	}
+	return nil
+}
+
+// WriteConsumers keeps v as JSON, for one goroutine at a time.
+func (l *Log) WriteConsumers(v any) error { return writeJSON(filepath.Join(l.dir, consumersFile), v) }
+
+// Dir returns where the log of a database file is.
+func Dir(database string) string { return database + "-cdc" }
+
+// Exists reports whether there is a log in a directory.
+func Exists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, settingsFile))
+	return err == nil
+}
+
+// Create makes an empty log, which begins behind a sequence.
+func Create(dir string, settings Settings, sequence uint64) (*Log, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("segment: %w", err)
+	}
+	l := &Log{dir: dir, state: state{Settings: settings}, trimmed: sequence}
+	return l, l.save()
+}
+
+// Open opens a log that exists.
+func Open(dir string) (*Log, error) {
+	text, err := os.ReadFile(filepath.Join(dir, settingsFile))
+	if err != nil {
+		return nil, fmt.Errorf("segment: %w", err)
+	}
+	l := &Log{dir: dir}
+	if err := json.Unmarshal(text, &l.state); err != nil {
+		return nil, fmt.Errorf("segment: %s: %w", filepath.Join(dir, settingsFile), err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("segment: %w", err)
+	}
+	for _, e := range entries {
+		first, ok := firstOf(e.Name())
+		if !ok {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil, fmt.Errorf("segment: %w", err)
+		}
+		f := &file{path: filepath.Join(dir, e.Name()), first: first, end: info.Size(), at: info.ModTime()}
+		l.files = append(l.files, f)
+	}
+	slices.SortFunc(l.files, func(a, b *file) int { return cmp.Compare(a.first, b.first) })
+	for i, f := range l.files[:max(0, len(l.files)-1)] {
+		f.last = l.files[i+1].first - 1
+	}
+	if len(l.files) > 0 {
+		l.trimmed = l.files[0].first - 1
+	}
+	return l, nil
+}
+
+// Remove deletes a log. It is not an error if there is none.
+func Remove(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if _, ok := firstOf(e.Name()); ok || e.Name() == settingsFile || e.Name() == consumersFile || strings.HasSuffix(e.Name(), temporary) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	if left := os.Remove(dir); err == nil && left != nil { // something else is in it
+		err = left
+	}
+	return err
+}
+
+// Settings returns those of the log.
+func (l *Log) Settings() Settings {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Settings
+}
+
+// Set changes the settings.
+func (l *Log) Set(settings Settings) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.state.Settings
+	l.state.Settings = settings
+	err := l.save()
+	if err != nil {
+		l.state.Settings = before
+	}
+	return err
+}
+
+func (l *Log) save() error { return writeJSON(filepath.Join(l.dir, settingsFile), &l.state) }
+
+const temporary = ".new"
+
+// writeJSON replaces a file as a whole: whoever reads it finds the old one or the new one, after a loss of power as well.
+func writeJSON(path string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	file, err := os.OpenFile(path+temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	_, err = file.Write(text)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(path+temporary, path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Next makes the next segment file, behind a sequence. It returns the file, its length, and the newest sequence, which is a greater one
+// if there is a gap to tell.
+func (l *Log) Next(sequence uint64, unsynced bool) (made *os.File, end int64, newest uint64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.files); n > 0 && l.files[n-1].first > sequence { // nothing was written to it
+		sequence = l.files[n-1].first
+	}
+	first := sequence + 1
+	var records []byte
+	if l.state.Gap != 0 {
+		sequence++
+		gap := Record{Kind: capture.SegmentGap, Detail: uint32(l.state.Gap), Sequence: sequence, At: time.Now().UnixNano()}
+		records = appendRecord(nil, &gap, nil)
+	}
+	begin := Begin{Generation: l.state.Generation, Boot: bootID(), First: first, Unsynced: unsynced}
+	if made, err = l.add(begin, records); err != nil {
+		return nil, 0, 0, err
+	}
+	if l.state.Gap != 0 {
+		l.state.Gap = 0
+		err = l.save() // if it fails the gap is told twice
+	}
+	return made, capture.SegmentPage + int64(len(records)), sequence, err
+}
+
+// add makes a file that begins with records. l.mu must be held.
+func (l *Log) add(begin Begin, records []byte) (*os.File, error) {
+	first := begin.First
+	made, err := create(l.dir, begin, records)
+	if err != nil {
+		return nil, err
+	}
+	if err := syncDir(l.dir); err != nil {
+		return nil, errors.Join(err, made.Close(), os.Remove(made.Name()))
+	}
+	if n := len(l.files); n > 0 {
+		l.files[n-1].last = first - 1
+	}
+	l.files = append(l.files, &file{path: made.Name(), first: first, end: capture.SegmentPage + int64(len(records)), at: time.Now()})
+	return made, nil
+}
+
+// bootID names the run of the operating system, "" if that cannot be told.
+func bootID() string {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// Publish says how far the newest file may be read, and that sequence is the newest there.
+func (l *Log) Publish(end int64, sequence uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.files[len(l.files)-1]
+	f.end, f.last, f.at = end, sequence, time.Now()
+}
+
+// Full reports whether the newest file is large enough.
+func (l *Log) Full(end int64) bool {
+	const largest, parts = 16 << 20, 8
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return end >= min(largest, l.state.MaxBytes/parts)
+}
+
+// Trim deletes files that are too old or too many, but not the newest.
+func (l *Log) Trim() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var size int64
+	for _, f := range l.files {
+		size += f.end
+	}
+	n := 0
+	var err error
+	for ; n < len(l.files)-1; n++ {
+		f := l.files[n]
+		if size <= l.state.MaxBytes && time.Since(f.at) <= l.state.MaxAge {
+			break
+		}
+		if err = os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		size -= f.end
+		l.trimmed = l.files[n+1].first - 1
+	}
+	l.files = l.files[n:]
+	return err
+}
+
+// Size is what a log takes.
+type Size struct {
+	Bytes  int64
+	Oldest time.Time
+	// Trimmed is the sequence up to which all has left, Newest that up to which the log can be read.
+	Trimmed, Newest uint64
+}
+
+// Size returns what the log takes.
+func (l *Log) Size() (s Size) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, f := range l.files {
+		s.Bytes += f.end
+		if i == 0 {
+			s.Oldest = f.at
+		}
+	}
+	s.Trimmed, s.Newest = l.trimmed, l.trimmed
+	if n := len(l.files); n > 0 {
+		s.Newest = max(s.Newest, l.files[n-1].first-1, l.files[n-1].last)
+	}
+	return s
+}
+
+// Stop notes how the database was left when the writer's connection was closed in good order.
+func (l *Log) Stop(stop Stop) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return setStop(l.files[len(l.files)-1].path, &stop)
+}
