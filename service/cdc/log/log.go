@@ -27,6 +27,8 @@ type Log struct {
 	// memory bounds the segments in memory, largest the size of one.
 	memory  int64
 	largest int
+	// store keeps what has left memory, nil if nothing does.
+	store Store
 	// open counts the readers, for Watched; unkept is the sequence of the newest transaction that was not appended because
 	// there was none.
 	open   atomic.Int32
@@ -90,6 +92,9 @@ func New(source registry.ID, memory unit.Size) *Log {
 	return l
 }
 
+// KeepIn says where what is appended is kept, before readers are opened.
+func (l *Log) KeepIn(store Store) { l.store = store }
+
 // Watched reports whether there is a reader.
 func (l *Log) Watched() bool { return l.open.Load() > 0 }
 
@@ -100,8 +105,15 @@ func (l *Log) Epoch() uint64 {
 	return l.epoch
 }
 
-// BeginAt says that everything up to a sequence has left, before anything was appended.
-func (l *Log) BeginAt(sequence uint64) { l.unkept.Store(sequence) }
+// BeginAt says that everything up to a sequence has left, before a reader is opened.
+func (l *Log) BeginAt(sequence uint64) {
+	for {
+		unkept := l.unkept.Load()
+		if unkept >= sequence || l.unkept.CompareAndSwap(unkept, sequence) {
+			return
+		}
+	}
+}
 
 // Append adds a committed transaction and reports whether it was kept: not without readers. tx may be used again afterwards.
 func (l *Log) Append(tx *Transaction) (kept bool) { return l.append(tx, nil) }

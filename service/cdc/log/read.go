@@ -49,6 +49,16 @@ type Entry struct {
 // value when it is worth asking again. Any error is the end: why the reader has ended.
 func (r *Reader) Next() (*Record, error) {
 	r.finish()
+	if r.hasFallen() {
+		if err := r.catch(api.Behind(r.own().before)); err != nil {
+			return nil, err
+		}
+	}
+	if r.replays != nil {
+		if record, err := r.fromStore(); record != nil || err != nil || r.replays != nil {
+			return record, err
+		}
+	}
 	for turn := 0; ; turn++ {
 		at, waits, err := r.state()
 		if err != nil {
@@ -164,12 +174,15 @@ func (r *Reader) verdictOf(id uint32) verdict {
 
 // begin notes that the record at a place is being read, or returns why the reader ends: too much lies behind the record.
 func (r *Reader) begin(at place, size int64) error {
+	if r.replays != nil {
+		return nil
+	}
 	r.mu.Lock()
 	r.size = size
 	limit := r.limit
 	r.mu.Unlock()
 	l := r.log
-	if l.appended.Load()-at.offset-size <= limit {
+	if r.lasting || l.appended.Load()-at.offset-size <= limit {
 		return nil
 	}
 	l.mu.Lock()
@@ -183,6 +196,10 @@ func (r *Reader) begin(at place, size int64) error {
 func (r *Reader) move(at place, size int64, sequence uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.replays != nil {
+		r.replayed = place{offset: at.offset + size, records: at.records + 1, before: sequence}
+		return
+	}
 	r.place, r.size = place{offset: at.offset + size, records: at.records + 1, before: sequence}, 0
 }
 
@@ -196,7 +213,7 @@ func (r *Reader) Done() {
 // finish makes the reader go on behind the record that was returned last.
 func (r *Reader) finish() {
 	if rec := &r.record; rec.size > 0 {
-		r.move(r.where(), rec.size, rec.Sequence)
+		r.move(r.own(), rec.size, rec.Sequence)
 		*rec = Record{reader: r}
 	}
 }
@@ -224,6 +241,22 @@ const (
 // Next returns the next entry that the reader accepts, io.EOF behind the last. It returns nil if it has looked at so many others
 // that its caller should do something else first; then Ready receives a value.
 func (rec *Record) Next() (*Entry, error) {
+	e, err := rec.entryAhead()
+	if r := rec.reader; err != nil && !errors.Is(err, io.EOF) && r.hasFallen() { // its bytes were let go of: the store has them
+		after := api.Behind(rec.Sequence - 1)
+		if rec.entry.Bytes != nil {
+			after = api.Position{Sequence: rec.Sequence, Index: rec.entry.Index}
+		}
+		*rec = Record{reader: r}
+		if err := r.catch(after); err != nil {
+			return nil, err
+		}
+		return nil, io.EOF
+	}
+	return e, err
+}
+
+func (rec *Record) entryAhead() (*Entry, error) {
 	if rec.reader.over.Load() {
 		return nil, rec.reader.ended()
 	}

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -14,6 +15,8 @@ import (
 type Options struct {
 	// After is the position behind which it begins; nil means behind all that was appended by now.
 	After *api.Position
+	// Lasting says that a reader which is too far behind goes on in the store of the log, if there is one, instead of being ended.
+	Lasting bool
 	// Limit is how many bytes there may be behind the record that is read, or read next.
 	Limit int64
 	// Interest says when to wake the reader.
@@ -51,13 +54,18 @@ type Reader struct {
 	limit  int64
 	parked bool
 	end    *ending
+	// fallen says that the reader has left the log because it was too far behind; replayed is where it is in the store.
+	fallen   bool
+	replayed place
 	// over says that there is nothing more to read, not even the rest of a record.
 	over atomic.Bool
 	// manual says that only Ack acknowledges: positions up to acked, of those up to handed.
 	manual        bool
 	handed, acked api.Position
 
-	// The rest belongs to the goroutine that reads.
+	// The rest belongs to the goroutine that reads. replays is not nil while the store is read.
+	replays  *replaying
+	lasting  bool
 	segment  *segment
 	window   window
 	verdicts map[uint32]verdict
@@ -84,7 +92,11 @@ type verdict struct {
 // closed.
 func (l *Log) Open(o Options) (*Reader, error) {
 	r := l.newReader(o)
-	if err := l.join(r, o.After); err != nil {
+	err := l.join(r, o.After)
+	if errors.Is(err, errLeft) && l.store != nil {
+		err = r.replay(*o.After)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if r.ended() != nil { // there is a gap behind its position
@@ -93,9 +105,12 @@ func (l *Log) Open(o Options) (*Reader, error) {
 	return r, nil
 }
 
+// errLeft means that what is behind a position is not in the log any more.
+var errLeft = errs.New(errs.Unavailable, "the position has left the log: begin anew with a snapshot")
+
 func (l *Log) newReader(o Options) *Reader {
 	r := &Reader{
-		log: l, interest: o.Interest, accept: o.Accept, void: o.Void, onEnd: o.OnEnd, limit: o.Limit,
+		log: l, lasting: o.Lasting && l.store != nil, interest: o.Interest, accept: o.Accept, void: o.Void, onEnd: o.OnEnd, limit: o.Limit,
 		index: -1, ready: make(chan struct{}, 1), verdicts: make(map[uint32]verdict),
 		links: make([]link, max(1, len(o.Interest.Tables))),
 	}
@@ -146,7 +161,7 @@ func (l *Log) join(r *Reader, after *api.Position) error {
 // be held.
 func (l *Log) seek(r *Reader, after api.Position) (*segment, error) {
 	if unkept := l.unkept.Load(); after.Compare(l.trimmed) < 0 || unkept > 0 && after.Compare(api.Behind(unkept)) < 0 {
-		return nil, errs.New(errs.Unavailable, "the position has left the log: begin anew with a snapshot")
+		return nil, errLeft
 	}
 	r.skip = after
 	for _, gap := range l.gaps {
@@ -209,6 +224,7 @@ func (r *Reader) Close() {
 func (r *Reader) End(reason api.EndReason, err error) {
 	r.setEnding(&ending{reason: reason, err: err})
 	r.leave()
+	r.leaveStore()
 	tell([]*Reader{r})
 }
 
@@ -304,8 +320,8 @@ func (r *Reader) unpark(at place) {
 	r.place, r.size = at, 0
 }
 
-// Waits reports whether the reader has read everything.
-func (r *Reader) Waits() bool { return r.isParked() }
+// Waits reports whether the reader has read everything. It is for the goroutine that reads.
+func (r *Reader) Waits() bool { return r.replays == nil && r.isParked() }
 
 func (r *Reader) isParked() bool {
 	r.mu.Lock()
@@ -317,6 +333,16 @@ func (r *Reader) isParked() bool {
 func (r *Reader) where() place {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.place
+}
+
+// own returns where the reader is for the goroutine that reads: in the store, if it reads that.
+func (r *Reader) own() place {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.replays != nil {
+		return r.replayed
+	}
 	return r.place
 }
 
@@ -346,10 +372,11 @@ func (r *Reader) setEnding(e *ending) (first bool) {
 // Hand notes that a position was handed to the reader's user, who acknowledges it by Ack: nothing is acknowledged by itself
 // from the first call on.
 func (r *Reader) Hand(position api.Position) {
+	at := r.own()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.manual || r.handed.Compare(r.acked) <= 0 { // all before the record that is being read is acknowledged
-		r.acked = newer(r.acked, api.Behind(r.place.before))
+		r.acked = newer(r.acked, api.Behind(at.before))
 	}
 	r.manual, r.handed = true, position
 }

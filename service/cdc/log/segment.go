@@ -87,7 +87,11 @@ func (s *segment) learn(touched []Touched, w *waiting) {
 			continue
 		}
 		s.mu.Lock()
-		s.tables[t.ID] = table{t.Shape, w.of(fold(t.Shape.Table().Name))}
+		known := table{shape: t.Shape}
+		if w != nil { // readers can wait for it
+			known.parked = w.of(fold(t.Shape.Table().Name))
+		}
+		s.tables[t.ID] = known
 		s.mu.Unlock()
 	}
 }

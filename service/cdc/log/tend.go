@@ -99,7 +99,9 @@ func (l *Log) patrol() bool {
 			continue
 		}
 		behind = append(behind, r)
-		if r.setEnding(e) {
+		if r.lasting {
+			l.fall(r)
+		} else if r.setEnding(e) {
 			ended = append(ended, r)
 		}
 	}

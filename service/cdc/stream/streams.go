@@ -199,7 +199,7 @@ func (s *Streams) admit(opts api.StreamOptions, snapshot bool) (*Stream, error) 
 // open opens the reader of a stream.
 func (s *Stream) open(after *api.Position, limit int64) (err error) {
 	s.reader, err = s.streams.Log.Open(log.Options{
-		After: after, Limit: limit, Interest: s.selection.interest(), OnEnd: s.ended, Void: s.streams.settings.Engine.Void,
+		After: after, Lasting: after != nil || s.opts.ManualAck, Limit: limit, Interest: s.selection.interest(), OnEnd: s.ended, Void: s.streams.settings.Engine.Void,
 		Accept: func(shape log.Shape) log.Codes { return s.selection.codes(shape.Table()) },
 	})
 	return err
