@@ -35,7 +35,7 @@ func (e *Engine) Info() api.SourceInfo {
 		DBResource:   e.config.DBResource,
 		Tables:       e.config.Tables,
 		Snapshot:     e.config.Snapshot,
-		Capabilities: api.Capabilities{Snapshot: true, BeforeImages: true},
+		Capabilities: api.Capabilities{Snapshot: true, BeforeImages: true, CaptureResume: e.config.Durable, Replayable: e.config.Durable},
 	}
 }
 
@@ -60,6 +60,17 @@ func (e *Engine) Open(ctx context.Context, run *source.Run) (source.Session, err
 	saved, err := s.checkpoint.load(ctx)
 	s.saved, s.unloaded = saved.Checkpoint, err
 	s.sequence.Store(saved.sequence)
+	switch {
+	case e.config.Durable:
+		if err := s.keep(ctx, e.config); err != nil {
+			return nil, err
+		}
+	case db.HasLog(e.id.String()):
+		if err := db.DropLog(ctx, e.id.String()); err != nil {
+			return nil, err
+		}
+		run.Logger().InfoContext(ctx, "the source is not durable any more: its log was deleted")
+	}
 	tellMissing(ctx, db.Pool(), e.config.Tables, run.Logger())
 	return s, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
-// External returns what the source keeps in its database: its checkpoint. One of the same ID begins anew after it was
+// External returns what the source keeps in its database: its checkpoint, and its log if it is durable. One of the same ID begins anew after it was
 // released.
 func (e *Engine) External() registry.ExternalState { return inDatabase{e} }
 
@@ -25,6 +25,9 @@ func (i inDatabase) Release(ctx context.Context) error {
 	db, err := i.engine.database()
 	if err != nil {
 		return fmt.Errorf("cdc: source %q: release: %w", i.engine.id, err)
+	}
+	if err := db.DropLog(ctx, i.engine.id.String()); err != nil {
+		return err
 	}
 	c := &checkpoint{id: i.engine.id, db: db}
 	err = db.WithSideConnection(ctx, func(ctx context.Context, connection *sql.DB) error {

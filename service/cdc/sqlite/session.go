@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -41,6 +42,8 @@ type session struct {
 	touched []log.Touched
 	// closed is closed when the database has closed.
 	closed chan struct{}
+	// durable says that the log is kept beside the database.
+	durable bool
 }
 
 var (
@@ -55,17 +58,50 @@ func (s *session) Saved() (source.Checkpoint, error) { return s.saved, s.unloade
 func (s *session) Capture(ctx context.Context, streams *stream.Streams, ready func()) error {
 	s.streams = streams
 	streams.BeginAt(s.sequence.Load())
+	if s.durable {
+		streams.KeepIn(&store{s})
+	}
 	detach, err := s.db.Attach(ctx, s)
 	if err != nil {
 		return fmt.Errorf("attach to %q: %w", s.db.ID(), err)
 	}
 	defer detach()
+	if s.durable { // what the writer has committed before it was attached to is in the files
+		s.advance(s.db.LogState().Newest)
+		streams.BeginAt(s.sequence.Load())
+	}
 	ready()
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-s.closed:
-		return errs.New(errs.Unavailable, "database %q was closed", s.db.ID())
+	for look := time.Tick(lookInterval); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.closed:
+			return errs.New(errs.Unavailable, "database %q was closed", s.db.ID())
+		case <-look:
+			if s.durable {
+				s.look(ctx)
+			}
+		}
+	}
+}
+
+// lookInterval is how often a source looks for commits of others, and for what its log need not keep.
+const lookInterval = time.Second
+
+func (s *session) look(ctx context.Context) {
+	s.db.LookForOthers()
+	if err := s.db.TrimLog(); err != nil {
+		s.logger.WarnContext(ctx, "the durable log cannot be trimmed", "error", err)
+	}
+}
+
+// advance makes sequence the newest, if it is.
+func (s *session) advance(sequence uint64) {
+	for {
+		newest := s.sequence.Load()
+		if newest >= sequence || s.sequence.CompareAndSwap(newest, sequence) {
+			return
+		}
 	}
 }
 
@@ -77,6 +113,12 @@ func (s *session) Check(context.Context) error { return nil }
 
 // Save implements source.Session.
 func (s *session) Save(ctx context.Context, c source.Checkpoint) error {
+	if s.durable { // the log is the checkpoint
+		if c.Bootstrapped {
+			return s.db.SetBootstrapped()
+		}
+		return nil
+	}
 	return s.checkpoint.save(ctx, position{Checkpoint: c, sequence: s.sequence.Load()})
 }
 
@@ -96,7 +138,12 @@ func (s *session) Tables() []string {
 
 // Committed implements sqlite.Sink.
 func (s *session) Committed(c *sqlite.Commit) {
-	sequence := s.sequence.Add(1)
+	sequence := c.Sequence
+	if sequence == 0 {
+		sequence = s.sequence.Add(1)
+	} else {
+		s.sequence.Store(sequence)
+	}
 	s.touched = s.touched[:0]
 	for _, t := range c.Touched {
 		s.touched = append(s.touched, log.Touched{ID: t.Slot, Shape: t.Shape, Codes: log.Codes(t.Ops)}) //nolint:gosec // a bit for each of five operations
@@ -109,8 +156,13 @@ func (s *session) Committed(c *sqlite.Commit) {
 }
 
 // Lost implements sqlite.Sink.
-func (s *session) Lost(err error) {
-	s.streams.Lose(s.sequence.Add(1), err)
+func (s *session) Lost(sequence uint64, cause api.GapCause, err error) {
+	if sequence == 0 {
+		sequence = s.sequence.Add(1)
+	} else {
+		s.sequence.Store(sequence)
+	}
+	s.streams.Lose(sequence, &api.GapError{Cause: cause, Err: err})
 }
 
 // Closed implements sqlite.Sink.
@@ -118,6 +170,7 @@ func (s *session) Closed() { close(s.closed) }
 
 // Describe implements source.Session.
 func (s *session) Describe(info *api.SourceInfo) {
+	info.Generation = s.origin.generation
 	if sequence := s.sequence.Load(); sequence > 0 {
 		info.LSN = lsn(sequence)
 	}
