@@ -45,9 +45,7 @@ type runtime struct {
 	applier   *declarations.Applier
 	files     *sqlite.Files
 	directory *resource.Directory
-	sqlite    *source.Catalog
-	postgres  *source.Catalog
-	sources   *api.Composite // over both
+	sources   *source.Catalog
 	slots     *cdcpostgres.Slots
 	engine    *engine.Engine
 	terminal  *engine.Terminal
@@ -58,7 +56,7 @@ type runtime struct {
 func newRuntime(ctx context.Context, s Settings) *runtime {
 	r := &runtime{
 		Settings: s, listeners: make(map[registry.Kind]registry.Listener),
-		files: sqlite.NewFiles(s.Dir, s.Logger), directory: resource.New(), sqlite: source.NewCatalog(), postgres: source.NewCatalog(),
+		files: sqlite.NewFiles(s.Dir, s.Logger), directory: resource.New(), sources: source.NewCatalog(),
 		terminal: engine.NewTerminal(s.Stdin, s.Stdout, s.Stderr, s.Args),
 	}
 	if r.LookupEnv == nil {
@@ -67,7 +65,6 @@ func newRuntime(ctx context.Context, s Settings) *runtime {
 	ctx, r.tell = context.WithCancel(ctx)
 	r.services = supervision.New(ctx, s.Logger)
 	r.slots = cdcpostgres.NewSlots(r.declared, r.LookupEnv)
-	r.sources = api.NewComposite(r.sqlite, r.postgres)
 	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: modules(r.sources, r.directory)})
 	for _, k := range kinds() {
 		if k.listen != nil {
@@ -131,23 +128,23 @@ func (r *runtime) database(entry *registry.Entry, service supervisor.Service) su
 func (r *runtime) sqliteSources() registry.Listener {
 	return listener(r, func(entry *registry.Entry, config *api.SQLiteConfig) (supervision.Plan, error) {
 		e := cdcsqlite.New(entry.ID, config, r.directory)
-		return r.source(r.sqlite, e, e.External()), nil
+		return r.source(e, e.External()), nil
 	})
 }
 
 func (r *runtime) postgresSources() registry.Listener {
 	return listener(r, func(entry *registry.Entry, config *api.PostgresConfig) (supervision.Plan, error) {
 		e := cdcpostgres.New(entry.ID, config, cdcpostgres.Settings{
-			Directory: r.directory, Inspector: r.postgres, LookupEnv: r.LookupEnv, Logger: r.Logger, Slots: r.slots,
+			Directory: r.directory, Inspector: r.sources, LookupEnv: r.LookupEnv, Logger: r.Logger, Slots: r.slots,
 		})
-		return r.source(r.postgres, e, e.External()), nil
+		return r.source(e, e.External()), nil
 	})
 }
 
-func (r *runtime) source(catalog *source.Catalog, e source.Engine, external registry.ExternalState) supervision.Plan {
-	return supervision.Plan{Service: source.New(e, catalog, r.Logger), External: external, Declare: func() func() {
-		catalog.Declare(e)
-		return func() { catalog.Remove(e.Info().ID) }
+func (r *runtime) source(e source.Engine, external registry.ExternalState) supervision.Plan {
+	return supervision.Plan{Service: source.New(e, r.sources, r.Logger), External: external, Declare: func() func() {
+		r.sources.Declare(e)
+		return func() { r.sources.Remove(e.Info().ID) }
 	}}
 }
 

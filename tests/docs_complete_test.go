@@ -20,6 +20,7 @@ import (
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/boot"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/metrics"
 )
 
@@ -76,7 +77,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 	t.Parallel()
 	text := document(t, "operations.md")
 	descs := make(chan *prometheus.Desc, 100)
-	metrics.NewCollector(api.NewComposite()).Describe(descs)
+	metrics.NewCollector(source.NewCatalog()).Describe(descs)
 	close(descs)
 	require.NotEmpty(t, descs)
 	for desc := range descs {

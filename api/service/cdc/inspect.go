@@ -1,14 +1,6 @@
 package cdc
 
-import (
-	"cmp"
-	"context"
-	"slices"
-	"strings"
-
-	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/api/registry"
-)
+import "github.com/wippy-cdc/runtime/api/registry"
 
 // State is where a source is in its life.
 type State string
@@ -77,83 +69,8 @@ type Inspector interface {
 	Source(id registry.ID) (SourceInfo, bool)
 }
 
-// Engine is one kind of source: all sources of that kind.
+// Engine is all sources of an app, whatever captures them.
 type Engine interface {
 	Inspector
 	Streamer
-}
-
-// Composite is one inspector, streamer and meter over several engines. It is immutable.
-type Composite struct{ engines []Engine }
-
-// NewComposite returns a Composite over engines.
-func NewComposite(engines ...Engine) *Composite {
-	return &Composite{engines: slices.Clone(engines)}
-}
-
-// Sources implements Inspector.
-func (c *Composite) Sources() []SourceInfo {
-	var all []SourceInfo
-	for _, e := range c.engines {
-		all = append(all, e.Sources()...)
-	}
-	slices.SortFunc(all, func(a, b SourceInfo) int { return cmp.Compare(a.ID.String(), b.ID.String()) })
-	return all
-}
-
-// Source implements Inspector.
-func (c *Composite) Source(id registry.ID) (SourceInfo, bool) {
-	for _, e := range c.engines {
-		if info, ok := e.Source(id); ok {
-			return info, true
-		}
-	}
-	return SourceInfo{}, false
-}
-
-// Check implements Streamer.
-func (c *Composite) Check(id registry.ID, opts StreamOptions) error {
-	e, err := c.engineOf(id)
-	if err != nil {
-		return err
-	}
-	return e.Check(id, opts)
-}
-
-// Subscribe implements Streamer.
-func (c *Composite) Subscribe(ctx context.Context, id registry.ID, opts StreamOptions) (Stream, error) {
-	e, err := c.engineOf(id)
-	if err != nil {
-		return nil, err
-	}
-	return e.Subscribe(ctx, id, opts)
-}
-
-// Stats implements Meter.
-func (c *Composite) Stats() []Stats {
-	var all []Stats
-	for _, e := range c.engines {
-		if m, ok := e.(Meter); ok {
-			all = append(all, m.Stats()...)
-		}
-	}
-	slices.SortFunc(all, func(a, b Stats) int { return cmp.Compare(a.Source.String(), b.Source.String()) })
-	return all
-}
-
-func (c *Composite) engineOf(id registry.ID) (Engine, error) {
-	for _, e := range c.engines {
-		if _, ok := e.Source(id); ok {
-			return e, nil
-		}
-	}
-	known := "there are no sources"
-	if sources := c.Sources(); len(sources) > 0 {
-		names := make([]string, len(sources))
-		for i, s := range sources {
-			names[i] = s.ID.String()
-		}
-		known = "the sources are " + strings.Join(names, ", ")
-	}
-	return nil, errs.New(errs.NotFound, "cdc: source %q: no entry of kind %s or %s has this ID; %s", id, KindSQLite, KindPostgres, known)
 }

@@ -52,8 +52,7 @@ func newWorld(tb testing.TB, configure func(c *api.SQLiteConfig)) *world {
 	})
 	w.stop = w.source("cdc", configure)
 	tb.Cleanup(w.stop)
-	engine := api.NewComposite(w.catalog)
-	w.World = scripttest.New(tb, cdcmodule.New(engine), sqlmodule.New(w.directory), channel.New())
+	w.World = scripttest.New(tb, cdcmodule.New(w.catalog), sqlmodule.New(w.directory), channel.New())
 	return w
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
 
-// Catalog knows sources, running or not, and opens streams on them. It implements api.Engine and api.Meter.
+// Catalog knows the sources of an app, running or not and whatever captures them, and opens streams on them. It implements api.Engine and api.Meter.
 type Catalog struct {
 	mu      sync.RWMutex
 	sources map[registry.ID]*record
@@ -225,5 +226,15 @@ func (c *Catalog) record(id registry.ID) (*record, error) {
 	if r, ok := c.sources[id]; ok {
 		return r, nil
 	}
-	return nil, errs.New(errs.NotFound, "cdc: source %q: no source has this ID", id)
+	known := "there are no sources"
+	if len(c.sources) > 0 {
+		names := make([]string, 0, len(c.sources))
+		for other := range c.sources {
+			names = append(names, other.String())
+		}
+		slices.Sort(names)
+		known = "the sources are " + strings.Join(names, ", ")
+	}
+	return nil, errs.New(errs.NotFound, "cdc: source %q: no entry of kind %s or %s has this ID; %s",
+		id, api.KindSQLite, api.KindPostgres, known)
 }

@@ -80,7 +80,7 @@ func TestASubscriptionIsRefusedWithItsReason(t *testing.T) {
 		return err
 	}
 	err := subscribe(registry.ID{Namespace: "app", Name: "other"})
-	require.EqualError(t, err, `cdc: source "app:other": no source has this ID`)
+	require.EqualError(t, err, `cdc: source "app:other": no entry of kind db.cdc.sqlite or db.cdc.postgres has this ID; the sources are app:cdc`)
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
 
 	err = subscribe(sourceID)
@@ -173,7 +173,7 @@ func TestASourceThatIsNotDeclaredDoesNotRun(t *testing.T) {
 	h := newHouse(t)
 	h.catalog.Remove(sourceID)
 	err := h.fault()
-	require.EqualError(t, err, `cdc: source "app:cdc": no source has this ID`)
+	require.EqualError(t, err, `cdc: source "app:cdc": no entry of kind db.cdc.sqlite or db.cdc.postgres has this ID; there are no sources`)
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
 }
 
@@ -237,7 +237,7 @@ func TestSourcesAreOrderedByID(t *testing.T) {
 	t.Parallel()
 	catalog := source.NewCatalog()
 	names := func() (infos, stats []string) {
-		for _, info := range api.NewComposite(catalog).Sources() {
+		for _, info := range catalog.Sources() {
 			infos = append(infos, info.ID.Name)
 		}
 		for _, s := range catalog.Stats() {
