@@ -72,9 +72,10 @@ test-postgres: ## Run the tests of Postgres on all versions that are supported; 
 # A failure prints the seed and the shortest script that shows it.
 DURATION ?= 30m
 SEED     ?= 1
+DURABLE  ?=
 .PHONY: soak
-soak: ## Try generated scripts on capture for DURATION, from SEED on
-	WIPPY_SOAK='$(DURATION)' WIPPY_SOAK_SEED='$(SEED)' $(GO) test -tags '$(TAGS)' -count 1 -timeout 0 -v -run '^TestSoak$$' ./service/sql/sqlite
+soak: ## Try generated scripts on capture for DURATION, from SEED on; DURABLE=1 with a durable log
+	WIPPY_SOAK='$(DURATION)' WIPPY_SOAK_SEED='$(SEED)' WIPPY_SOAK_DURABLE='$(DURABLE)' $(GO) test -tags '$(TAGS)' -count 1 -timeout 0 -v -run '^TestSoak$$' ./service/sql/sqlite
 
 .PHONY: lint
 lint: $(LINT) ## Check style and import rules; installs the pinned linter if it is missing

@@ -276,4 +276,3 @@ func pragmaText(c *conn, pragma string) (value string, err error) {
 	err = eachRow(c.inner, "PRAGMA main."+pragma, func(row []driver.Value) { value = fmt.Sprint(row[0]) })
 	return strings.ToLower(value), err
 }
-

@@ -116,4 +116,3 @@ func decodeShape(text []byte) (*Shape, error) {
 	}
 	return &Shape{table: t.Table, reals: t.Reals, defaults: t.Defaults, isStrict: t.Strict}, nil
 }
-

@@ -36,7 +36,7 @@ func diverges(t *testing.T, seed int) bool {
 	t.Helper()
 	s := &silent{T: t}
 	var wg sync.WaitGroup
-	wg.Go(func() { runScript(s, rapid.Custom(drawScript).Example(seed)) })
+	wg.Go(func() { runScript(s, rapid.Custom(drawScript).Example(seed), "") })
 	wg.Wait()
 	return s.failed
 }
@@ -60,7 +60,8 @@ func TestSeeds(t *testing.T) {
 	t.Logf("%d of %d scripts diverged", diverged, tried)
 }
 
-// With WIPPY_SOAK=duration in the environment, TestSoak tries scripts for that long, from the seed WIPPY_SOAK_SEED on.
+// With WIPPY_SOAK=duration in the environment, TestSoak tries scripts for that long, from the seed WIPPY_SOAK_SEED on; with
+// WIPPY_SOAK_DURABLE=1 on databases with a durable log.
 func TestSoak(t *testing.T) {
 	duration, err := time.ParseDuration(os.Getenv("WIPPY_SOAK"))
 	if err != nil {
@@ -68,11 +69,16 @@ func TestSoak(t *testing.T) {
 	}
 	seed, err := strconv.Atoi(os.Getenv("WIPPY_SOAK_SEED"))
 	require.NoError(t, err)
+	check := checkScript
+	if os.Getenv("WIPPY_SOAK_DURABLE") != "" {
+		dir := t.TempDir()
+		check = func(t *rapid.T) { checkScriptOn(t, dir) }
+	}
 	require.NoError(t, flag.Set("rapid.checks", "2000"))
 	require.NoError(t, flag.Set("rapid.nofailfile", "true"))
 	for end := time.Now().Add(duration); time.Now().Before(end) && !t.Failed(); seed++ {
 		require.NoError(t, flag.Set("rapid.seed", strconv.Itoa(seed)))
-		rapid.Check(t, checkScript)
+		rapid.Check(t, check)
 		t.Logf("up to seed %d: %d scripts, %d statements of which %d failed, %d transactions", seed,
 			counts.scripts.Load(), counts.statements.Load(), counts.failed.Load(), counts.transactions.Load())
 	}

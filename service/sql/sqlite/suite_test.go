@@ -5,9 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mattn/go-sqlite3"
 	"github.com/stretchr/testify/require"
@@ -27,14 +31,31 @@ func TestGeneratedScripts(t *testing.T) {
 	rapid.Check(t, checkScript)
 }
 
-func checkScript(t *rapid.T) {
+// The same with a durable log, which must show as little, and hold what the sink was given.
+func TestGeneratedScriptsWithADurableLog(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) { checkScriptOn(t, dir) })
+}
+
+func checkScript(t *rapid.T) { checkScriptOn(t, "") }
+
+// checkScriptOn runs a script on a database in memory, or with a durable log on one in a directory.
+func checkScriptOn(t *rapid.T, dir string) {
 	script := drawScript(t)
 	defer func() {
 		if t.Failed() {
 			t.Logf("the script:\n%s", asSQL(script))
 		}
 	}()
-	runScript(t, script)
+	if dir == "" {
+		runScript(t, script, "")
+		return
+	}
+	own, err := os.MkdirTemp(dir, "")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, os.RemoveAll(own)) }()
+	runScript(t, script, own)
 }
 
 // check is what a script runs under: a rapid.T, or a test of its own.
@@ -46,9 +67,9 @@ type check interface {
 	FailNow()
 }
 
-func runScript(c check, script []step) {
+func runScript(c check, script []step, dir string) {
 	counts.scripts.Add(1)
-	tr := &trial{tb: tb{check: c}, prepared: map[string][2]*sql.Stmt{}}
+	tr := &trial{tb: tb{check: c}, prepared: map[string][2]*sql.Stmt{}, dir: dir}
 	tr.open()
 	defer tr.close()
 	for i, s := range script {
@@ -118,10 +139,16 @@ type trial struct {
 	indexing bool
 	// totals are those of total_changes() that the growth is counted from.
 	totals [2]int64
+	// dir is where the database is, "" if it is in memory; log then reads its durable log.
+	dir string
+	log *sqlite.LogCursor
 }
 
 func (tr *trial) open() {
 	cfg := &sqlapi.SQLiteConfig{File: sqlapi.InMemory, ForeignKeys: true}
+	if tr.dir != "" {
+		cfg.File = filepath.Join(tr.dir, "script.db")
+	}
 	tr.db = openConfig(tr.tb, cfg)
 	var err error
 	tr.bare, err = sql.Open("sqlite3", ":memory:?_foreign_keys=1")
@@ -130,6 +157,12 @@ func (tr *trial) open() {
 	tr.sink = &recording{}
 	schema := suiteSchema + witnessSchema() + "PRAGMA recursive_triggers = ON;"
 	mustExec(tr.tb, tr.db.Pool(), schema)
+	if tr.dir != "" {
+		settings := sqlite.LogSettings{Source: "app:cdc", Generation: "a", MaxBytes: 1 << 30, MaxAge: time.Hour}
+		require.NoError(tr.tb, tr.db.KeepLog(tr.tb.Context(), settings, 0))
+		tr.log, err = tr.db.ReadLog(tr.db.LogState().Newest)
+		require.NoError(tr.tb, err)
+	}
 	tr.detach, err = tr.db.Attach(tr.tb.Context(), tr.sink)
 	require.NoError(tr.tb, err)
 	for i, pool := range []*sql.DB{tr.db.Pool(), tr.bare} {
@@ -151,6 +184,9 @@ func (tr *trial) close() {
 		require.NoError(tr.tb, c.Close())
 	}
 	tr.detach()
+	if tr.log != nil {
+		tr.log.Close()
+	}
 	require.NoError(tr.tb, tr.db.Close())
 	require.NoError(tr.tb, tr.bare.Close())
 	require.NoError(tr.tb, tr.replica.db.Close())
@@ -263,7 +299,7 @@ func readRows(t tb, c *sql.Conn, s step) (text string, err error) {
 
 // compare replays what was captured and, unless a transaction is open, compares all three databases.
 func (tr *trial) compare(when string) {
-	for _, tx := range tr.sink.take(tr.tb) {
+	for _, tx := range tr.logged(tr.sink.take(tr.tb)) {
 		counts.transactions.Add(1)
 		bearWitness(tr.tb, changes(tr.tb, tx), when)
 		tr.replica.apply(tx)
@@ -278,6 +314,31 @@ func (tr *trial) compare(when string) {
 	want := contents(tr.tb, tr.conns[1])
 	require.Equal(tr.tb, want, contents(tr.tb, tr.conns[0]), "%s: the captured database differs from the bare one", when)
 	require.Equal(tr.tb, nonEmpty(want), nonEmpty(tr.replica.contents()), "%s: the replica differs", when)
+}
+
+// logged returns what the durable log has of these transactions, if there is one: the same.
+func (tr *trial) logged(taken []*transaction) []*transaction {
+	if tr.log == nil {
+		return taken
+	}
+	kept := &recording{}
+	for {
+		tx, err := tr.log.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(tr.tb, err)
+		require.Empty(tr.tb, tx.Gap)
+		if len(tx.Records) > 0 || tx.Spilled != nil {
+			kept.Committed(&tx.Commit)
+		}
+		tx.Spilled.Release()
+	}
+	require.Len(tr.tb, kept.transactions, len(taken), "transactions in the log")
+	for i, tx := range taken {
+		require.Equal(tr.tb, tx.records, kept.transactions[i].records, "what the log has")
+	}
+	return kept.transactions
 }
 
 // idle reports whether the scripts have no transaction open.
