@@ -13,8 +13,12 @@ import (
 // Statements come from scripts, which have no other access to files, and share one connection and one program. So a
 // connection prepares nothing that reaches further, unless the entry allows it.
 
-// authorize refuses from now on what the entry does not allow. Its own pragmas have been set.
+// authorize refuses from now on what the entry does not allow. Its own pragmas have been set. A program that has its
+// database to itself may do anything.
 func (c *connector) authorize(conn *conn) error {
+	if c.program != nil {
+		return nil
+	}
 	handle, err := handleOf(conn.inner)
 	if err != nil {
 		return err

@@ -21,23 +21,21 @@ type connector struct {
 	cfg  *sqlapi.SQLiteConfig
 	file string
 	same identity
+	// program is what a Go program has given, nil for an entry.
+	program *Program
 }
 
 // Driver implements driver.Connector.
-func (c *connector) Driver() driver.Driver { return &sqlite3.SQLiteDriver{} }
+func (c *connector) Driver() driver.Driver { return c.program.driver() }
 
 // Connect implements driver.Connector. The hooks go in before anything is prepared on the connection.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err := c.same.check(c.file); err != nil {
 		return nil, err
 	}
-	opened, err := c.Driver().Open(c.dsn())
+	inner, err := openBy(c.program.driver(), c.dsn())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.file, err)
-	}
-	inner, ok := opened.(*sqlite3.SQLiteConn)
-	if !ok {
-		return nil, errors.Join(fmt.Errorf("the driver opened a %T", opened), opened.Close())
 	}
 	conn := &conn{db: c.db, inner: inner}
 	if CanCapture() {
@@ -46,6 +44,9 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		}
 	}
 	err = c.configure(ctx, conn)
+	if err == nil {
+		err = c.admit(conn)
+	}
 	if err == nil {
 		err = c.authorize(conn)
 	}
@@ -73,7 +74,7 @@ func (c *connector) openSession(inner *sqlite3.SQLiteConn) (*captureSession, err
 
 // dsn sets what must be set while the driver opens the file; the rest are pragmas.
 func (c *connector) dsn() string {
-	params := "?_busy_timeout=" + strconv.FormatInt(c.cfg.BusyTimeout.Std().Milliseconds(), 10)
+	params := "?_busy_timeout=" + strconv.FormatInt(c.cfg.BusyTimeout.Std().Milliseconds(), 10) + c.program.parameters()
 	if c.file == sqlapi.InMemory {
 		return c.file + params
 	}

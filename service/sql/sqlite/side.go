@@ -147,7 +147,11 @@ func (c *connector) openSide(mode string) (*sqlite3.SQLiteConn, error) {
 }
 
 func openPlain(dsn string) (*sqlite3.SQLiteConn, error) {
-	opened, err := (&sqlite3.SQLiteDriver{}).Open(dsn)
+	return openBy(&sqlite3.SQLiteDriver{}, dsn)
+}
+
+func openBy(by *sqlite3.SQLiteDriver, dsn string) (*sqlite3.SQLiteConn, error) {
+	opened, err := by.Open(dsn)
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,8 @@ type DB struct {
 	durable atomic.Pointer[durable]
 	// logger is told of what a durable log finds, nil if that is not wanted.
 	logger *slog.Logger
+	// program is what a Go program has given, nil for an entry.
+	program *Program
 	// reopened says that a connection of this process may have the file open.
 	reopened bool
 	// sideCommits counts those of side connections.
@@ -44,6 +46,8 @@ type DB struct {
 	mu     sync.Mutex
 	sinks  []*attachment
 	closed bool
+	// readers is the pool that Readers has made, nil if it was not called.
+	readers *sql.DB
 }
 
 // Option says more of a database than its entry.
@@ -51,6 +55,9 @@ type Option func(*DB)
 
 // WithLogger makes the database tell a logger what a durable log finds after a crash, and what cannot be kept in it.
 func WithLogger(logger *slog.Logger) Option { return func(db *DB) { db.logger = logger } }
+
+// ForProgram makes it the database of a Go program, and not that of an entry.
+func ForProgram(program *Program) Option { return func(db *DB) { db.program = program } }
 
 // Open opens the database of a db.sql.sqlite entry and checks that it can be used. A relative file starts from dir;
 // missing directories are made. The caller closes the DB.
@@ -65,7 +72,7 @@ func Open(ctx context.Context, id registry.ID, cfg *sqlapi.SQLiteConfig, dir str
 	for _, set := range options {
 		set(db)
 	}
-	db.connector = &connector{db: db, cfg: cfg, file: file}
+	db.connector = &connector{db: db, cfg: cfg, file: file, program: db.program}
 	kept, err := db.openDurable(file)
 	if err != nil {
 		return nil, openError(id, err)
@@ -136,7 +143,7 @@ func (db *DB) Close() error {
 	db.gate.Lock() // waits for the statement that runs
 	db.shut = true
 	db.gate.Unlock()
-	err := db.pool.Close()
+	err := errors.Join(db.closeReaders(), db.pool.Close())
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.closed {

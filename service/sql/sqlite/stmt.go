@@ -72,12 +72,13 @@ func (s *stmt) Close() error {
 	return err
 }
 
-// rows are the driver's rows, with values as they are stored. The session looks again when they are closed: a statement
-// such as INSERT … RETURNING commits then.
+// rows are the driver's rows, of an entry with values as they are stored. The session looks again when they are closed:
+// a statement such as INSERT … RETURNING commits then.
 type rows struct {
 	*sqlite3.SQLiteRows
-	conn  *conn
-	what  class
+	conn *conn
+	what class
+	// types are the declared types that the driver does not see, nil if it does.
 	types []string
 	// owned is the statement of a script, closed with the rows.
 	owned driver.Stmt
@@ -89,7 +90,9 @@ func newRows(c *conn, what class, inner driver.Rows, s *stmt) (driver.Rows, erro
 		return inner, nil
 	}
 	r := &rows{SQLiteRows: sqliteRows, conn: c, what: what}
-	r.hideTypes(s)
+	if c.db.connector.program == nil {
+		r.hideTypes(s)
+	}
 	return r, nil
 }
 
@@ -109,7 +112,12 @@ func (r *rows) hideTypes(s *stmt) {
 }
 
 // ColumnTypeDatabaseTypeName implements driver.RowsColumnTypeDatabaseTypeName.
-func (r *rows) ColumnTypeDatabaseTypeName(i int) string { return r.types[i] }
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
+	if r.types == nil {
+		return r.SQLiteRows.ColumnTypeDatabaseTypeName(i)
+	}
+	return r.types[i]
+}
 
 // Next implements driver.Rows. What was refused only when it ran is explained, as VACUUM INTO is.
 func (r *rows) Next(dest []driver.Value) error {
