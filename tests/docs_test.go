@@ -29,7 +29,8 @@ func pages(t *testing.T) []string {
 // snippet is a block of code in a page.
 type snippet struct{ where, language, text string }
 
-// page reads a page and takes it apart: into blocks of code, and the lines of the rest, of which those of blocks are empty.
+// page reads a page and takes it apart: into blocks of code, and the lines of the rest, of which those of blocks are
+// empty.
 func page(t *testing.T, path string) (snippets []snippet, prose []string) {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -106,6 +107,27 @@ func asLibrary(script string) string {
 		"]\n    imports: {" + strings.Join(imports, ", ") + "}\n    source: |\n        " + strings.ReplaceAll(script, "\n", "\n        ")
 }
 
+// goExamples returns the examples of all packages, which go test compiles and runs.
+func goExamples(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob("../service/*/*/example_test.go")
+	require.NoError(t, err)
+	more, err := filepath.Glob("../api/service/*/example_test.go")
+	require.NoError(t, err)
+	var all strings.Builder
+	for _, file := range slices.Concat(files, more) {
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		all.WriteString(flush(string(content)))
+	}
+	return all.String()
+}
+
+// flush returns code without its indentation.
+func flush(code string) string {
+	return regexp.MustCompile(`(?m)^\t+`).ReplaceAllString(code, "")
+}
+
 func TestSnippetsOfTheDocumentation(t *testing.T) {
 	t.Parallel()
 	checked := make(map[string]int)
@@ -120,6 +142,8 @@ func TestSnippetsOfTheDocumentation(t *testing.T) {
 					validate(t, s.text)
 				case "lua":
 					validate(t, asLibrary(s.text))
+				case "go":
+					require.Contains(t, goExamples(t), flush(s.text), "%s: no example of a package has these lines", s.where)
 				case "sh", "sql", "":
 				default:
 					t.Errorf("%s: nothing is known of the language %q", s.where, s.language)
@@ -129,6 +153,7 @@ func TestSnippetsOfTheDocumentation(t *testing.T) {
 	}
 	require.Greater(t, checked["yaml"], 5)
 	require.Greater(t, checked["lua"], 5)
+	require.Greater(t, checked["go"], 1)
 }
 
 // What a user copies from the README is the example that `make run` runs.

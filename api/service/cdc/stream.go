@@ -2,7 +2,10 @@ package cdc
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"slices"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -36,11 +39,11 @@ type Stream interface {
 	Ready() <-chan struct{}
 	// Err returns why the stream has ended, nil while it is open and after Close.
 	Err() error
-	// Ack acknowledges all changes of a stream with ManualAck up to a position that it has delivered. The error is Invalid for
-	// a later position, and for a stream without ManualAck.
+	// Ack acknowledges all changes of a stream with ManualAck up to a position that it has delivered. The error is
+	// Invalid for a later position, and for a stream without ManualAck.
 	Ack(position Position) error
-	// Close ends the stream. It waits for a call of Next or Poll that is at work, and for the reading of a snapshot. It is
-	// idempotent.
+	// Close ends the stream. It waits for a call of Next or Poll that is at work, and for the reading of a snapshot. It
+	// is idempotent.
 	Close()
 }
 
@@ -62,18 +65,18 @@ type StreamOptions struct {
 	Schema bool
 	// Snapshot is whether the stream begins with a snapshot.
 	Snapshot SnapshotChoice
-	// After is the position behind which the stream begins, without a snapshot; nil means with what commits from now on. A
-	// position of another run of the source, or one that has left the log, is Unavailable.
+	// After is the position behind which the stream begins, without a snapshot; nil means with what commits from now
+	// on. A position of another run of the source, or one that has left the log, is Unavailable.
 	After *Position
 	// ManualAck is whether changes are acknowledged by Ack alone. Otherwise a transaction is acknowledged when its last
 	// change is handed over, and a snapshot when its reader comes back after the last row, or closes the stream.
 	ManualAck bool
-	// Buffer is about how many rows of a snapshot are read ahead of the reader, 1 to MaxBuffer; 0 means DefaultBuffer. Changes of
-	// the log are not decoded ahead.
+	// Buffer is about how many rows of a snapshot are read ahead of the reader, 1 to MaxBuffer; 0 means DefaultBuffer.
+	// Changes of the log are not decoded ahead.
 	Buffer int
-	// MaxBytes is how much of the log may be unread before the stream is ended, at most the source's log_bytes;
-	// 0 means DefaultMaxBytes, or log_bytes if that is less. A stream with a snapshot may then fall behind further until
-	// it has caught up: that is kept for it outside the log, if the engine can.
+	// MaxBytes is how much of the log may be unread before the stream is ended, at most the source's log_bytes; 0 means
+	// DefaultMaxBytes, or log_bytes if that is less. A stream with a snapshot may then fall behind further until it has
+	// caught up: that is kept for it outside the log, if the engine can.
 	MaxBytes unit.Size
 }
 
@@ -121,4 +124,18 @@ func (o StreamOptions) Resolved(logBytes unit.Size) (StreamOptions, error) {
 
 func invalid(format string, args ...any) error {
 	return errs.Wrap(errs.Invalid, fmt.Errorf(format, args...))
+}
+
+// All returns the changes of a stream as they come, for a range statement. The last pair has the error that Next has
+// returned and no change: why the stream has ended, or ctx's error. After Close there is no such pair. A range that was
+// left, or whose ctx was done, can be followed by another, which goes on behind the last change.
+func All(ctx context.Context, stream Stream) iter.Seq2[*Change, error] {
+	return func(yield func(*Change, error) bool) {
+		for {
+			c, err := stream.Next(ctx)
+			if errors.Is(err, io.EOF) || !yield(c, err) || err != nil {
+				return
+			}
+		}
+	}
 }

@@ -1,4 +1,5 @@
-// Package cdctest holds what every source has to do, whatever its engine. It uses a source through api/service/cdc alone.
+// Package cdctest holds what every source has to do, whatever its engine. It uses a source through api/service/cdc
+// alone.
 package cdctest
 
 import (
@@ -26,8 +27,8 @@ type Engine interface {
 	api.Meter
 }
 
-// Subject is a source under test. Its database has the tables users and orders, each with the columns id, an integer and
-// the primary key, and name, a text; both are empty and captured.
+// Subject is a source under test. Its database has the tables users and orders, each with the columns id, an integer
+// and the primary key, and name, a text; both are empty and captured.
 type Subject struct {
 	Engine Engine
 	ID     registry.ID
@@ -37,8 +38,8 @@ type Subject struct {
 	Transact func(statements ...string)
 	// Checkpoint returns what the table wippy_cdc_offsets says of the source, and false if it says nothing.
 	Checkpoint func() (Checkpoint, bool)
-	// Kill takes away what the source captures from while a stream reads, as an outage does, and returns what Serve then
-	// returns; Mend gives it back.
+	// Kill takes away what the source captures from while a stream reads, as an outage does, and returns what Serve
+	// then returns; Mend gives it back.
 	Kill func() error
 	Mend func()
 }

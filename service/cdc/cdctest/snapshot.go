@@ -81,8 +81,8 @@ func testSnapshotInfo(t *testing.T, s *Subject) {
 	require.GreaterOrEqual(t, s.stats(t).SnapshotRows, uint64(rows))
 }
 
-// A stream that reads its snapshot slowly falls behind further than others may: that is kept in files. Once it has caught up
-// it is like any other.
+// A stream that reads its snapshot slowly falls behind further than others may: that is kept in files. Once it has
+// caught up it is like any other.
 func testSnapshotOfALaggard(t *testing.T, s *Subject) {
 	t.Helper()
 	s.needsSnapshots(t)

@@ -39,8 +39,8 @@ func (s *Subject) stats(t *testing.T) api.Stats {
 	return all[0]
 }
 
-// ended waits for the end of a stream that has nothing more to deliver, and returns why it has ended: for a reason that may
-// pass.
+// ended waits for the end of a stream that has nothing more to deliver, and returns why it has ended: for a reason that
+// may pass.
 func (s *Subject) ended(t *testing.T, stream api.Stream) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)

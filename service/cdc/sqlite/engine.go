@@ -14,16 +14,23 @@ import (
 
 // Engine is a db.cdc.sqlite entry. Several may capture one database.
 type Engine struct {
-	id        registry.ID
-	config    *api.SQLiteConfig
-	directory resource.Directory
+	id     registry.ID
+	config *api.SQLiteConfig
+	// database returns the database to capture, which must run.
+	database func() (*sqlite.DB, error)
 }
 
 var _ source.Engine = (*Engine)(nil)
 
 // New returns the engine of an entry, whose configuration must be valid; directory holds its database.
 func New(id registry.ID, config *api.SQLiteConfig, directory resource.Directory) *Engine {
-	return &Engine{id: id, config: config, directory: directory}
+	return &Engine{id: id, config: config, database: func() (*sqlite.DB, error) {
+		db, err := resource.Get[*sqlite.DB](directory, config.DBResource)
+		if err != nil {
+			return nil, fmt.Errorf("db_resource: %w", err)
+		}
+		return db, nil
+	}}
 }
 
 // Info implements source.Engine.
@@ -73,12 +80,4 @@ func (e *Engine) Open(ctx context.Context, run *source.Run) (source.Session, err
 	}
 	tellMissing(ctx, db.Pool(), e.config.Tables, run.Logger())
 	return s, nil
-}
-
-func (e *Engine) database() (*sqlite.DB, error) {
-	db, err := resource.Get[*sqlite.DB](e.directory, e.config.DBResource)
-	if err != nil {
-		return nil, fmt.Errorf("db_resource: %w", err)
-	}
-	return db, nil
 }
