@@ -21,9 +21,9 @@ import (
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
-	"github.com/wippy-cdc/runtime/service/cdc/sqlite"
+	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/resource"
-	sqldb "github.com/wippy-cdc/runtime/service/sql/sqlite"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
 // audited is an app whose writer does a bit of everything. Each of its transactions notes its number and how many other rows it
@@ -134,7 +134,7 @@ func (a *audit) look() {
 	cfg := new(sqlapi.SQLiteConfig)
 	cfg.SetDefaults()
 	cfg.File, cfg.CaptureMemory = a.file, unit.MiB
-	db, err := sqldb.Open(t.Context(), auditDB, cfg, "", sqldb.WithLogger(slog.New(slog.NewTextHandler(t.Output(), nil))))
+	db, err := sqlite.Open(t.Context(), auditDB, cfg, "", sqlite.WithLogger(slog.New(slog.NewTextHandler(t.Output(), nil))))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	var sound string
@@ -146,11 +146,13 @@ func (a *audit) look() {
 	config := new(api.SQLiteConfig)
 	config.SetDefaults()
 	config.DBResource, config.Durable, config.Retention.MaxBytes = auditDB, true, 64*unit.MiB
-	engine := sqlite.New(auditCDC, config, directory)
+	engine := cdcsqlite.New(auditCDC, config, directory)
 	catalog.Declare(engine)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended, ready := make(chan error, 1), make(chan struct{})
-	go func() { ended <- source.New(engine, catalog, slog.New(slog.DiscardHandler)).Serve(ctx, func() { close(ready) }) }()
+	go func() {
+		ended <- source.New(engine, catalog, slog.New(slog.DiscardHandler)).Serve(ctx, func() { close(ready) })
+	}()
 	defer func() {
 		cancel()
 		require.NoError(t, <-ended)
@@ -165,7 +167,7 @@ func (a *audit) look() {
 }
 
 // compare reads the log up to its end, or the last gap.
-func (a *audit) compare(db *sqldb.DB, catalog *source.Catalog) {
+func (a *audit) compare(db *sqlite.DB, catalog *source.Catalog) {
 	t := a.t
 	want := ledger(t, db.Pool(), a.told)
 	for {

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
 // Op is what a change says happened.
@@ -30,7 +30,7 @@ func Ops() []Op { return []Op{OpInsert, OpUpdate, OpDelete, OpTruncate} }
 // to is shared between streams and must not be changed.
 type Change struct {
 	Op    Op
-	Table *sql.Table
+	Table *sqlapi.Table
 	// Transaction is the transaction that made the change.
 	Transaction *Transaction
 	// Index counts the changes of the transaction from 0, those that the stream filters out included.
@@ -39,7 +39,7 @@ type Change struct {
 	Last bool
 	// Before and After are the old and the new row, parallel to Table.Columns; nil if there is none, as on OpTruncate
 	// and OpSchema.
-	Before, After []sql.Value
+	Before, After []sqlapi.Value
 	// Unchanged lists indexes into Table.Columns of values that the server did not send, because the update has not
 	// touched them: they are NULL in After. It is for large values on Postgres.
 	Unchanged []int

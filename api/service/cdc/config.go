@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
@@ -241,8 +241,8 @@ func (c *PostgresConfig) Validate() error {
 }
 
 // Address returns the connection fields.
-func (c *PostgresConfig) Address() *sql.PostgresAddress {
-	return &sql.PostgresAddress{
+func (c *PostgresConfig) Address() *sqlapi.PostgresAddress {
+	return &sqlapi.PostgresAddress{
 		Host: c.Host, Port: c.Port, Database: c.Database, Username: c.Username, Password: c.Password,
 		HostEnv: c.HostEnv, PortEnv: c.PortEnv, DatabaseEnv: c.DatabaseEnv, UsernameEnv: c.UsernameEnv, PasswordEnv: c.PasswordEnv,
 		Options: c.Options,

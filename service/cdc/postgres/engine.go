@@ -7,9 +7,9 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/resource"
+	resourceapi "github.com/wippy-cdc/runtime/api/resource"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
@@ -17,7 +17,7 @@ import (
 // Settings is what an Engine needs besides its configuration.
 type Settings struct {
 	// Directory holds the database that a db_resource names.
-	Directory resource.Directory
+	Directory resourceapi.Directory
 	// LookupEnv reads the environment.
 	LookupEnv func(name string) (string, bool)
 	Logger    *slog.Logger
@@ -88,7 +88,7 @@ func (s *Engine) about(err error) error {
 // endpoint finds out where the server is.
 func (s *Engine) endpoint() (*endpoint, error) {
 	if !s.config.DBResource.IsZero() {
-		db, err := resource.Get[apisql.PostgresDB](s.settings.Directory, s.config.DBResource)
+		db, err := resourceapi.Get[sqlapi.PostgresDB](s.settings.Directory, s.config.DBResource)
 		if err != nil {
 			return nil, fmt.Errorf("db_resource: %w", err)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
-	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 )
 
@@ -18,29 +18,29 @@ import (
 type app struct {
 	*house
 	entries []*registry.Entry
-	slots   *postgres.Slots
+	slots   *cdcpostgres.Slots
 }
 
 func newApp(t *testing.T) *app {
 	t.Helper()
 	a := &app{house: newHouse(t)}
-	a.slots = postgres.NewSlots(func() iter.Seq[*registry.Entry] { return slices.Values(a.entries) }, func(name string) (string, bool) {
+	a.slots = cdcpostgres.NewSlots(func() iter.Seq[*registry.Entry] { return slices.Values(a.entries) }, func(name string) (string, bool) {
 		return map[string]string{"DATABASE": a.Name}[name], name == "DATABASE"
 	})
 	return a
 }
 
 // engine makes the engine of an entry, which is declared from then on.
-func (a *app) engine(name string, config *api.PostgresConfig) *postgres.Engine {
+func (a *app) engine(name string, config *api.PostgresConfig) *cdcpostgres.Engine {
 	id := registry.ID{Namespace: "app", Name: name}
 	a.entries = append(a.entries, &registry.Entry{ID: id, Kind: api.KindPostgres, Config: config})
 	settings := a.settings()
 	settings.Slots = a.slots
-	return postgres.New(id, config, settings)
+	return cdcpostgres.New(id, config, settings)
 }
 
 // use serves the source of an engine for a moment.
-func (a *app) use(engine *postgres.Engine) {
+func (a *app) use(engine *cdcpostgres.Engine) {
 	a.t.Helper()
 	a.catalog.Declare(engine)
 	require.NoError(a.t, a.serve(&subject{source.New(engine, a.catalog, a.settings().Logger), engine}).stop())
@@ -104,6 +104,6 @@ func TestPlacesOfExternalState(t *testing.T) {
 	require.NoError(t, external.Release(t.Context()), "the address is that of before")
 	require.Equal(t, "everything", a.left())
 
-	without := postgres.New(cdcID, a.config("users"), a.settings())
+	without := cdcpostgres.New(cdcID, a.config("users"), a.settings())
 	require.Nil(t, without.External(), "nothing tells whose the slot is")
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 )
@@ -19,21 +19,21 @@ func TestWhatASourceRefuses(t *testing.T) {
 	h.exec("SELECT pg_create_logical_replication_slot('" + h.Name + "_other', 'test_decoding')")
 	defer h.exec("SELECT pg_drop_replication_slot('" + h.Name + "_physical')")
 	for name, c := range map[string]struct {
-		change func(c *apicdc.PostgresConfig)
+		change func(c *api.PostgresConfig)
 		kind   errs.Kind
 		again  bool
 		text   string
 	}{
-		"password":    {func(c *apicdc.PostgresConfig) { c.Password = "wrong-" + pgtest.Password }, errs.PermissionDenied, true, "password authentication failed"},
-		"host":        {func(c *apicdc.PostgresConfig) { c.Host = "no-such-host.invalid" }, errs.Unavailable, true, "no-such-host.invalid"},
-		"port":        {func(c *apicdc.PostgresConfig) { c.Port = 1 }, errs.Unavailable, true, "connection refused"},
-		"database":    {func(c *apicdc.PostgresConfig) { c.Database = "nowhere" }, errs.NotFound, true, `database "nowhere" does not exist`},
-		"sslmode":     {func(c *apicdc.PostgresConfig) { c.Options = map[string]string{"sslmode": "x"} }, errs.Invalid, false, "sslmode"},
-		"publication": {func(c *apicdc.PostgresConfig) { c.Publication, c.Tables = "none", nil }, errs.Invalid, false, `publication "none" does not exist: type CREATE PUBLICATION "none" FOR TABLE`},
-		"table":       {func(c *apicdc.PostgresConfig) { c.Tables = []string{"nothing"} }, errs.Unavailable, true, `table "nothing" does not exist: create it`},
-		"role":        {func(c *apicdc.PostgresConfig) { c.Username, c.Password = h.Name+"_plain", "open-sesame" }, errs.PermissionDenied, false, `may not replicate: type ALTER ROLE "` + h.Name + `_plain" REPLICATION as a superuser`},
-		"physical":    {func(c *apicdc.PostgresConfig) { c.SlotName = h.Name + "_physical" }, errs.Invalid, false, "is not one of pgoutput: choose another slot_name"},
-		"plug-in":     {func(c *apicdc.PostgresConfig) { c.SlotName = h.Name + "_other" }, errs.Invalid, false, "is not one of pgoutput"},
+		"password":    {func(c *api.PostgresConfig) { c.Password = "wrong-" + pgtest.Password }, errs.PermissionDenied, true, "password authentication failed"},
+		"host":        {func(c *api.PostgresConfig) { c.Host = "no-such-host.invalid" }, errs.Unavailable, true, "no-such-host.invalid"},
+		"port":        {func(c *api.PostgresConfig) { c.Port = 1 }, errs.Unavailable, true, "connection refused"},
+		"database":    {func(c *api.PostgresConfig) { c.Database = "nowhere" }, errs.NotFound, true, `database "nowhere" does not exist`},
+		"sslmode":     {func(c *api.PostgresConfig) { c.Options = map[string]string{"sslmode": "x"} }, errs.Invalid, false, "sslmode"},
+		"publication": {func(c *api.PostgresConfig) { c.Publication, c.Tables = "none", nil }, errs.Invalid, false, `publication "none" does not exist: type CREATE PUBLICATION "none" FOR TABLE`},
+		"table":       {func(c *api.PostgresConfig) { c.Tables = []string{"nothing"} }, errs.Unavailable, true, `table "nothing" does not exist: create it`},
+		"role":        {func(c *api.PostgresConfig) { c.Username, c.Password = h.Name+"_plain", "open-sesame" }, errs.PermissionDenied, false, `may not replicate: type ALTER ROLE "` + h.Name + `_plain" REPLICATION as a superuser`},
+		"physical":    {func(c *api.PostgresConfig) { c.SlotName = h.Name + "_physical" }, errs.Invalid, false, "is not one of pgoutput: choose another slot_name"},
+		"plug-in":     {func(c *api.PostgresConfig) { c.SlotName = h.Name + "_other" }, errs.Invalid, false, "is not one of pgoutput"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := h.config("users")
@@ -45,9 +45,9 @@ func TestWhatASourceRefuses(t *testing.T) {
 			require.Equal(t, c.kind, errs.KindOf(err), err)
 			require.Equal(t, c.again, errs.Retryable(err), err)
 			require.NotContains(t, err.Error(), "open-sesame")
-			require.Equal(t, apicdc.StateFaulted, h.info().State)
+			require.Equal(t, api.StateFaulted, h.info().State)
 			require.EqualError(t, err, `cdc: source "app:cdc": `+h.info().Err.Error(), "as on SQLite")
-			_, err = h.catalog.Subscribe(t.Context(), cdcID, apicdc.StreamOptions{})
+			_, err = h.catalog.Subscribe(t.Context(), cdcID, api.StreamOptions{})
 			require.Equal(t, errs.Unavailable, errs.KindOf(err))
 		})
 	}
@@ -68,7 +68,7 @@ func TestSlotsThatFailOver(t *testing.T) {
 	for range 2 { // a slot that exists, and a new one
 		running := h.serve(h.source(c))
 		require.Equal(t, "true", h.Text(t, "SELECT failover FROM pg_replication_slots WHERE slot_name = '"+h.Name+"'"))
-		s := h.subscribe(apicdc.StreamOptions{})
+		s := h.subscribe(api.StreamOptions{})
 		h.exec("INSERT INTO users VALUES ((SELECT count(*) FROM users), 'a')")
 		take(t, s, 1)
 		require.NoError(t, running.stop())
@@ -96,7 +96,7 @@ func TestAnOrdinaryRoleWithReplicationWillDo(t *testing.T) {
 	c := h.config("users")
 	c.Username, c.Password = role, "open-sesame"
 	h.serve(h.source(c))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.exec("INSERT INTO users VALUES (1, 'a')")
 	take(t, s, 1)
 	denied := h.config("orders")
@@ -119,13 +119,13 @@ func TestASlotThatIsInUse(t *testing.T) {
 	h := newHouse(t)
 	c := h.config("users")
 	h.serve(h.source(c))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.exec("INSERT INTO users VALUES (1, 'a')")
 	take(t, s, 1)
 
 	other := in2(h)
 	second := other.serve(other.source(c))
-	other.subscribe(apicdc.StreamOptions{})
+	other.subscribe(api.StreamOptions{})
 	err := <-second.ended
 	require.Regexp(t, `^cdc: source "app:cdc": slot ".*" is in use by process \d+ of the server \(wippy from 127.0.0.1.*\): stop it, or choose another slot_name$`, err)
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
@@ -167,7 +167,7 @@ func TestDeletingASourceLeavesNothing(t *testing.T) {
 	h := newHouse(t)
 	source := h.source(h.config("users"))
 	running := h.serve(source)
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.exec("INSERT INTO users VALUES (1, 'a')")
 	take(t, s, 1)
 	left := func() string {
@@ -191,7 +191,7 @@ func TestTheTablesOfAPublicationFollowTheEntry(t *testing.T) {
 	h := newHouse(t)
 	require.NoError(t, h.serve(h.source(h.config("users"))).stop())
 	h.serve(h.source(h.config("orders")))
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.exec("INSERT INTO users VALUES (1, 'a'); INSERT INTO orders VALUES (1, 'b')")
 	require.Equal(t, []string{"0 insert orders -> 1 b !"}, lines(take(t, s, 1)))
 	require.Equal(t, "orders", h.Text(t, "SELECT string_agg(tablename, ',') FROM pg_publication_tables"))

@@ -7,9 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/pgtest"
-	"github.com/wippy-cdc/runtime/service/cdc/postgres"
+	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 )
 
@@ -23,11 +23,11 @@ func (h *house) left() string {
 }
 
 // used makes a source that has been ready and has taken something.
-func (h *house) used(config *apicdc.PostgresConfig) *subject {
+func (h *house) used(config *api.PostgresConfig) *subject {
 	h.t.Helper()
 	source := h.source(config)
 	running := h.serve(source)
-	s := h.subscribe(apicdc.StreamOptions{})
+	s := h.subscribe(api.StreamOptions{})
 	h.exec("INSERT INTO users VALUES ((SELECT count(*) FROM users), 'a')")
 	take(h.t, s, 1)
 	require.NoError(h.t, running.stop())
@@ -64,7 +64,7 @@ func TestReleaseSparesASlotThatAnotherProgramUses(t *testing.T) {
 		another.catalog = source.NewCatalog()
 		another.serve(another.source(h.config("users")))
 		if reads {
-			another.subscribe(apicdc.StreamOptions{})
+			another.subscribe(api.StreamOptions{})
 			eventually(t, func() bool {
 				return h.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE active AND database = current_database()") == "1"
 			}, "it reads")
@@ -86,7 +86,7 @@ func TestReleaseBesideASourceThatHolds(t *testing.T) {
 	h.catalog.Remove(cdcID)
 	second := cdcID
 	second.Name = "second"
-	h.catalog.Declare(postgres.New(second, c, h.settings()))
+	h.catalog.Declare(cdcpostgres.New(second, c, h.settings()))
 	h.serve(h.subject(second, c, h.settings()))
 	require.NoError(t, source.ReleaseUsed(t.Context()))
 	require.Equal(t, "slot x_2_pub", h.left())
@@ -98,7 +98,7 @@ func TestReleaseLeavesToSuccessorsWhatTheyGoOnWith(t *testing.T) {
 	source := h.used(h.config("users"))
 	alias, foreign := h.config("orders"), elsewhere.config("users")
 	alias.Host, foreign.SlotName = "localhost", h.Name
-	for _, successor := range []*apicdc.PostgresConfig{h.config("users"), alias} {
+	for _, successor := range []*api.PostgresConfig{h.config("users"), alias} {
 		require.NoError(t, source.ReleaseUsed(t.Context(), successor))
 		require.Equal(t, "slot x_pub checkpoint", h.left())
 	}

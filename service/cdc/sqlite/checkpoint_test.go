@@ -11,9 +11,9 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
-	"github.com/wippy-cdc/runtime/service/cdc/sqlite"
+	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 )
 
 // offsets is a row of the table of checkpoints.
@@ -33,7 +33,7 @@ func (h *house) offsets(id registry.ID) (o offsets, ok bool) {
 	return o, err == nil
 }
 
-func (h *house) info() apicdc.SourceInfo {
+func (h *house) info() api.SourceInfo {
 	h.t.Helper()
 	info, ok := h.catalog.Source(cdcID)
 	require.True(h.t, ok)
@@ -43,7 +43,7 @@ func (h *house) info() apicdc.SourceInfo {
 func (h *house) user(name string) { h.exec("INSERT INTO users(name) VALUES (?)", name) }
 
 // bootstrapping returns the configuration of a source whose streams begin with a snapshot by default.
-func bootstrapping() *apicdc.SQLiteConfig {
+func bootstrapping() *api.SQLiteConfig {
 	c := config()
 	c.Snapshot = true
 	return c
@@ -69,7 +69,7 @@ func TestSequenceGoesOnAfterARestart(t *testing.T) {
 	h.reopenDB()
 	run = h.serve(source)
 	require.Equal(t, "3", h.info().LSN)
-	s := h.subscribe(cdcID, apicdc.StreamOptions{})
+	s := h.subscribe(cdcID, api.StreamOptions{})
 	h.user("y")
 	require.Equal(t, "4", take(t, s, 1)[0].Transaction.LSN)
 	require.NoError(t, run.stop())
@@ -90,7 +90,7 @@ func TestNumbersAreNotUsedAgainAfterACrash(t *testing.T) {
 		before, _ := h.offsets(cdcID)
 		h.exec("UPDATE wippy_cdc_offsets SET updated_at = ?", time.Now().Add(-crash.ago).UTC().Format("2006-01-02T15:04:05.000000Z"))
 		run = h.serve(source)
-		s := h.subscribe(cdcID, apicdc.StreamOptions{})
+		s := h.subscribe(cdcID, api.StreamOptions{})
 		h.user("y")
 		sequence := take(t, s, 1)[0].Transaction.Sequence
 		require.Greater(t, sequence, uint64(before.lastSeq)+crash.least)
@@ -106,7 +106,7 @@ func TestCheckpointIsWrittenWhileTheSourceRuns(t *testing.T) {
 	c := config()
 	c.StatusInterval = unit.Duration(100 * time.Millisecond)
 	h.serve(h.source(cdcID, c))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{Schema: true})
+	s := h.subscribe(cdcID, api.StreamOptions{Schema: true})
 	begun, ok := h.offsets(cdcID)
 	require.True(t, ok, "from the beginning")
 	h.user("x")
@@ -128,7 +128,7 @@ func TestSourceBootstrapsOnce(t *testing.T) {
 	source := h.source(cdcID, bootstrapping())
 	run := h.serve(source)
 	require.True(t, h.info().Snapshot)
-	byDefault := func() string { return h.firstOp(apicdc.StreamOptions{}, 1) }
+	byDefault := func() string { return h.firstOp(api.StreamOptions{}, 1) }
 
 	require.Equal(t, "snapshot", byDefault(), "but it was not read to its end")
 	require.NoError(t, run.stop())
@@ -136,9 +136,9 @@ func TestSourceBootstrapsOnce(t *testing.T) {
 	require.Zero(t, row.done)
 	run = h.serve(source)
 	require.Equal(t, "snapshot", byDefault())
-	require.Equal(t, "insert", h.firstOp(apicdc.StreamOptions{Snapshot: apicdc.SnapshotNever}, 1))
+	require.Equal(t, "insert", h.firstOp(api.StreamOptions{Snapshot: api.SnapshotNever}, 1))
 	require.Equal(t, "snapshot", h.firstOp(always, 6), "read to its end, but not by default")
-	require.Equal(t, "snapshot", h.firstOp(apicdc.StreamOptions{}, 7))
+	require.Equal(t, "snapshot", h.firstOp(api.StreamOptions{}, 7))
 	require.Eventually(t, func() bool {
 		row, _ := h.offsets(cdcID)
 		return row.done == 1
@@ -152,7 +152,7 @@ func TestSourceBootstrapsOnce(t *testing.T) {
 	require.Equal(t, "snapshot", h.firstOp(always, 1))
 	require.NoError(t, run.stop())
 
-	require.NoError(t, sqlite.New(cdcID, bootstrapping(), h.directory).External().Release(t.Context()))
+	require.NoError(t, cdcsqlite.New(cdcID, bootstrapping(), h.directory).External().Release(t.Context()))
 	_, ok := h.offsets(cdcID)
 	require.False(t, ok)
 	h.serve(source)
@@ -161,7 +161,7 @@ func TestSourceBootstrapsOnce(t *testing.T) {
 }
 
 // firstOp opens a stream, inserts a row, reads n changes, closes the stream and returns the first change's operation.
-func (h *house) firstOp(opts apicdc.StreamOptions, n int) string {
+func (h *house) firstOp(opts api.StreamOptions, n int) string {
 	h.t.Helper()
 	s := h.subscribe(cdcID, opts)
 	defer s.Close()
@@ -172,12 +172,12 @@ func (h *house) firstOp(opts apicdc.StreamOptions, n int) string {
 func TestBootstrapOfAnEmptySource(t *testing.T) {
 	h := newHouse(t)
 	h.serve(h.source(cdcID, bootstrapping()))
-	s := h.subscribe(cdcID, apicdc.StreamOptions{})
+	s := h.subscribe(cdcID, api.StreamOptions{})
 	_, err := s.Poll()
 	require.NoError(t, err)
 	h.user("x")
 	require.Equal(t, []string{"1.0 insert users -> 1 x <nil> !"}, lines(take(t, s, 1)))
-	s = h.subscribe(cdcID, apicdc.StreamOptions{})
+	s = h.subscribe(cdcID, api.StreamOptions{})
 	h.user("y")
 	require.Equal(t, []string{"2.0 insert users -> 2 y <nil> !"}, lines(take(t, s, 1)), "it has been bootstrapped")
 }
@@ -188,8 +188,8 @@ func TestSourceGoesOnWithoutACheckpoint(t *testing.T) {
 	h.user("first")
 	run := h.serve(h.source(cdcID, bootstrapping()))
 	require.ErrorContains(t, h.info().CheckpointErr, `cdc: source "app:cdc": read wippy_cdc_offsets: `)
-	require.Equal(t, "snapshot", h.firstOp(apicdc.StreamOptions{}, 1))
-	require.Equal(t, apicdc.StateRunning, h.info().State)
+	require.Equal(t, "snapshot", h.firstOp(api.StreamOptions{}, 1))
+	require.Equal(t, api.StateRunning, h.info().State)
 	require.NoError(t, h.info().Err)
 	require.Positive(t, h.catalog.Stats()[0].CheckpointFailures)
 	require.NoError(t, run.stop())
@@ -198,7 +198,7 @@ func TestSourceGoesOnWithoutACheckpoint(t *testing.T) {
 	readOnly.config.Options = map[string]string{"query_only": "1"}
 	readOnly.reopenDB()
 	run = readOnly.serve(readOnly.source(cdcID, bootstrapping()))
-	s := readOnly.subscribe(cdcID, apicdc.StreamOptions{})
+	s := readOnly.subscribe(cdcID, api.StreamOptions{})
 	require.ErrorContains(t, readOnly.info().CheckpointErr, "attempt to write a readonly database")
 	s.Close()
 	require.NoError(t, run.stop())
@@ -246,27 +246,27 @@ func TestSourceOfADatabaseInMemoryHasNoCheckpoint(t *testing.T) {
 	for n := range 2 {
 		run := h.serve(source)
 		require.NoError(t, h.info().CheckpointErr)
-		require.Equal(t, "snapshot", h.firstOp(apicdc.StreamOptions{}, n+1), "each run bootstraps")
-		require.Equal(t, "insert", h.firstOp(apicdc.StreamOptions{}, 1))
+		require.Equal(t, "snapshot", h.firstOp(api.StreamOptions{}, n+1), "each run bootstraps")
+		require.Equal(t, "insert", h.firstOp(api.StreamOptions{}, 1))
 		h.exec("DELETE FROM users WHERE id > ?", n+2)
 		require.NoError(t, run.stop())
 	}
 	tables, err := query(t.Context(), h.db.Pool(), "SELECT * FROM sqlite_schema WHERE name = 'wippy_cdc_offsets'")
 	require.NoError(t, err)
 	require.Empty(t, tables)
-	require.NoError(t, sqlite.New(cdcID, config(), h.directory).External().Release(t.Context()))
+	require.NoError(t, cdcsqlite.New(cdcID, config(), h.directory).External().Release(t.Context()))
 }
 
-func TestForgetWhatIsNotThere(t *testing.T) {
+func TestReleaseWhatIsNotThere(t *testing.T) {
 	h := newHouse(t)
-	require.NoError(t, sqlite.New(cdcID, config(), h.directory).External().Release(t.Context()), "there is no table")
+	require.NoError(t, cdcsqlite.New(cdcID, config(), h.directory).External().Release(t.Context()), "there is no table")
 	other := registry.ID{Namespace: "app", Name: "other"}
 	require.NoError(t, h.serve(h.source(other, config())).stop())
-	require.NoError(t, sqlite.New(cdcID, config(), h.directory).External().Release(t.Context()))
+	require.NoError(t, cdcsqlite.New(cdcID, config(), h.directory).External().Release(t.Context()))
 	_, ok := h.offsets(other)
 	require.True(t, ok)
 	h.withdraw()
-	err := sqlite.New(cdcID, config(), h.directory).External().Release(t.Context())
+	err := cdcsqlite.New(cdcID, config(), h.directory).External().Release(t.Context())
 	require.ErrorContains(t, err, `cdc: source "app:cdc": release: db_resource: `)
 	require.Equal(t, errs.NotFound, errs.KindOf(err))
 }

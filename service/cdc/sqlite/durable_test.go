@@ -10,27 +10,27 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
-	apisql "github.com/wippy-cdc/runtime/api/service/sql"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
-func durable(tables ...string) *apicdc.SQLiteConfig {
+func durable(tables ...string) *api.SQLiteConfig {
 	c := config(tables...)
 	c.Durable = true
 	return c
 }
 
 // resume opens a stream behind a position.
-func (h *house) resume(after apicdc.Position) apicdc.Stream {
+func (h *house) resume(after api.Position) api.Stream {
 	h.t.Helper()
-	return h.subscribe(cdcID, apicdc.StreamOptions{After: &after})
+	return h.subscribe(cdcID, api.StreamOptions{After: &after})
 }
 
-func (h *house) newest() apicdc.Position { return apicdc.Behind(h.db.LogState().Newest) }
+func (h *house) newest() api.Position { return api.Behind(h.db.LogState().Newest) }
 
 // idle fails if a stream has more to deliver.
-func idle(t *testing.T, s apicdc.Stream) {
+func idle(t *testing.T, s api.Stream) {
 	t.Helper()
 	c, err := s.Poll()
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestSchemaChangesInADurableLog(t *testing.T) {
 	h.transact("INSERT INTO pets VALUES ('Tom', 1, 'cat')", "ALTER TABLE pets RENAME TO animals", "INSERT INTO animals VALUES ('Kit', 0, 'cat')")
 	h.exec("CREATE TABLE copy AS SELECT * FROM animals")
 	h.exec("DROP TABLE animals")
-	read := func(s apicdc.Stream, n int) []string {
+	read := func(s api.Stream, n int) []string {
 		var all []string
 		for _, c := range take(t, s, n) {
 			line := string(c.Op) + " " + c.Table.Name + image(c.Before) + " ->" + image(c.After)
@@ -100,7 +100,7 @@ func TestSchemaChangesInADurableLog(t *testing.T) {
 		"insert pets -> Tom 1 cat", "alter animals", "insert animals -> Kit 0 cat",
 		"create copy", "insert copy -> Rex 4 dog", "insert copy -> Tom 1 cat", "insert copy -> Kit 0 cat",
 	}
-	opts := apicdc.StreamOptions{After: &begin, Schema: true}
+	opts := api.StreamOptions{After: &begin, Schema: true}
 	require.Equal(t, want, read(h.subscribe(cdcID, opts), len(want)))
 	require.NoError(t, served.stop())
 	h.reopenDB()
@@ -157,9 +157,9 @@ func TestAReaderFarBehindGoesOnInTheFiles(t *testing.T) {
 }
 
 // gapOf returns the gap that ends a stream.
-func gapOf(t *testing.T, err error) *apicdc.GapError {
+func gapOf(t *testing.T, err error) *api.GapError {
 	t.Helper()
-	gap, ok := errors.AsType[*apicdc.GapError](err)
+	gap, ok := errors.AsType[*api.GapError](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.True(t, errs.Retryable(err))
@@ -171,7 +171,7 @@ func TestCommitsOfOthersAreGaps(t *testing.T) {
 	h := newHouse(t)
 	h.serve(h.source(cdcID, durable()))
 	begin := h.newest()
-	live := h.subscribe(cdcID, apicdc.StreamOptions{})
+	live := h.subscribe(cdcID, api.StreamOptions{})
 	h.exec("INSERT INTO users VALUES (1, 'Ann', 1)")
 	other, err := sql.Open("sqlite3", filepath.Join(h.dir, "app.db"))
 	require.NoError(t, err)
@@ -185,13 +185,13 @@ func TestCommitsOfOthersAreGaps(t *testing.T) {
 	_, err = other.ExecContext(t.Context(), "INSERT INTO users VALUES (3, 'Eve', 3)")
 	require.NoError(t, err)
 	h.exec("INSERT INTO users VALUES (4, 'Joe', 4)")
-	for _, s := range []apicdc.Stream{live, h.resume(begin)} {
+	for _, s := range []api.Stream{live, h.resume(begin)} {
 		if s != live {
 			take(t, s, 2)
 		}
 		_, err := s.Next(t.Context())
 		gap := gapOf(t, err)
-		require.Equal(t, apicdc.GapExternalWrite, gap.Cause)
+		require.Equal(t, api.GapExternalWrite, gap.Cause)
 		require.Equal(t, "users", take(t, h.resume(gap.Before), 1)[0].Table.Name)
 	}
 
@@ -199,7 +199,7 @@ func TestCommitsOfOthersAreGaps(t *testing.T) {
 	require.NoError(t, err)
 	s := h.resume(h.newest()) // noticed without a commit of ours
 	_, err = s.Next(t.Context())
-	require.Equal(t, apicdc.GapExternalWrite, gapOf(t, err).Cause)
+	require.Equal(t, api.GapExternalWrite, gapOf(t, err).Cause)
 }
 
 func TestCommitsOfOthersWhileTheDatabaseIsClosed(t *testing.T) {
@@ -228,17 +228,17 @@ func TestCommitsOfOthersWhileTheDatabaseIsClosed(t *testing.T) {
 	reopen(func() { other("INSERT INTO users VALUES (2, 'Bob', 2)") })
 	_, err := h.resume(begin).Next(t.Context())
 	gap := gapOf(t, err)
-	require.Equal(t, apicdc.GapExternalWrite, gap.Cause)
+	require.Equal(t, api.GapExternalWrite, gap.Cause)
 	h.exec("INSERT INTO users VALUES (3, 'Eve', 3)")
 	require.Len(t, take(t, h.resume(gap.Before), 1), 1)
 }
 
 func TestWhatCannotBeDurable(t *testing.T) {
 	t.Parallel()
-	for want, configure := range map[string]func(*apisql.SQLiteConfig){
-		"is in memory": func(c *apisql.SQLiteConfig) { c.File = apisql.InMemory },
-		"needs journal_mode = wal, and the database has delete":       func(c *apisql.SQLiteConfig) { c.Options = map[string]string{"journal_mode": "delete"} },
-		"needs locking_mode = normal, and the database has exclusive": func(c *apisql.SQLiteConfig) { c.Options = map[string]string{"locking_mode": "exclusive"} },
+	for want, configure := range map[string]func(*sqlapi.SQLiteConfig){
+		"is in memory": func(c *sqlapi.SQLiteConfig) { c.File = sqlapi.InMemory },
+		"needs journal_mode = wal, and the database has delete":       func(c *sqlapi.SQLiteConfig) { c.Options = map[string]string{"journal_mode": "delete"} },
+		"needs locking_mode = normal, and the database has exclusive": func(c *sqlapi.SQLiteConfig) { c.Options = map[string]string{"locking_mode": "exclusive"} },
 	} {
 		h := newHouse(t, configure)
 		err := h.source(cdcID, durable()).Serve(t.Context(), func() {})

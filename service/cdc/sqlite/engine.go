@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/resource"
+	resourceapi "github.com/wippy-cdc/runtime/api/resource"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
@@ -23,9 +23,9 @@ type Engine struct {
 var _ source.Engine = (*Engine)(nil)
 
 // New returns the engine of an entry, whose configuration must be valid; directory holds its database.
-func New(id registry.ID, config *api.SQLiteConfig, directory resource.Directory) *Engine {
+func New(id registry.ID, config *api.SQLiteConfig, directory resourceapi.Directory) *Engine {
 	return &Engine{id: id, config: config, database: func() (*sqlite.DB, error) {
-		db, err := resource.Get[*sqlite.DB](directory, config.DBResource)
+		db, err := resourceapi.Get[*sqlite.DB](directory, config.DBResource)
 		if err != nil {
 			return nil, fmt.Errorf("db_resource: %w", err)
 		}

@@ -15,16 +15,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	apicdc "github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
-	"github.com/wippy-cdc/runtime/service/cdc/sqlite"
-	sqldb "github.com/wippy-cdc/runtime/service/sql/sqlite"
+	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
 // openProgram opens a file as a Go program does, with a table.
-func openProgram(t *testing.T, change ...func(*sqlite.Settings)) *sqlite.DB {
+func openProgram(t *testing.T, change ...func(*cdcsqlite.Settings)) *cdcsqlite.DB {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "program.db"), change...)
+	db, err := cdcsqlite.Open(t.Context(), filepath.Join(t.TempDir(), "program.db"), change...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	must(t, db.DB, "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)")
@@ -48,11 +48,11 @@ func (h *programStream) next(n int) []string {
 
 // programStream is a stream of a test.
 type programStream struct {
-	apicdc.Stream
+	api.Stream
 	t *testing.T
 }
 
-func streamOf(t *testing.T, db *sqlite.DB, opts apicdc.StreamOptions) *programStream {
+func streamOf(t *testing.T, db *cdcsqlite.DB, opts api.StreamOptions) *programStream {
 	t.Helper()
 	s, err := db.Stream(t.Context(), opts)
 	require.NoError(t, err)
@@ -65,27 +65,27 @@ func TestAProgramReadsItsChanges(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "program.db")
 	last := uint64(0)
 	for run, want := range []string{"0 insert users -> 1 ada !", "0 insert users -> 2 ada !"} {
-		db, err := sqlite.Open(t.Context(), file, func(s *sqlite.Settings) { s.Source.Tables = []string{"users"} })
+		db, err := cdcsqlite.Open(t.Context(), file, func(s *cdcsqlite.Settings) { s.Source.Tables = []string{"users"} })
 		require.NoError(t, err)
 		must(t, db.DB, "CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT)")
 		must(t, db.DB, "CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY)")
-		s := streamOf(t, db, apicdc.StreamOptions{})
+		s := streamOf(t, db, api.StreamOptions{})
 		must(t, db.DB, "INSERT INTO orders DEFAULT VALUES")
 		must(t, db.DB, "INSERT INTO users (name) VALUES ('ada')")
 		require.Equal(t, []string{want}, s.next(1), "run %d", run)
 		require.Equal(t, "go:cdc", db.Info().ID.String())
-		require.Equal(t, apicdc.StateRunning, db.Info().State)
-		require.Equal(t, uint64(1), db.Stats().Changes[apicdc.OpInsert])
+		require.Equal(t, api.StateRunning, db.Info().State)
+		require.Equal(t, uint64(1), db.Stats().Changes[api.OpInsert])
 		must(t, db.DB, "UPDATE users SET name = 'bob'")
 		require.NoError(t, db.Close())
 		require.NoError(t, db.Close())
 		changes := take(t, s, run+1)
 		require.Greater(t, changes[0].Transaction.Sequence, last, "numbers go on")
 		last = changes[0].Transaction.Sequence
-		require.Equal(t, apicdc.OpUpdate, changes[0].Op, "what has committed before is delivered")
+		require.Equal(t, api.OpUpdate, changes[0].Op, "what has committed before is delivered")
 		_, err = s.Next(t.Context())
 		require.EqualError(t, err, `cdc: source "go:cdc" was stopped or replaced; resubscribe once it runs`)
-		_, err = db.Stream(t.Context(), apicdc.StreamOptions{})
+		_, err = db.Stream(t.Context(), api.StreamOptions{})
 		require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	}
 }
@@ -93,12 +93,12 @@ func TestAProgramReadsItsChanges(t *testing.T) {
 func TestARangeOverAStream(t *testing.T) {
 	t.Parallel()
 	db := openProgram(t)
-	s := streamOf(t, db, apicdc.StreamOptions{})
+	s := streamOf(t, db, api.StreamOptions{})
 	for range 3 {
 		must(t, db.DB, "INSERT INTO users (name) VALUES ('ada')")
 	}
 	var ids []int64
-	for c, err := range apicdc.All(t.Context(), s) {
+	for c, err := range api.All(t.Context(), s) {
 		require.NoError(t, err)
 		if ids = append(ids, c.After[0].Int64()); len(ids) == 2 {
 			break
@@ -107,7 +107,7 @@ func TestARangeOverAStream(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var last error
-	for c, err := range apicdc.All(ctx, s) {
+	for c, err := range api.All(ctx, s) {
 		if last = err; c != nil {
 			ids = append(ids, c.After[0].Int64())
 			cancel()
@@ -118,14 +118,14 @@ func TestARangeOverAStream(t *testing.T) {
 	must(t, db.DB, "INSERT INTO users (name) VALUES ('ada')")
 	require.NoError(t, db.Close())
 	var ends []error
-	for _, err := range apicdc.All(t.Context(), s) {
+	for _, err := range api.All(t.Context(), s) {
 		ends = append(ends, err)
 	}
 	require.Len(t, ends, 2)
 	require.NoError(t, ends[0])
 	require.ErrorContains(t, ends[1], "was stopped")
 	s.Close()
-	for c, err := range apicdc.All(t.Context(), s) {
+	for c, err := range api.All(t.Context(), s) {
 		require.Fail(t, "a stream that was closed has nothing to tell", "%v %v", c, err)
 	}
 }
@@ -134,9 +134,9 @@ func TestARangeOverAStream(t *testing.T) {
 // are.
 func TestValuesOfAProgramAreConvertedAsTheDriverDoes(t *testing.T) {
 	t.Parallel()
-	db := openProgram(t, func(s *sqlite.Settings) { s.Program.Location = "Europe/Berlin" })
+	db := openProgram(t, func(s *cdcsqlite.Settings) { s.Program.Location = "Europe/Berlin" })
 	must(t, db.DB, "CREATE TABLE t (a DATETIME, b TIMESTAMP, c DATE, d BOOLEAN, e TEXT)")
-	s := streamOf(t, db, apicdc.StreamOptions{})
+	s := streamOf(t, db, api.StreamOptions{})
 	at := time.Date(2026, 7, 1, 12, 30, 0, 0, time.UTC)
 	must(t, db.DB, "INSERT INTO t VALUES (?, ?, '2026-07-01', ?, '2026-07-01')", at, at.Unix(), true)
 	prepared, err := db.PrepareContext(t.Context(), "SELECT * FROM t")
@@ -203,10 +203,10 @@ func TestReadersDoNotWaitForTheWriter(t *testing.T) {
 
 func TestADatabaseInMemoryHasNoReaders(t *testing.T) {
 	t.Parallel()
-	db, err := sqlite.Open(t.Context(), ":memory:")
+	db, err := cdcsqlite.Open(t.Context(), ":memory:")
 	require.NoError(t, err)
 	err = db.Readers().PingContext(t.Context())
-	require.ErrorIs(t, err, sqldb.ErrInMemory)
+	require.ErrorIs(t, err, sqlite.ErrInMemory)
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
 	require.ErrorContains(t, err, "close the rows of one query before the next")
 	require.NoError(t, db.Close())
@@ -216,7 +216,7 @@ func TestADatabaseInMemoryHasNoReaders(t *testing.T) {
 func TestAProgramHasItsOwnFunctionsAndStatements(t *testing.T) {
 	t.Parallel()
 	connections := 0
-	db := openProgram(t, func(s *sqlite.Settings) {
+	db := openProgram(t, func(s *cdcsqlite.Settings) {
 		s.Program.ConnectHook = func(conn *sqlite3.SQLiteConn) error {
 			connections++
 			return conn.RegisterFunc("double", func(n int64) int64 { return 2 * n }, true)
@@ -231,7 +231,7 @@ func TestAProgramHasItsOwnFunctionsAndStatements(t *testing.T) {
 	must(t, db.DB, "ATTACH '"+filepath.Join(t.TempDir(), "other.db")+"' AS other")
 	must(t, db.DB, "PRAGMA writable_schema = off")
 	must(t, db.DB, "DETACH other")
-	s := streamOf(t, db, apicdc.StreamOptions{})
+	s := streamOf(t, db, api.StreamOptions{})
 	must(t, db.DB, "INSERT INTO users SELECT double(id), 'ada' FROM (SELECT 4 AS id)")
 	require.Equal(t, []string{"0 insert users -> 8 ada !"}, s.next(1))
 	tx, err := db.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
@@ -260,11 +260,11 @@ func TestHooksOfAProgramThatCaptureNeeds(t *testing.T) {
 			want: "the ConnectHook: not today",
 		},
 	} {
-		_, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "program.db"), func(s *sqlite.Settings) { s.Program.ConnectHook = c.hook })
+		_, err := cdcsqlite.Open(t.Context(), filepath.Join(t.TempDir(), "program.db"), func(s *cdcsqlite.Settings) { s.Program.ConnectHook = c.hook })
 		require.ErrorContains(t, err, c.want, name)
 		require.ErrorContains(t, err, "cdc: open ", name)
 	}
-	_, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "program.db"), func(s *sqlite.Settings) {
+	_, err := cdcsqlite.Open(t.Context(), filepath.Join(t.TempDir(), "program.db"), func(s *cdcsqlite.Settings) {
 		s.Program.Extensions = []string{"/no/such/extension"}
 	})
 	require.ErrorContains(t, err, "/no/such/extension")
@@ -274,7 +274,7 @@ func TestHooksOfAProgramThatCaptureNeeds(t *testing.T) {
 func TestRowsOfAConnectHookAreAGap(t *testing.T) {
 	t.Parallel()
 	connections := 0
-	db := openProgram(t, func(s *sqlite.Settings) {
+	db := openProgram(t, func(s *cdcsqlite.Settings) {
 		s.Program.ConnectHook = func(conn *sqlite3.SQLiteConn) error {
 			if connections++; connections == 1 {
 				return nil
@@ -283,7 +283,7 @@ func TestRowsOfAConnectHookAreAGap(t *testing.T) {
 			return err
 		}
 	})
-	s := streamOf(t, db, apicdc.StreamOptions{})
+	s := streamOf(t, db, api.StreamOptions{})
 	must(t, db.DB, "INSERT INTO users (name) VALUES ('ada')")
 	conn, err := db.Conn(t.Context())
 	require.NoError(t, err)
@@ -298,23 +298,23 @@ func TestRowsOfAConnectHookAreAGap(t *testing.T) {
 
 func TestSettingsOfAProgramAreChecked(t *testing.T) {
 	t.Parallel()
-	for want, change := range map[string]func(*sqlite.Settings){
-		`Name: "a b": only letters, digits and . _ - are allowed`: func(s *sqlite.Settings) { s.Name = "a b" },
-		"Logger: is nil":                     func(s *sqlite.Settings) { s.Logger = nil },
-		"log_bytes: is 1 bytes":              func(s *sqlite.Settings) { s.Source.LogBytes = 1 },
-		"capture_memory: is 1 KiB":           func(s *sqlite.Settings) { s.Database.CaptureMemory = unit.KiB },
-		"Invalid _txlock: soon":              func(s *sqlite.Settings) { s.Program.TxLock = "soon" },
-		"options.colour: SQLite has no such": func(s *sqlite.Settings) { s.Database.Options = map[string]string{"colour": "red"} },
+	for want, change := range map[string]func(*cdcsqlite.Settings){
+		`Name: "a b": only letters, digits and . _ - are allowed`: func(s *cdcsqlite.Settings) { s.Name = "a b" },
+		"Logger: is nil":                     func(s *cdcsqlite.Settings) { s.Logger = nil },
+		"log_bytes: is 1 bytes":              func(s *cdcsqlite.Settings) { s.Source.LogBytes = 1 },
+		"capture_memory: is 1 KiB":           func(s *cdcsqlite.Settings) { s.Database.CaptureMemory = unit.KiB },
+		"Invalid _txlock: soon":              func(s *cdcsqlite.Settings) { s.Program.TxLock = "soon" },
+		"options.colour: SQLite has no such": func(s *cdcsqlite.Settings) { s.Database.Options = map[string]string{"colour": "red"} },
 	} {
-		_, err := sqlite.Open(t.Context(), ":memory:", change)
+		_, err := cdcsqlite.Open(t.Context(), ":memory:", change)
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, `cdc: open ":memory:": `)
 	}
-	_, err := sqlite.Open(t.Context(), "file:app.db?vfs=mine")
+	_, err := cdcsqlite.Open(t.Context(), "file:app.db?vfs=mine")
 	require.ErrorContains(t, err, "vfs: a database that is captured does not take this parameter")
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = sqlite.Open(cancelled, ":memory:")
+	_, err = cdcsqlite.Open(cancelled, ":memory:")
 	require.ErrorIs(t, err, context.Canceled)
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
@@ -136,7 +136,7 @@ func (db *DB) commit(c *Commit) {
 	defer db.mu.Unlock()
 	gap := db.newsLocked()
 	if gap > 0 && gap < c.Sequence {
-		db.loseLocked(gap, cdc.GapExternalWrite, errExternal)
+		db.loseLocked(gap, api.GapExternalWrite, errExternal)
 	}
 	for _, a := range db.sinks {
 		if a.live {
@@ -144,11 +144,11 @@ func (db *DB) commit(c *Commit) {
 		}
 	}
 	if gap > c.Sequence {
-		db.loseLocked(gap, cdc.GapExternalWrite, errExternal)
+		db.loseLocked(gap, api.GapExternalWrite, errExternal)
 	}
 }
 
-func (db *DB) loseLocked(sequence uint64, cause cdc.GapCause, err error) {
+func (db *DB) loseLocked(sequence uint64, cause api.GapCause, err error) {
 	for _, a := range db.sinks {
 		if a.live {
 			a.sink.Lost(sequence, cause, err)

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/segment"
@@ -198,18 +198,18 @@ func (d *durable) tell(ctx context.Context, o *segment.Outcome) {
 }
 
 // CauseOf returns the cause of a gap as users see it.
-func CauseOf(gap capture.Gap) cdc.GapCause {
+func CauseOf(gap capture.Gap) api.GapCause {
 	switch gap {
 	case capture.GapExternal:
-		return cdc.GapExternalWrite
+		return api.GapExternalWrite
 	case capture.GapTooLarge:
-		return cdc.GapTooLarge
+		return api.GapTooLarge
 	case capture.GapUnverified:
-		return cdc.GapUnverifiedCrash
+		return api.GapUnverifiedCrash
 	case capture.GapRestored:
-		return cdc.GapRestored
+		return api.GapRestored
 	default:
-		return cdc.GapCaptureLost
+		return api.GapCaptureLost
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/internal/tempfile"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/segment"
@@ -139,7 +139,7 @@ func (db *DB) WriteConsumers(v any) error { return db.durable.Load().log.WriteCo
 type LogTransaction struct {
 	Commit
 	// Gap is why there is a gap in this place, "" for a transaction.
-	Gap cdc.GapCause
+	Gap api.GapCause
 }
 
 // LogCursor reads a durable log. It is used by one goroutine at a time.

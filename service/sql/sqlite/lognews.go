@@ -3,7 +3,7 @@ package sqlite
 import (
 	"errors"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
@@ -41,7 +41,7 @@ func (db *DB) tellNews(news capture.News) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if gap := db.durable.Load().said(news); gap > 0 {
-		db.loseLocked(gap, cdc.GapExternalWrite, errExternal)
+		db.loseLocked(gap, api.GapExternalWrite, errExternal)
 	}
 }
 
@@ -55,7 +55,7 @@ func (db *DB) LookForOthers() {
 	}
 	db.durable.Load().session.recorder.LookForOthers()
 	if gap := db.newsLocked(); gap > 0 {
-		db.loseLocked(gap, cdc.GapExternalWrite, errExternal)
+		db.loseLocked(gap, api.GapExternalWrite, errExternal)
 	}
 }
 
@@ -63,9 +63,9 @@ func (db *DB) LookForOthers() {
 // there is none.
 func (s *captureSession) lost(summary *capture.Summary, err error) {
 	var sequence uint64
-	cause := cdc.GapCaptureLost
+	cause := api.GapCaptureLost
 	if errors.Is(err, capture.ErrTooLarge) {
-		cause = cdc.GapTooLarge
+		cause = api.GapTooLarge
 	}
 	if summary != nil && summary.Gap && s.durable != nil {
 		sequence = summary.Sequence
@@ -79,12 +79,12 @@ func (s *captureSession) lost(summary *capture.Summary, err error) {
 }
 
 // gapInLog writes a gap to the durable log and returns its sequence, 0 without a log.
-func (s *captureSession) gapInLog(cause cdc.GapCause) uint64 {
+func (s *captureSession) gapInLog(cause api.GapCause) uint64 {
 	if s.durable == nil {
 		return 0
 	}
 	why := capture.GapLost
-	if cause == cdc.GapTooLarge {
+	if cause == api.GapTooLarge {
 		why = capture.GapTooLarge
 	}
 	sequence, end, err := s.recorder.AppendSegment(capture.SegmentGap, uint32(why), 0, nil)

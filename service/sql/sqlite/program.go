@@ -8,7 +8,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 
 	"github.com/wippy-cdc/runtime/api/errs"
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 // Program is what a Go program gives the driver of its own database, beside the configuration that entries have. The
@@ -88,7 +88,7 @@ func (c *connector) admit(conn *conn) error {
 	if err == nil && after != before && c.db.durable.Load() == nil { // a durable log finds that by itself
 		c.db.mu.Lock()
 		defer c.db.mu.Unlock()
-		c.db.loseLocked(0, cdc.GapCaptureLost, fmt.Errorf("the ConnectHook of a new connection has changed %d rows", after-before))
+		c.db.loseLocked(0, api.GapCaptureLost, fmt.Errorf("the ConnectHook of a new connection has changed %d rows", after-before))
 	}
 	return err
 }

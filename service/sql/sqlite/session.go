@@ -6,7 +6,7 @@ import (
 
 	"github.com/mattn/go-sqlite3"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
@@ -85,7 +85,7 @@ func (s *captureSession) apply() {
 	defer s.db.mu.Unlock()
 	filter := s.db.filter()
 	if err := s.recorder.Filter(filter.active, filter.all, filter.tables); err != nil {
-		s.db.loseLocked(s.gapInLog(cdc.GapCaptureLost), cdc.GapCaptureLost, err)
+		s.db.loseLocked(s.gapInLog(api.GapCaptureLost), api.GapCaptureLost, err)
 		return
 	}
 	s.shapes.reset()

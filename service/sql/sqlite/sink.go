@@ -3,7 +3,7 @@ package sqlite
 import (
 	"time"
 
-	"github.com/wippy-cdc/runtime/api/service/cdc"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/internal/tempfile"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
@@ -18,7 +18,7 @@ type Sink interface {
 	Committed(c *Commit)
 	// Lost is called when changes of a committed transaction could not be captured; err says why. The sequence is that of the gap in
 	// the durable log, 0 without one.
-	Lost(sequence uint64, cause cdc.GapCause, err error)
+	Lost(sequence uint64, cause api.GapCause, err error)
 	// Closed is called once, when the database closes; nothing is called after it, nor after detach.
 	Closed()
 }
