@@ -77,6 +77,25 @@ DURABLE  ?=
 soak: ## Try generated scripts on capture for DURATION, from SEED on; DURABLE=1 with a durable log
 	WIPPY_SOAK='$(DURATION)' WIPPY_SOAK_SEED='$(SEED)' WIPPY_SOAK_DURABLE='$(DURABLE)' $(GO) test -tags '$(TAGS)' -count 1 -timeout 0 -v -run '^TestSoak$$' ./service/sql/sqlite
 
+# A statement counts if any test of any package runs it: profiles tell it once for each test binary.
+COVERED := NR > 1 { n[$$1] = $$2; if ($$3 > 0) hit[$$1] = 1 } \
+	END { for (b in n) { p = b; sub(/\/[^\/]*$$/, "", p); all[p] += n[b]; total += n[b]; if (b in hit) { run[p] += n[b]; sum += n[b] } } \
+		for (p in all) printf "%5.1f%%  %s\n", 100 * run[p] / all[p], p; printf "%5.1f%%  total\n", 100 * sum / total > "/dev/stderr" }
+.PHONY: cover
+cover: ## Run all tests and print what they cover: packages, the least covered first, and the total
+	@mkdir -p '$(TOOLS)'
+	$(GO) test -timeout 60m -tags '$(TAGS)' -coverpkg ./... -coverprofile '$(TOOLS)/cover.out' ./...
+	@awk '$(COVERED)' '$(TOOLS)/cover.out' | sort -n
+
+# Inputs that fail are kept below testdata/fuzz of the package, as files that go test runs from then on.
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz: ## Run each fuzz test for FUZZTIME
+	@set -e; grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' . | while IFS=: read -r file function; do \
+		name=$${function#func }; echo "$$name in $$(dirname "$$file")"; \
+		$(GO) test -tags '$(TAGS)' -run '^$$' -fuzz "^$$name$$" -fuzztime '$(FUZZTIME)' "$$(dirname "$$file")"; \
+	done
+
 .PHONY: lint
 lint: $(LINT) ## Check style and import rules; installs the pinned linter if it is missing
 	$(LINT) run ./...
