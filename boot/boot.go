@@ -15,8 +15,8 @@ import (
 	"slices"
 
 	"github.com/wippy-cdc/runtime/api/process"
-	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/lua/engine"
+	"github.com/wippy-cdc/runtime/lua/modules"
 	"github.com/wippy-cdc/runtime/service/metrics"
 	declarations "github.com/wippy-cdc/runtime/service/registry"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
@@ -62,25 +62,16 @@ func Load(settings Settings) (*App, error) {
 			return nil, err
 		}
 	}
-	// Scripts are compiled, and the modules that they require never opened.
-	checker := engine.NewChecker(settings.Dir, modules(nil, nil))
-	state, err := declarations.NewLoader(readers(checker), settings.LookupEnv).Load(settings.Dir)
+	checker := engine.NewChecker(settings.Dir, modules.All(nil, nil)) // which opens none of them
+	var readers []declarations.Kind
+	for _, k := range kinds(checker) {
+		readers = append(readers, k.read)
+	}
+	state, err := declarations.NewLoader(readers, settings.LookupEnv).Load(settings.Dir)
 	if err != nil {
 		return nil, err
 	}
 	return &App{settings: settings, state: state, commands: checker.Commands()}, nil
-}
-
-// readers is the part of the kind table that reading declarations needs.
-func readers(checker *engine.Checker) []declarations.Kind {
-	var list []declarations.Kind
-	for _, k := range kinds() {
-		if k.check != nil {
-			k.read.Check = func(entry *registry.Entry) error { return k.check(checker, entry) }
-		}
-		list = append(list, k.read)
-	}
-	return list
 }
 
 // Len returns the number of entries.

@@ -56,7 +56,7 @@ func (a *App) executable(id registry.ID) error {
 
 func (r *runtime) execute(ctx context.Context, state *declarations.State, id registry.ID, args []any) (process.Exit, error) {
 	state, host := withTerminal(state)
-	failed := r.failures(r.applier.Apply(ctx, state.Starting(id, host.ID)))
+	failed := r.apply(ctx, state.Starting(id, host.ID))
 	if ctx.Err() != nil {
 		return process.Exit{}, context.Cause(ctx)
 	}

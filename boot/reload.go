@@ -25,9 +25,9 @@ func (r *runtime) reload(app *App) *App {
 	return next
 }
 
-// apply stops, replaces and starts what is different in next, and returns why some entries were not started.
-func (r *runtime) apply(ctx context.Context, next *App) map[string]error {
-	failed := r.failures(r.applier.Apply(ctx, next.state))
+// reapply stops, replaces and starts what is different in next, and returns why some entries were not started.
+func (r *runtime) reapply(ctx context.Context, next *App) map[string]error {
+	failed := r.apply(ctx, next.state)
 	if ctx.Err() == nil {
 		r.Logger.Info("reloaded", "failed", len(failed))
 	}

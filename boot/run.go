@@ -54,10 +54,10 @@ func (a *App) Run(ctx context.Context) error {
 // run runs an app, and those that reloads make of it, until ctx is done or nothing is left to run for. The error tells what
 // has failed then.
 func (r *runtime) run(ctx context.Context, app *App) error {
-	failed := r.failures(r.applier.Apply(ctx, app.state))
+	failed := r.apply(ctx, app.state)
 	for ctx.Err() == nil {
 		wanted, reasons := r.wanted(app.state)
-		if len(wanted) > 0 && !slices.ContainsFunc(reasons, r.alive) {
+		if len(wanted) > 0 && r.services.Ended(reasons...) {
 			return r.failure(wanted, failed)
 		}
 		r.report(failed)
@@ -65,11 +65,11 @@ func (r *runtime) run(ctx context.Context, app *App) error {
 			r.Logger.Warn("nothing is started: no entry has lifecycle.auto_start")
 		}
 		next := r.awaitReload(ctx, app, reasons)
-		if next == nil && ctx.Err() == nil {
+		switch {
+		case next != nil:
+			app, failed = next, r.reapply(ctx, next)
+		case ctx.Err() == nil:
 			return r.failure(wanted, failed)
-		}
-		if next != nil {
-			app, failed = next, r.apply(ctx, next)
 		}
 	}
 	return nil
@@ -118,9 +118,6 @@ func (r *runtime) wanted(state *declarations.State) (wanted, reasons []string) {
 	return wanted, reasons
 }
 
-// alive reports whether a service has not ended for good.
-func (r *runtime) alive(name string) bool { return !r.services.Status(name).State.Ended() }
-
 // failure joins why entries were not started or have failed for good, ordered by name.
 func (r *runtime) failure(wanted []string, failed map[string]error) error {
 	for _, name := range wanted {
@@ -144,22 +141,12 @@ func (r *runtime) report(failed map[string]error) {
 	}
 }
 
-// failures takes an error of Applier.Apply apart: it returns why entries were not started, and logs which have not ended
-// as they should.
-func (r *runtime) failures(err error) map[string]error {
-	failed := make(map[string]error)
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return failed
-	}
-	for _, err := range joined.Unwrap() {
-		switch e, ok := errors.AsType[*declarations.EntryError](err); {
-		case !ok:
-		case e.Ending:
-			r.Logger.Warn("entry has not ended in good order", "entry", e.ID.String(), "error", e.Err)
-		default:
-			failed[e.ID.String()] = e
-		}
+// apply brings what runs in line with a state. It returns why entries were not started, and logs which have not ended as
+// they should.
+func (r *runtime) apply(ctx context.Context, state *declarations.State) map[string]error {
+	failed, ending := declarations.Apart(r.applier.Apply(ctx, state))
+	for _, e := range ending {
+		r.Logger.Warn("entry has not ended in good order", "entry", e.ID.String(), "error", e.Err)
 	}
 	return failed
 }

@@ -7,21 +7,11 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
-	resourceapi "github.com/wippy-cdc/runtime/api/resource"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/lua/engine"
-	cdcmodule "github.com/wippy-cdc/runtime/lua/modules/cdc"
-	"github.com/wippy-cdc/runtime/lua/modules/channel"
-	errorsmodule "github.com/wippy-cdc/runtime/lua/modules/errors"
-	iomodule "github.com/wippy-cdc/runtime/lua/modules/io"
-	jsonmodule "github.com/wippy-cdc/runtime/lua/modules/json"
-	"github.com/wippy-cdc/runtime/lua/modules/logger"
-	processmodule "github.com/wippy-cdc/runtime/lua/modules/process"
-	sqlmodule "github.com/wippy-cdc/runtime/lua/modules/sql"
-	"github.com/wippy-cdc/runtime/lua/modules/test"
-	timemodule "github.com/wippy-cdc/runtime/lua/modules/time"
+	"github.com/wippy-cdc/runtime/lua/modules"
 	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
@@ -65,8 +55,8 @@ func newRuntime(ctx context.Context, s Settings) *runtime {
 	ctx, r.tell = context.WithCancel(ctx)
 	r.services = supervision.New(ctx, s.Logger)
 	r.slots = cdcpostgres.NewSlots(r.declared, r.LookupEnv)
-	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: modules(r.sources, r.directory)})
-	for _, k := range kinds() {
+	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: modules.All(r.sources, r.directory)})
+	for _, k := range kinds(nil) {
 		if k.listen != nil {
 			r.listeners[k.read.Name] = k.listen(r)
 		}
@@ -77,22 +67,6 @@ func newRuntime(ctx context.Context, s Settings) *runtime {
 
 // declared yields the entries that run, or are about to.
 func (r *runtime) declared() iter.Seq[*registry.Entry] { return r.applier.Declared().Entries() }
-
-// modules are the built-ins that scripts may require.
-func modules(sources api.Engine, directory resourceapi.Directory) []engine.Module {
-	return []engine.Module{
-		cdcmodule.New(sources),
-		channel.New(),
-		errorsmodule.New(),
-		iomodule.New(),
-		jsonmodule.New(),
-		logger.New(),
-		processmodule.New(),
-		sqlmodule.New(directory),
-		test.New(),
-		timemodule.New(),
-	}
-}
 
 // listener is the listener of entries whose configuration is a C.
 func listener[C registry.Config](r *runtime, plan func(entry *registry.Entry, config C) (supervision.Plan, error)) registry.Listener {

@@ -92,6 +92,14 @@ func (c *Code) File() string {
 	return path
 }
 
+// Files returns the file of the script, by the field that names it.
+func (c *Code) Files() map[string]string {
+	if file := c.File(); file != "" {
+		return map[string]string{"source": file}
+	}
+	return nil
+}
+
 // Command is a process that can be run by name: meta.command of a process.lua entry.
 type Command struct {
 	// ID is the process.

@@ -51,6 +51,27 @@ func (e *EntryError) Error() string {
 // Unwrap returns the cause.
 func (e *EntryError) Unwrap() error { return e.Err }
 
+// Apart takes an error of Apply apart: the entries that were not started, by ID, and those that have not ended as they
+// should.
+func Apart(err error) (failed map[string]error, ending []*EntryError) {
+	failed = make(map[string]error)
+	joined, _ := err.(interface{ Unwrap() []error })
+	if joined == nil {
+		return failed, nil
+	}
+	for _, err := range joined.Unwrap() {
+		e, ok := errors.AsType[*EntryError](err)
+		switch {
+		case !ok: // why Apply has not gone on
+		case e.Ending:
+			ending = append(ending, e)
+		default:
+			failed[e.ID.String()] = e
+		}
+	}
+	return failed, ending
+}
+
 // Applier brings running things in line with a State. Calls are served one at a time.
 type Applier struct {
 	listeners map[registry.Kind]registry.Listener

@@ -178,6 +178,10 @@ func TestFailuresStopOnlyWhatDependsOnThem(t *testing.T) {
 		"app.yaml:5: app:cdc: not started: requires app:db, which failed: boom\n"+
 		"app.yaml:4: app:web: not started: requires app:cdc, which requires app:db, which failed: boom")
 	require.Equal(t, []string{"start db", "start other", "add idle"}, r.take())
+	failed, ending := declarations.Apart(err)
+	require.Empty(t, ending)
+	require.Len(t, failed, 3)
+	require.ErrorIs(t, failed["app:db"], boom)
 
 	// The next time what has failed is tried again.
 	delete(r.fail, "start db")
@@ -276,9 +280,10 @@ func TestEndingGoesOnAfterAFailure(t *testing.T) {
 	r.fail["delete cdc"] = errors.New("stuck")
 	err := a.Apply(t.Context(), &declarations.State{})
 	require.EqualError(t, err, "app.yaml:5: app:cdc: stuck")
-	ending, ok := errors.AsType[*declarations.EntryError](err)
-	require.True(t, ok)
-	require.True(t, ending.Ending)
+	failed, ending := declarations.Apart(err)
+	require.Empty(t, failed)
+	require.Len(t, ending, 1)
+	require.Equal(t, id("cdc"), ending[0].ID)
 	require.Len(t, r.take(), 5)
 }
 

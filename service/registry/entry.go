@@ -47,9 +47,9 @@ func decodeEntry(raw *rawEntry, kind Kind, r *report, environment *environment) 
 	d.validate(entry.Config.Validate())
 	d.lifecycle(&entry.Lifecycle)
 	rec := &record{entry: entry, refs: d.refs, lines: d.at}
-	if kind.Files != nil {
+	if named, ok := entry.Config.(fileNamer); ok {
 		d.fileNotText(raw.node)
-		rec.files = d.readFiles(kind.Files(entry.Config))
+		rec.files = d.readFiles(named.Files())
 	}
 	if kind.Check != nil {
 		d.validate(kind.Check(entry))

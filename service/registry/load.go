@@ -19,9 +19,16 @@ type Kind struct {
 	// Check finds what Validate of the configuration cannot know; its errors are like those of Validate. It is
 	// given the entry before its references are known, and may be nil.
 	Check func(*registry.Entry) error
-	// Files names files that belong to an entry, relative to the directory of its YAML file, by the field that
-	// names them. They must exist, and a change of their content is a change of the entry. It may be nil.
-	Files func(registry.Config) map[string]string
+}
+
+// KindOf returns the kind of entries whose configuration is a C. Besides its fields, check finds what is wrong with them;
+// it may be nil.
+func KindOf[C any, P interface {
+	*C
+	registry.Config
+}](name registry.Kind, check func(*registry.Entry) error,
+) Kind {
+	return Kind{Name: name, New: func() registry.Config { return P(new(C)) }, Check: check}
 }
 
 // Loader reads the declarations of an app. It is immutable.

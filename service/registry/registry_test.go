@@ -70,23 +70,8 @@ func (c *everything) Validate() error {
 	return p.Err()
 }
 
-func config[C any, P interface {
-	*C
-	registry.Config
-}](name registry.Kind,
-) declarations.Kind {
-	return declarations.Kind{Name: name, New: func() registry.Config { return P(new(C)) }}
-}
-
 func kinds() []declarations.Kind {
-	script := config[process.LuaConfig](process.KindLua)
-	script.Files = func(c registry.Config) map[string]string {
-		if file := c.(*process.LuaConfig).File(); file != "" {
-			return map[string]string{"source": file}
-		}
-		return nil
-	}
-	script.Check = func(entry *registry.Entry) error {
+	check := func(entry *registry.Entry) error {
 		var p registry.Problems
 		for i, module := range entry.Config.(*process.LuaConfig).Modules {
 			if module != "sql" {
@@ -96,15 +81,15 @@ func kinds() []declarations.Kind {
 		return p.Err()
 	}
 	return []declarations.Kind{
-		config[everything]("test.everything"),
-		config[env.VariableConfig](env.KindVariable),
-		config[sqlapi.SQLiteConfig](sqlapi.KindSQLite),
-		config[api.SQLiteConfig](api.KindSQLite),
-		config[api.PostgresConfig](api.KindPostgres),
-		script,
-		config[process.LibraryConfig](process.KindLibrary),
-		config[process.HostConfig](process.KindHost),
-		config[process.ServiceConfig](process.KindService),
+		declarations.KindOf[everything]("test.everything", nil),
+		declarations.KindOf[env.VariableConfig](env.KindVariable, nil),
+		declarations.KindOf[sqlapi.SQLiteConfig](sqlapi.KindSQLite, nil),
+		declarations.KindOf[api.SQLiteConfig](api.KindSQLite, nil),
+		declarations.KindOf[api.PostgresConfig](api.KindPostgres, nil),
+		declarations.KindOf[process.LuaConfig](process.KindLua, check),
+		declarations.KindOf[process.LibraryConfig](process.KindLibrary, nil),
+		declarations.KindOf[process.HostConfig](process.KindHost, nil),
+		declarations.KindOf[process.ServiceConfig](process.KindService, nil),
 	}
 }
 

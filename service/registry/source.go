@@ -14,6 +14,13 @@ import (
 	"github.com/wippy-cdc/runtime/internal/plainfile"
 )
 
+// fileNamer is a configuration that may name files which belong to the entry. They must exist, and a change of their
+// content is a change of the entry.
+type fileNamer interface {
+	// Files returns the names, relative to the directory of the YAML file, by the field that gives each.
+	Files() map[string]string
+}
+
 // readFiles reads the files that belong to an entry, by the field that names each, so that a change of their
 // content is a change of the entry.
 func (d *decoder) readFiles(names map[string]string) map[string][]byte {

@@ -65,7 +65,7 @@ func New(ctx context.Context, logger *slog.Logger) *Supervisor {
 
 // Start implements supervisor.Supervisor. Zero timeouts, delays and factors in lifecycle mean the defaults.
 func (s *Supervisor) Start(ctx context.Context, name string, service supervisor.Service, lifecycle supervisor.Lifecycle) error {
-	c := newChild(name, service, withDefaults(lifecycle), s.logger, s.ended)
+	c := newChild(name, service, withDefaults(lifecycle), s.logger, s.note)
 	if err := s.adopt(c); err != nil {
 		return err
 	}
@@ -132,8 +132,13 @@ func (s *Supervisor) Status(name string) supervisor.Status {
 	return c.snapshot()
 }
 
-// Wait waits until the services of these names have all ended for good, or ctx is done. A name that is not in use is that
-// of one that has ended.
+// Ended reports whether the services of these names have all ended for good. A name that is not in use is that of one that
+// has.
+func (s *Supervisor) Ended(names ...string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return !s.Status(name).State.Ended() })
+}
+
+// Wait waits until the services of these names have all ended for good, see Ended, or ctx is done.
 func (s *Supervisor) Wait(ctx context.Context, names ...string) {
 	for _, name := range names {
 		s.mu.Lock()
@@ -150,8 +155,8 @@ func (s *Supervisor) Wait(ctx context.Context, names ...string) {
 	}
 }
 
-// ended notes how a service has ended. It is called with the turn of its child.
-func (s *Supervisor) ended(name string, ch change) {
+// note notes how a service has ended. It is called with the turn of its child.
+func (s *Supervisor) note(name string, ch change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

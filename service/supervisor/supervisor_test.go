@@ -228,8 +228,10 @@ func TestWaitUntilServicesHaveEnded(t *testing.T) {
 			require.Fail(t, "one of them runs")
 		default:
 		}
+		require.False(t, w.Ended("unknown", "completes", "fails"))
 		close(end)
 		<-waited
+		require.True(t, w.Ended("unknown", "completes", "fails"))
 		require.Equal(t, supervisor.Failed, w.Status("fails").State)
 
 		ctx, cancel := context.WithCancel(t.Context())
