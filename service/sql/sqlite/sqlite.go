@@ -31,6 +31,8 @@ type DB struct {
 	program *Program
 	// reopened says that a connection of this process may have the file open.
 	reopened bool
+	// lock keeps other apps from the file, nil if there is none.
+	lock *appLock
 	// sideCommits counts those of side connections.
 	sideCommits atomic.Int64
 
@@ -154,5 +156,5 @@ func (db *DB) Close() error {
 		a.sink.Closed()
 	}
 	db.sinks = nil
-	return err
+	return errors.Join(err, db.lock.release())
 }
