@@ -39,7 +39,7 @@ func (s *captureSession) beforeDDL(what class) {
 	}
 	if s.stepped = unknownVersion; s.state.Idle() {
 		s.stepped = s.catalog.version
-		s.shapes.checkVersion(s.stepped)
+		s.checkVersion(s.stepped)
 	}
 	if what == creates {
 		return

@@ -200,7 +200,7 @@ func (s *captureSession) syncShapes(what class) {
 	case external && !s.readable():
 		s.external = true
 	case external:
-		s.shapes.checkVersion(schemaVersion(s.inner))
+		s.checkVersion(schemaVersion(s.inner))
 		s.catalog.readIfChanged(s.inner, s.shapes.version)
 	}
 	if err := s.resolve(); err != nil && s.state&capture.Committed != 0 {
@@ -227,6 +227,16 @@ func (s *captureSession) forget() {
 	if !s.shapes.stale {
 		s.shapes.reset()
 	}
+}
+
+// checkVersion forgets all tables if another connection has changed the schema, as its version tells, and has those
+// resolved again that there are records of.
+func (s *captureSession) checkVersion(version int64) {
+	if version == unknownVersion || version != s.shapes.version {
+		s.forget()
+		s.shapes.bySlot, s.shapes.named = nil, 0
+	}
+	s.shapes.version = version
 }
 
 // take hands over transactions that were not moved to the buffer.

@@ -57,14 +57,6 @@ func (s *shapes) reset() {
 	s.stale = false
 }
 
-// checkVersion resolves all tables again if the schema was changed, as its version tells.
-func (s *shapes) checkVersion(version int64) {
-	if version == unknownVersion || version != s.version {
-		s.bySlot, s.named = nil, 0
-	}
-	s.version = version
-}
-
 // unknownVersion is that of a schema that cannot be read.
 const unknownVersion = int64(-1)
 

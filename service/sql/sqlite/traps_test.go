@@ -93,6 +93,27 @@ func TestAnotherCommitIsNoticedBesideTemporaryOnes(t *testing.T) {
 	require.Len(t, changes(t, txs[1])[0].After, 3)
 }
 
+// A table that another connection has dropped does not keep others from being resolved.
+func TestAnotherConnectionDropsATable(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string][]string{
+		"INSERT INTO kept VALUES (2)":                {"insert kept"},
+		"BEGIN; INSERT INTO kept VALUES (2); COMMIT": {"insert kept"},
+		"DROP TABLE kept":                            {"truncate kept", "schema kept"},
+		"ALTER TABLE kept RENAME TO gone":            {"schema gone"},
+	} {
+		db, other := openTwice(t)
+		mustExec(t, db.Pool(), "CREATE TABLE gone (a)", "CREATE TABLE kept (a)", "INSERT INTO kept VALUES (1)")
+		r := record(t, db)
+		conn := oneConn(t, db)
+		mustExec(t, conn, "INSERT INTO gone VALUES (1)")
+		r.take(t)
+		mustExec(t, other.Pool(), "DROP TABLE gone")
+		mustExec(t, conn, script)
+		require.Equal(t, want, ops(t, r.take(t)), script)
+	}
+}
+
 // What a DDL statement did before it rolled its transaction back is not told with the next one.
 func TestDDLThatRollsBack(t *testing.T) {
 	t.Parallel()

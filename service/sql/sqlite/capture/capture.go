@@ -281,7 +281,8 @@ func (r *Recorder) Quiet(known int) bool {
 	return int(r.signals.tables) == known && r.signals.rolled_back == 0
 }
 
-// Table returns the name of the table of a slot and whether it is captured.
+// Table returns the name of the table of a slot and whether it is captured: of a forgotten one, whether there may be
+// records.
 func (r *Recorder) Table(slot int) (name string, wanted bool) {
 	t := C.wippy_capture_table(r.c, C.uint32_t(slot))
 	return C.GoString(t.name), t.wanted != 0

@@ -78,7 +78,19 @@ wippy_table *wippy_table_of(wippy_capture *c, const char *name, uint32_t *slot) 
   return add(c, name, hash, slot);
 }
 
-wippy_table wippy_capture_table(wippy_capture *c, uint32_t slot) { return c->tables[slot]; }
+static int is_touched(const wippy_capture *c, uint32_t slot) {
+  for (uint32_t i = 0; i < c->ntouched; i++) {
+    if (c->touched[i].slot == slot) return 1;
+  }
+  return 0;
+}
+
+/* A table that was forgotten is not wanted any more unless there may be records of it. */
+wippy_table wippy_capture_table(wippy_capture *c, uint32_t slot) {
+  wippy_table t = c->tables[slot];
+  t.wanted = t.wanted && (slot >= c->first_live || is_touched(c, slot));
+  return t;
+}
 
 void wippy_capture_ignore(wippy_capture *c, uint32_t slot) { c->tables[slot].wanted = 0; }
 
