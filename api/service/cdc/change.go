@@ -21,6 +21,10 @@ const (
 	OpTruncate Op = "truncate"
 	// OpSchema says that a table was created, altered or dropped.
 	OpSchema Op = "schema"
+	// OpBegin says that a snapshot begins: what the reader holds is void. It has no table, and neither has OpEnd.
+	OpBegin Op = "begin"
+	// OpEnd says that the snapshot is complete.
+	OpEnd Op = "end"
 )
 
 // Ops returns the operations that a stream can select by StreamOptions.Ops.
@@ -29,7 +33,8 @@ func Ops() []Op { return []Op{OpInsert, OpUpdate, OpDelete, OpTruncate} }
 // Change is one change of one row. It belongs to the receiver and is not changed after delivery; what it points
 // to is shared between streams and must not be changed.
 type Change struct {
-	Op    Op
+	Op Op
+	// Table is nil on OpBegin and OpEnd.
 	Table *sqlapi.Table
 	// Transaction is the transaction that made the change.
 	Transaction *Transaction
@@ -37,8 +42,8 @@ type Change struct {
 	Index int
 	// Last is true on the last change of its transaction that this stream delivers.
 	Last bool
-	// Before and After are the old and the new row, parallel to Table.Columns; nil if there is none, as on OpTruncate
-	// and OpSchema.
+	// Before and After are the old and the new row, parallel to Table.Columns; nil if there is none, as on OpTruncate,
+	// OpSchema, OpBegin and OpEnd.
 	Before, After []sqlapi.Value
 	// Unchanged lists indexes into Table.Columns of values that the server did not send, because the update has not
 	// touched them: they are NULL in After. It is for large values on Postgres.
@@ -49,7 +54,8 @@ type Change struct {
 	Schema *SchemaChange
 }
 
-// SchemaChange is a change of a table's schema. The Table of the change is its shape afterwards, or before it was dropped.
+// SchemaChange is a change of a table's schema. The Table of the change is its shape afterwards, or before it was
+// dropped.
 type SchemaChange struct {
 	Action Action
 	// SQL is the CREATE statement of the table as it is now, "" if it was dropped.
@@ -98,5 +104,17 @@ func (c *Change) AppendCursor(dst []byte) []byte {
 	return c.Position().AppendCursor(dst, c.Transaction.Generation)
 }
 
-// Position returns where the change is in the log of its source.
-func (c *Change) Position() Position { return Position{c.Transaction.Sequence, c.Index} }
+// Position returns where the change is in the log of its source. The last change of a snapshot stands for all of it.
+func (c *Change) Position() Position {
+	sequence := c.Transaction.Sequence
+	switch {
+	case c.Op == OpBegin:
+		return SnapshotOf(sequence)
+	case c.Op == OpEnd, c.Op == OpSnapshot && c.Last:
+		return Behind(sequence)
+	case c.Op == OpSnapshot:
+		return Position{sequence, min(firstRow+1+c.Index, lastRow)}
+	default:
+		return Position{sequence, c.Index}
+	}
+}

@@ -47,6 +47,33 @@ func TestACursorIsParsedAsItWasWritten(t *testing.T) {
 	}
 }
 
+func TestPositionsOfASnapshotLieBehindWhatItShows(t *testing.T) {
+	t.Parallel()
+	tx := &api.Transaction{Generation: "g", Sequence: 5}
+	order := []*api.Change{
+		{Op: api.OpInsert, Transaction: tx, Index: 1 << 20, Last: true},
+		{Op: api.OpBegin, Transaction: tx},
+		{Op: api.OpSnapshot, Transaction: tx},
+		{Op: api.OpSnapshot, Transaction: tx, Index: 1},
+		{Op: api.OpSnapshot, Transaction: tx, Index: 1 << 31},
+		{Op: api.OpSnapshot, Transaction: tx, Index: 2, Last: true},
+		{Op: api.OpInsert, Transaction: &api.Transaction{Generation: "g", Sequence: 6}},
+	}
+	for i := 1; i < len(order); i++ {
+		require.Negative(t, order[i-1].Position().Compare(order[i].Position()))
+		require.Less(t, order[i-1].Cursor(), order[i].Cursor())
+	}
+	require.Equal(t, api.SnapshotOf(5), order[1].Position())
+	for i, within := range []bool{false, true, true, true, true, false, false} {
+		require.Equal(t, within, order[i].Position().InSnapshot())
+	}
+	require.Equal(t, api.Behind(5), order[5].Position(), "the last row stands for all of it")
+	require.Equal(t, api.Behind(5), (&api.Change{Op: api.OpEnd, Transaction: tx, Index: 4}).Position())
+	require.Equal(t, []uint64{5, 4, 4, 0}, []uint64{
+		api.Behind(5).Whole(), api.Position{Sequence: 5, Index: 3}.Whole(), api.SnapshotOf(5).Whole(), api.Position{}.Whole(),
+	})
+}
+
 func TestCursorsOfOneGenerationCompareInTheOrderOfDelivery(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -25,6 +25,7 @@ const (
 	defaultMaxSnapshotSubscriptions = 4
 	defaultSubscriptionBytes        = 256 * unit.MiB
 	defaultStatusInterval           = 30 * time.Second
+	defaultAckInterval              = time.Second
 	// DefaultLogBytes is the default of log_bytes.
 	DefaultLogBytes = 64 * unit.MiB
 )
@@ -65,6 +66,8 @@ type SQLiteConfig struct {
 	Snapshot bool `yaml:"snapshot"`
 	// StatusInterval is how often the checkpoint is written. Default 30s.
 	StatusInterval unit.Duration `yaml:"status_interval"`
+	// AckInterval is how often the acknowledged positions of consumers are written. Default 1s.
+	AckInterval unit.Duration `yaml:"ack_interval"`
 	// LogBytes bounds the log of committed transactions that streams read from. Default 64MiB.
 	LogBytes      unit.Size           `yaml:"log_bytes"`
 	Subscriptions SubscriptionsConfig `yaml:"subscriptions"`
@@ -72,7 +75,8 @@ type SQLiteConfig struct {
 	Durable bool `yaml:"durable"`
 	// Retention is what a durable log keeps at most.
 	Retention RetentionConfig `yaml:"retention"`
-	// OnLogFull says what happens to a commit that the durable log cannot be written for: commit or refuse. Default commit.
+	// OnLogFull says what happens to a commit that the durable log cannot be written for: commit or refuse. Default
+	// commit.
 	OnLogFull string `yaml:"on_log_full"`
 }
 
@@ -99,6 +103,7 @@ const (
 // SetDefaults implements registry.Config.
 func (c *SQLiteConfig) SetDefaults() {
 	c.StatusInterval = unit.Duration(defaultStatusInterval)
+	c.AckInterval = unit.Duration(defaultAckInterval)
 	c.LogBytes = DefaultLogBytes
 	c.Retention = RetentionConfig{MaxBytes: defaultRetentionBytes, MaxAge: unit.Duration(defaultRetentionAge)}
 	c.OnLogFull = OnLogFullCommit
@@ -138,6 +143,7 @@ func (c *SQLiteConfig) Validate() error {
 		}
 	}
 	validateTiming(&p, "status_interval", c.StatusInterval)
+	validateTiming(&p, "ack_interval", c.AckInterval)
 	validateLogBytes(&p, c.LogBytes)
 	c.Subscriptions.validate(&p)
 	c.validateDurable(&p)
@@ -182,6 +188,8 @@ type PostgresConfig struct {
 	StandbyInterval unit.Duration `yaml:"standby_interval"`
 	// StatusInterval is how often the checkpoint is written. Default 30s.
 	StatusInterval unit.Duration `yaml:"status_interval"`
+	// AckInterval is how often the acknowledged positions of consumers are written. Default 1s.
+	AckInterval unit.Duration `yaml:"ack_interval"`
 	// OnIdle says what happens while no stream is open: hold or discard. Default hold.
 	OnIdle        string              `yaml:"on_idle"`
 	LogBytes      unit.Size           `yaml:"log_bytes"`
@@ -196,6 +204,7 @@ func (c *PostgresConfig) SetDefaults() {
 	c.SnapshotFetchSize = 1000
 	c.StandbyInterval = unit.Duration(10 * time.Second)
 	c.StatusInterval = unit.Duration(defaultStatusInterval)
+	c.AckInterval = unit.Duration(defaultAckInterval)
 	c.OnIdle = "hold"
 	c.LogBytes = DefaultLogBytes
 }
@@ -235,6 +244,7 @@ func (c *PostgresConfig) Validate() error {
 	validateTables(&p, c.Tables, func(name string) string { return name })
 	validateTiming(&p, "standby_interval", c.StandbyInterval)
 	validateTiming(&p, "status_interval", c.StatusInterval)
+	validateTiming(&p, "ack_interval", c.AckInterval)
 	validateLogBytes(&p, c.LogBytes)
 	c.Subscriptions.validate(&p)
 	return p.Err()

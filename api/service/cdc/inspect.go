@@ -38,14 +38,16 @@ type SourceInfo struct {
 	CheckpointErr error
 	Admission     Admission
 	Capabilities  Capabilities
+	// Consumers are the named consumers of a source that runs.
+	Consumers []ConsumerInfo
 }
 
 // Admission tells how much of its limits a source uses.
 type Admission struct {
 	// Active is the number of open streams, Snapshots of those reading a snapshot.
 	Active, Snapshots int
-	// ReservedBytes is what the streams may make the log keep: the largest max_bytes of those that have caught up, since
-	// they share the log, and the sum of those that have begun with a snapshot and not caught up yet.
+	// ReservedBytes is what the streams may make the log keep: the largest max_bytes of those that have caught up,
+	// since they share the log, and the sum of those that have begun with a snapshot and not caught up yet.
 	ReservedBytes int64
 	// Rejected counts the subscriptions refused since the source started.
 	Rejected int64
@@ -53,8 +55,9 @@ type Admission struct {
 
 // Capabilities tells what a source's engine can do.
 type Capabilities struct {
-	Snapshot               bool
-	CaptureResume          bool
+	Snapshot      bool
+	CaptureResume bool
+	// Replayable is whether streams can begin behind a position of an earlier run, and so whether there are consumers.
 	Replayable             bool
 	CapturesExternalWrites bool
 	BeforeImages           bool
@@ -73,4 +76,5 @@ type Inspector interface {
 type Engine interface {
 	Inspector
 	Streamer
+	Consuming
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 )
 
-// Position is a place in the log of a source: behind the change of that index in the transaction of that sequence. The zero
-// Position lies before everything.
+// Position is a place in the log of a source: behind the change of that index in the transaction of that sequence. The
+// zero Position lies before everything.
 type Position struct {
 	Sequence uint64
 	Index    int
@@ -17,6 +17,27 @@ type Position struct {
 
 // Behind returns the position behind a whole transaction.
 func Behind(sequence uint64) Position { return Position{sequence, math.MaxInt32} }
+
+// Positions within a snapshot have indexes from firstRow to lastRow: no transaction has so many changes.
+const (
+	firstRow = 1 << 30
+	lastRow  = math.MaxInt32 - 1
+)
+
+// SnapshotOf returns the position at which the snapshot of what was committed up to a sequence begins. It lies behind
+// all changes of that transaction; Behind it lies the end of the snapshot.
+func SnapshotOf(sequence uint64) Position { return Position{sequence, firstRow} }
+
+// InSnapshot reports whether the position lies within a snapshot, where no stream can begin.
+func (p Position) InSnapshot() bool { return p.Index >= firstRow && p.Index <= lastRow }
+
+// Whole returns the sequence up to which every transaction lies in front of the position in full.
+func (p Position) Whole() uint64 {
+	if p == Behind(p.Sequence) {
+		return p.Sequence
+	}
+	return max(p.Sequence, 1) - 1
+}
 
 // Compare returns a negative number if p lies before o, a positive one if it lies behind o, and 0 if they are the same.
 func (p Position) Compare(o Position) int {

@@ -15,7 +15,8 @@ const (
 	EndLag EndReason = "lag"
 	// EndLost is a gap: changes could not be captured or read.
 	EndLost EndReason = "lost"
-	// EndSource is the stop, the failure or the replacement of the source.
+	// EndSource is the stop, the failure or the replacement of the source, or the end of the consumer that had the
+	// stream.
 	EndSource EndReason = "source"
 )
 
@@ -33,12 +34,15 @@ type Stats struct {
 	LagBytes int64
 	// Ended counts streams that have ended.
 	Ended map[EndReason]uint64
-	// SpilledBytes counts bytes that went to temporary files: of large transactions, and of the log when its memory is full.
+	// SpilledBytes counts bytes that went to temporary files: of large transactions, and of the log when its memory is
+	// full.
 	SpilledBytes uint64
 	// SnapshotRows counts rows delivered by snapshots.
 	SnapshotRows uint64
 	// CheckpointFailures counts attempts to write the checkpoint that have failed.
 	CheckpointFailures uint64
+	// Consumers are the named consumers of a source that runs.
+	Consumers []ConsumerInfo
 	// WALBytes is the size of SQLite's write-ahead log now, RetainedWALBytes what a Postgres slot keeps; nil if the
 	// engine has no such thing or it is not known.
 	WALBytes, RetainedWALBytes *int64

@@ -39,8 +39,9 @@ type Stream interface {
 	Ready() <-chan struct{}
 	// Err returns why the stream has ended, nil while it is open and after Close.
 	Err() error
-	// Ack acknowledges all changes of a stream with ManualAck up to a position that it has delivered. The error is
-	// Invalid for a later position, and for a stream without ManualAck.
+	// Ack acknowledges all changes of a stream with ManualAck or a Consumer up to a position that it has delivered. The
+	// error is Invalid for a later position and for other streams, and Unavailable for one of a consumer that has
+	// ended.
 	Ack(position Position) error
 	// Close ends the stream. It waits for a call of Next or Poll that is at work, and for the reading of a snapshot. It
 	// is idempotent.
@@ -66,8 +67,20 @@ type StreamOptions struct {
 	// Snapshot is whether the stream begins with a snapshot.
 	Snapshot SnapshotChoice
 	// After is the position behind which the stream begins, without a snapshot; nil means with what commits from now
-	// on. A position of another run of the source, or one that has left the log, is Unavailable.
+	// on. A position that has left the log is a GapError. Of such a stream a transaction is acknowledged when its
+	// reader comes back for the next one.
 	After *Position
+	// AfterGeneration is the generation that After was given for; "" means that it is not checked. Another one than
+	// that of the source is Invalid.
+	AfterGeneration string
+	// Consumer names the consumer that the stream is of; "" means none. Its first stream begins as the other options
+	// say, the next ones behind what it has acknowledged by Ack, over restarts. A snapshot that it has not acknowledged
+	// to the last row begins anew. There is one stream of a consumer at a time, a second one is a Conflict.
+	Consumer string
+	// Reader says who reads, in the words of messages.
+	Reader string
+	// Markers is whether OpBegin and OpEnd are delivered around a snapshot.
+	Markers bool
 	// ManualAck is whether changes are acknowledged by Ack alone. Otherwise a transaction is acknowledged when its last
 	// change is handed over, and a snapshot when its reader comes back after the last row, or closes the stream.
 	ManualAck bool
@@ -113,6 +126,15 @@ func (o StreamOptions) Resolved(logBytes unit.Size) (StreamOptions, error) {
 		return o, invalid("ops is empty: name an operation, or leave it out for all")
 	case slices.Contains(o.Tables, ""):
 		return o, invalid("tables has an empty name")
+	case o.Consumer != "" && !consumerName.MatchString(o.Consumer):
+		return o, invalid("consumer is %q: use letters, digits and . _ : / -, 128 at most", o.Consumer)
+	case o.Consumer != "" && o.After != nil:
+		return o, invalid("consumer and after are both given: a consumer goes on behind what it has acknowledged, leave out one of them")
+	case o.After != nil && o.Snapshot == SnapshotAlways:
+		return o, invalid("snapshot and after are both given: a stream begins with a snapshot or behind a position, not both")
+	case o.After != nil && o.After.InSnapshot():
+		return o, invalid("after lies within a snapshot, which no stream can go on with: begin anew with a snapshot, " +
+			"and keep the cursor of its last row")
 	}
 	for _, op := range o.Ops {
 		if !slices.Contains(Ops(), op) {

@@ -24,6 +24,7 @@ var errFault = errors.New("disk on fire")
 // fakeSource is a source of kind db.cdc.postgres whose streams deliver given changes and then end with cause, or stay
 // open if cause is nil.
 type fakeSource struct {
+	api.Consuming
 	changes []*api.Change
 	cause   error
 	// subscribe, if not nil, is called by Subscribe.
@@ -140,7 +141,7 @@ func TestPostgresShapes(t *testing.T) {
 	require.Equal(t, []any{
 		with(map[string]any{
 			"op": "snapshot", "after": map[string]any{"id": int64(1), "on": true}, "key": map[string]any{"id": int64(1)},
-			"cursor": "g-0000000000000003-00000000", "last": false,
+			"cursor": "g-0000000000000003-40000001", "last": false,
 		}),
 		with(map[string]any{"op": "truncate", "cursor": "g-0000000000000003-00000001", "last": false}),
 		with(map[string]any{

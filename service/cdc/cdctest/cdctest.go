@@ -77,6 +77,18 @@ func Run(t *testing.T, subject func(t *testing.T, entry Entry) *Subject) {
 		"bootstrap":           {test: testBootstrap, entry: func(e *Entry) { e.Snapshot = true }},
 		"snapshot info":       {test: testSnapshotInfo},
 		"snapshot of laggard": {test: testSnapshotOfALaggard, entry: small},
+		"consumer resumes":    {test: testConsumerResumes},
+		"consumer behind":     {test: testConsumerBehindOthers},
+		"consumer restart":    {test: testConsumerRestart},
+		"consumer snapshot":   {test: testConsumerSnapshot},
+		"consumer of nothing": {test: testConsumerEmptySnapshot},
+		"one of a name":       {test: testOneStreamOfAConsumer},
+		"markers":             {test: testMarkers},
+		"forget":              {test: testForget},
+		"acks":                {test: testAcks},
+		"after":               {test: testAfter},
+		"no consumers":        {test: testNoConsumers},
+		"consumer gap":        {test: testGapOfAConsumer},
 		"snapshot is ended":   {test: testSnapshotThatIsEnded, entry: small},
 	} {
 		t.Run(name, func(t *testing.T) {

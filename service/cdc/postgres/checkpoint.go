@@ -34,8 +34,8 @@ type saving struct {
 
 const (
 	createOffsets = `CREATE TABLE IF NOT EXISTS ` + api.OffsetsTable + ` (
-	slot text PRIMARY KEY, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now(), system text)`
-	nameSystem    = `ALTER TABLE ` + api.OffsetsTable + ` ADD COLUMN IF NOT EXISTS system text`
+	slot text PRIMARY KEY, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now(), system text, change integer)`
+	nameSystem    = `ALTER TABLE ` + api.OffsetsTable + ` ADD COLUMN IF NOT EXISTS system text, ADD COLUMN IF NOT EXISTS change integer`
 	findOffsets   = `SELECT to_regclass('` + api.OffsetsTable + `') IS NOT NULL`
 	selectOffsets = `SELECT lsn, coalesce(to_jsonb(o)->>'system', '') FROM ` + api.OffsetsTable + ` AS o WHERE slot = $1`
 	// A position of another system cannot be compared.
@@ -96,28 +96,31 @@ func (c *checkpoint) bootstrap(ctx context.Context) error {
 }
 
 func (c *checkpoint) write(ctx context.Context, name string, lsn pglogrepl.LSN) error {
-	err := c.upsert(ctx, name, lsn)
+	return c.exec(ctx, writeOffsets, name, lsn.String(), c.system.String())
+}
+
+// exec runs a statement that writes to the table, which is made, or gets what it lacks, if need be.
+func (c *checkpoint) exec(ctx context.Context, statement string, args ...any) error {
+	_, err := c.db.ExecContext(ctx, statement, args...)
 	missing := map[string]string{"42P01": createOffsets, "42703": nameSystem}[sqlstate.Code(err)] // undefined_table, …_column
 	if missing != "" {
 		if _, err = c.db.ExecContext(ctx, missing); err == nil {
-			err = c.upsert(ctx, name, lsn)
+			_, err = c.db.ExecContext(ctx, statement, args...)
 		}
 	}
 	return c.about(ctx, "write", err)
 }
 
-func (c *checkpoint) upsert(ctx context.Context, name string, lsn pglogrepl.LSN) error {
-	_, err := c.db.ExecContext(ctx, writeOffsets, name, lsn.String(), c.system.String())
-	return err
-}
+// delete deletes the rows, but for those of consumers.
+func (c *checkpoint) delete(ctx context.Context) error { return c.remove(ctx, deleteOffsets, c.slot) }
 
-// delete deletes the rows.
-func (c *checkpoint) delete(ctx context.Context) error {
+// remove runs a statement that deletes rows, if there are any.
+func (c *checkpoint) remove(ctx context.Context, statement string, args ...any) error {
 	exists, err := c.exists(ctx)
 	if err != nil || !exists {
 		return err
 	}
-	_, err = c.db.ExecContext(ctx, deleteOffsets, c.slot)
+	_, err = c.db.ExecContext(ctx, statement, args...)
 	return c.about(ctx, "delete from", err)
 }
 
@@ -128,7 +131,7 @@ func (c *checkpoint) about(ctx context.Context, step string, err error) error {
 	err = readOnly(classify(ctx, err))
 	if sqlstate.Code(err) != readOnlyTransaction && errs.Is(err, errs.PermissionDenied) {
 		err = fmt.Errorf("%w: type GRANT CREATE ON SCHEMA …, or have the table made with the statement in docs/postgres.md, "+
-			"or, if there is one without the column system, type %s", err, nameSystem)
+			"or, if there is one without the columns system and change, type %s", err, nameSystem)
 	}
 	return fmt.Errorf("%s %s: %w", step, api.OffsetsTable, err)
 }

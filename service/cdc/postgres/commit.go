@@ -21,11 +21,16 @@ func (rx *receiver) committed(ctx context.Context, tx *transaction, lost error) 
 		return nil // it was acknowledged before
 	}
 	rx.newest.Store(uint64(tx.end))
+	if rx.toldOf(tx) { // it is received again for others
+		tx.drop()
+		rx.positions.skip(tx.end)
+		return nil
+	}
 	if lost != nil {
 		if !rx.lose(lost) && !rx.discards() {
 			return errPause // the next stream must hear of it
 		}
-		rx.positions.pass(tx.end)
+		rx.positions.skip(tx.end)
 		if rx.skipping != nil {
 			return errPause // see skipped
 		}
@@ -48,9 +53,19 @@ func (rx *receiver) committed(ctx context.Context, tx *transaction, lost error) 
 	return rx.append(tx)
 }
 
+// toldOf reports whether streams were told that a transaction could not be captured.
+func (rx *receiver) toldOf(tx *transaction) bool {
+	_, told := rx.lost[uint64(tx.end)]
+	return told
+}
+
 // lose ends streams with an error and reports whether there were any.
-func (rx *receiver) lose(err error) bool {
-	return rx.Lose(rx.newest.Load(), err)
+func (rx *receiver) lose(err error) (told bool) {
+	sequence := rx.newest.Load()
+	if told = rx.Lose(sequence, err); told {
+		rx.lost[sequence] = err
+	}
+	return told
 }
 
 // append appends a transaction. If the source holds, it is for the streams that have been open since it began to read:
@@ -60,7 +75,7 @@ func (rx *receiver) append(tx *transaction) error {
 		if rx.Append(tx.logged()) {
 			rx.positions.append(tx.end)
 		} else {
-			rx.positions.pass(tx.end)
+			rx.positions.skip(tx.end)
 		}
 		return nil
 	}
@@ -101,7 +116,7 @@ func (rx *receiver) room(ctx context.Context, size int64) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if rx.hold() {
+		if rx.hold() || rx.rewinds.any() {
 			return errPause
 		}
 	}

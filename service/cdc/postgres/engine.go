@@ -35,8 +35,8 @@ type Engine struct {
 	settings Settings
 	// resolved is config with the address that the server had when the engine was made; nil if that is not known.
 	resolved *api.PostgresConfig
-	// shape is what was published when that was looked at last, also by the previous run; only the goroutine that captures
-	// uses it.
+	// shape is what was published when that was looked at last, also by the previous run; only the goroutine that
+	// captures uses it.
 	shape *shape
 	// untold is what the next stream has to hear: what it goes on from misses something.
 	untold atomic.Pointer[error]
@@ -62,7 +62,7 @@ func (s *Engine) Info() api.SourceInfo {
 		Tables: s.config.Tables, Snapshot: s.config.Snapshot, Slot: s.config.SlotName, Publication: publicationOf(s.config),
 		Streaming: s.config.Streaming, Failover: s.config.Failover, Temporary: s.config.Temporary,
 		Capabilities: api.Capabilities{
-			Snapshot: true, CaptureResume: !s.config.Temporary, CapturesExternalWrites: true,
+			Snapshot: true, CaptureResume: !s.config.Temporary, Replayable: !s.config.Temporary, CapturesExternalWrites: true,
 		},
 	}
 }
@@ -72,6 +72,7 @@ func (s *Engine) Limits() source.Limits {
 	return source.Limits{
 		Limits:         stream.Limits{LogBytes: s.config.LogBytes, Subscriptions: s.config.Subscriptions},
 		StatusInterval: s.config.StatusInterval.Std(),
+		AckInterval:    s.config.AckInterval.Std(),
 	}
 }
 

@@ -63,7 +63,7 @@ func TestExternalStateIsReleased(t *testing.T) {
 	require.Equal(t, first.External().Place(), second.External().Place())
 	a.entries = a.entries[1:]
 	require.NoError(t, first.External().Release(t.Context()))
-	require.Equal(t, "slot x_pub", a.left(), "the second goes on with it")
+	require.Equal(t, "slot x_pub checkpoint", a.left(), "the second goes on with it")
 	broken := a.config("users")
 	broken.Database, broken.DatabaseEnv = "", "NOWHERE"
 	a.engine("broken", broken)

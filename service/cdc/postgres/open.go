@@ -19,7 +19,7 @@ func (s *Engine) Open(ctx context.Context, running *source.Run) (source.Session,
 	db := at.side()
 	r := &run{
 		source: s, logger: running.Logger(), endpoint: at, db: db, checkpoint: checkpoint{slot: s.config.SlotName, db: db},
-		woken: make(chan struct{}, 1), origin: origin{source: s.id},
+		woken: make(chan struct{}, 1), origin: origin{source: s.id}, running: running, lost: make(map[uint64]error),
 	}
 	if err := r.prepare(ctx); err != nil {
 		r.Close(ctx)
@@ -85,6 +85,7 @@ func (r *run) prepareSlot(ctx context.Context) error {
 		return err
 	}
 	r.checkpoint.system = r.system
+	r.walEnd.Store(uint64(end))
 	saved, err := r.loadCheckpoint(ctx, end)
 	if err != nil {
 		return err
@@ -94,8 +95,11 @@ func (r *run) prepareSlot(ctx context.Context) error {
 			err = letFailOver(ctx, r.conn, r.db, config.SlotName)
 		}
 		// The slot or the checkpoint knows what was confirmed last, whichever is further.
-		r.positions.startAt(max(now.confirmed, saved))
+		r.positions.begin(max(now.confirmed, saved), saved)
 		return err
+	}
+	if err := r.checkpoint.loseConsumers(ctx); err != nil {
+		return r.onStandby(err)
 	}
 	told := r.tellWaiting(ctx)
 	first, err := createSlot(ctx, r.conn, config)
@@ -108,7 +112,7 @@ func (r *run) prepareSlot(ctx context.Context) error {
 			"slot", config.SlotName, "from", saved.String(), "to", first.String())
 	}
 	r.deleteCheckpoint(ctx)
-	r.positions.startAt(first)
+	r.positions.begin(first, 0)
 	return nil
 }
 

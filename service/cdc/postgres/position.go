@@ -1,28 +1,44 @@
 package postgres
 
 import (
+	"cmp"
+	"math"
 	"sync"
 
 	"github.com/jackc/pglogrepl"
 )
 
-// positions tells how far a source may confirm: nothing is confirmed that a stream has yet to acknowledge. Methods may be
-// called from any goroutine.
+// unlimited is a position behind all others.
+const unlimited = pglogrepl.LSN(math.MaxUint64)
+
+// positions tells how far a source may confirm: nothing is confirmed that a stream or a consumer has yet to
+// acknowledge. Methods may be called from any goroutine.
 type positions struct {
 	mu sync.Mutex
 	// confirmed is the position before which everything was acknowledged, passed the one before which everything was
-	// received and is either in the log or nothing to deliver. appended is the end of the newest transaction in the log, 0 if
-	// there is none since reading began.
-	confirmed, passed, appended pglogrepl.LSN
-	// taken is the end of the last transaction that was acknowledged.
-	taken pglogrepl.LSN
+	// received and is either in the log or nothing to deliver. appended is the end of the newest transaction in the
+	// log, 0 if there is none since reading began, skipped that of the newest one that no stream is given.
+	confirmed, passed, appended, skipped pglogrepl.LSN
+	// taken is the end of the last transaction that was acknowledged or skipped: there is none between it and
+	// confirmed. noted is what the checkpoint says of it, and safe what was confirmed then.
+	taken, noted, safe pglogrepl.LSN
+	// unnoted says that the checkpoint cannot be kept.
+	unnoted bool
 }
 
-// startAt begins anew at a position that was confirmed, and returns the confirmed one.
-func (p *positions) startAt(lsn pglogrepl.LSN) pglogrepl.LSN {
+// begin sets what is known of earlier runs: noted is 0 without a checkpoint, and then it is not known which transaction
+// was the last.
+func (p *positions) begin(confirmed, noted pglogrepl.LSN) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.confirmed = max(p.confirmed, lsn)
+	p.confirmed, p.passed, p.safe = confirmed, confirmed, confirmed
+	p.taken, p.noted = cmp.Or(noted, confirmed), noted
+}
+
+// again begins anew at what is confirmed, and returns that.
+func (p *positions) again() pglogrepl.LSN {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.passed, p.appended = p.confirmed, 0
 	return p.confirmed
 }
@@ -32,6 +48,14 @@ func (p *positions) append(end pglogrepl.LSN) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.appended = end
+	p.passed = max(p.passed, end)
+}
+
+// skip notes a transaction that no stream is given.
+func (p *positions) skip(end pglogrepl.LSN) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.skipped = max(p.skipped, end)
 	p.passed = max(p.passed, end)
 }
 
@@ -46,20 +70,30 @@ func (p *positions) pass(lsn pglogrepl.LSN) {
 func (p *positions) discard() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.confirmed, p.appended = max(p.confirmed, p.passed), 0
+	p.confirmed = max(p.confirmed, p.passed)
+	p.taken = max(p.taken, p.appended, p.skipped)
+	p.appended = 0
 }
 
-// acknowledge notes how far the streams have acknowledged.
-func (p *positions) acknowledge(lsn pglogrepl.LSN) {
+// acknowledge notes how far the streams have acknowledged; consumers that are away need what lies behind floor.
+func (p *positions) acknowledge(lsn, floor pglogrepl.LSN) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.appended == 0 || lsn >= p.appended {
-		p.taken = max(p.taken, p.appended)
-		p.confirmed = max(p.confirmed, p.passed)
+	limit := p.passed
+	if p.appended != 0 && lsn < p.appended {
+		limit = lsn
+	}
+	if floor >= max(p.appended, p.skipped, p.taken) { // no transaction is outstanding
+		floor = unlimited
+	}
+	if limit = min(limit, floor); limit < p.confirmed {
 		return
 	}
-	if lsn > p.confirmed {
-		p.confirmed, p.taken = lsn, lsn
+	p.confirmed = limit
+	if newest := max(p.appended, p.skipped); limit >= newest {
+		p.taken = max(p.taken, newest)
+	} else {
+		p.taken = max(p.taken, limit)
 	}
 }
 
@@ -68,4 +102,33 @@ func (p *positions) now() (confirmed, taken pglogrepl.LSN) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.confirmed, p.taken
+}
+
+// received returns the position before which everything was received.
+func (p *positions) received() pglogrepl.LSN {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.passed
+}
+
+// note says that the checkpoint has what now has returned, or that it cannot be kept.
+func (p *positions) note(confirmed, taken pglogrepl.LSN, kept bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.unnoted = !kept; kept {
+		p.noted, p.safe = max(p.noted, taken), max(p.safe, confirmed)
+	}
+}
+
+// confirmable returns what the server may be told to forget: the checkpoint has to say first which transaction was the
+// last, so that a stream that begins behind a position learns whether one is missing. It is false if more could be
+// confirmed once the checkpoint was written.
+func (p *positions) confirmable() (lsn pglogrepl.LSN, all bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.unnoted || p.taken <= p.noted {
+		p.safe = max(p.safe, p.confirmed) // what was confirmed once must not be taken back
+		return p.confirmed, true
+	}
+	return p.safe, false
 }

@@ -68,7 +68,8 @@ func (r *run) receive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.epoch = r.Rewind(uint64(r.positions.startAt(0)))
+	r.epoch = r.Log.Rewind(uint64(r.positions.again()))
+	r.openAgain()
 	timeout, err := r.senderTimeout(ctx)
 	if err != nil {
 		return err
@@ -228,7 +229,7 @@ func (rx *receiver) look(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case rx.hold(), !rx.discards() && rx.Epoch() != rx.epoch:
+	case rx.hold(), rx.rewinds.any(), !rx.discards() && rx.Epoch() != rx.epoch:
 		return errPause
 	case now.Before(rx.nextStatus):
 		return nil
@@ -262,7 +263,10 @@ func (rx *receiver) status(ctx context.Context, ask bool) error {
 // confirm sends the confirmed position.
 func (r *run) confirm(ctx context.Context, ask bool) error {
 	_ = r.conn.Conn().SetWriteDeadline(time.Now().Add(connectTimeout)) // writing will fail, too
-	lsn, _ := r.positions.now()
+	lsn, all := r.positions.confirmable()
+	if !all {
+		r.running.SaveSoon()
+	}
 	err := pglogrepl.SendStandbyStatusUpdate(ctx, r.conn, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: lsn, WALFlushPosition: lsn, WALApplyPosition: lsn, ReplyRequested: ask,
 	})
@@ -319,6 +323,7 @@ func (rx *receiver) data(ctx context.Context, data []byte) error {
 		if err != nil {
 			return err
 		}
+		rx.reaches(alive.ServerWALEnd)
 		if !rx.decoder.open() {
 			if rx.skipping != nil {
 				return rx.skipped(alive.ServerWALEnd)
@@ -334,6 +339,7 @@ func (rx *receiver) data(ctx context.Context, data []byte) error {
 			return err
 		}
 		rx.last = x.WALStart
+		rx.reaches(x.ServerWALEnd)
 		if err := rx.decoder.decode(ctx, x.WALData); err != nil {
 			if errors.Is(err, errPause) {
 				return err

@@ -111,7 +111,10 @@ func (e *leftovers) drop(ctx context.Context) error {
 		return nil
 	}
 	c := checkpoint{slot: name, db: e.db}
-	return c.delete(ctx)
+	if err := c.delete(ctx); err != nil {
+		return err
+	}
+	return c.remove(ctx, deleteConsumers, name+consumers)
 }
 
 // checkUse finds out whether the slot may be that of another program.

@@ -43,7 +43,7 @@ func TestReleaseSparesTheSlotOfAnotherDatabase(t *testing.T) {
 	h.exec("CREATE PUBLICATION " + other.Name + "_pub FOR TABLE users")
 	require.NoError(t, h.source(c).ReleaseUsed(t.Context()))
 	require.NoError(t, h.source(c).ReleaseUnused(t.Context()))
-	require.Equal(t, "slot x_pub", other.left())
+	require.Equal(t, "slot x_pub checkpoint", other.left())
 	require.Empty(t, h.left(), "the publication was made here")
 }
 

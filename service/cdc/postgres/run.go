@@ -43,6 +43,14 @@ type run struct {
 	// refusing are the warnings about tables that writers cannot update.
 	refusing string
 
+	// running is the run as its source knows it.
+	running *source.Run
+	rewinds rewinds
+	// lost are the transactions of which streams were told that they could not be captured, by their sequence.
+	lost map[uint64]error
+	// walEnd is how far the WAL of the server reaches, as far as is known.
+	walEnd atomic.Uint64
+
 	// woken receives a value when a stream was opened or has ended.
 	woken chan struct{}
 	// newest is the end of the newest transaction received, retained how much WAL the slot keeps, or -1 if that is not
@@ -59,9 +67,12 @@ func (r *run) Saved() (source.Checkpoint, error) { return r.saved, r.unloaded }
 // Capture implements source.Session.
 func (r *run) Capture(ctx context.Context, streams *stream.Streams, ready func()) error {
 	r.Streams = streams
+	_, taken := r.positions.now()
+	streams.BeginAt(uint64(taken))
 	r.source.acquired()
 	ready()
 	err := classify(ctx, r.serve(ctx))
+	r.rewinds.end(errs.New(errs.Unavailable, "cdc: source %q was stopped or replaced; resubscribe once it runs", r.origin.source))
 	r.advance()
 	return err
 }
@@ -72,13 +83,15 @@ func (r *run) Check(context.Context) error { return nil }
 // Save implements source.Session.
 func (r *run) Save(ctx context.Context, c source.Checkpoint) error {
 	if r.source.config.Temporary {
+		r.positions.note(0, 0, false) // there is none that could be kept
 		return nil
 	}
 	if c.Stopped && r.Streams != nil {
 		r.advance() // streams that were closed meanwhile have acknowledged
 	}
-	_, taken := r.positions.now()
+	confirmed, taken := r.positions.now()
 	err := r.checkpoint.save(ctx, taken)
+	r.positions.note(confirmed, taken, err == nil)
 	if err == nil && c.Bootstrapped {
 		err = r.checkpoint.bootstrap(ctx)
 	}
@@ -111,12 +124,15 @@ func (r *run) Close(ctx context.Context) {
 }
 
 // hold reports whether the source must not read now.
-func (r *run) hold() bool { return !r.discards() && !r.Watched() }
+func (r *run) hold() bool { return !r.discards() && !r.Watched() && !r.rewinds.any() }
 
-// discards reports whether the source reads on while no stream is open. A temporary slot goes with its connection, on
-// which the server starts sending only once: there is no way to hold.
+// discard is the value of on_idle.
+const discard = "discard"
+
+// discards reports whether the source reads on while no stream is open, which it does not while there are consumers. A
+// temporary slot goes with its connection, on which the server starts sending only once: there is no way to hold.
 func (r *run) discards() bool {
-	return r.source.config.OnIdle == "discard" || r.source.config.Temporary
+	return r.source.config.Temporary || r.source.config.OnIdle == discard && !r.consumed()
 }
 
 // advance notes what was acknowledged by now.
@@ -125,7 +141,9 @@ func (r *run) advance() {
 		r.positions.discard()
 		return
 	}
-	r.positions.acknowledge(pglogrepl.LSN(r.Acked()))
+	acked := pglogrepl.LSN(r.Acked()) // first: a consumer that is not counted in it has written its position
+	floor, _ := r.slowest()
+	r.positions.acknowledge(acked, floor)
 }
 
 // serve reads the slot, as long as a stream is open if it is to hold otherwise.
@@ -211,6 +229,9 @@ func (r *run) tick(ctx context.Context) (answered bool, err error) {
 	return true, r.checkPublication(ctx)
 }
 
+// heldBack is how much WAL a slot may keep without a word.
+const heldBack = int64(16 * unit.MiB)
+
 // checkSlot measures what the slot holds back, and finds out whether it is of use still.
 func (r *run) checkSlot(ctx context.Context) (answered bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -221,12 +242,16 @@ func (r *run) checkSlot(ctx context.Context) (answered bool, err error) {
 		return false, nil // if the server is gone, the connection for replication will say so
 	}
 	r.retained.Store(now.retained)
+	if now.retained >= 0 {
+		r.reaches(now.restarts + pglogrepl.LSN(now.retained))
+	}
 	switch {
 	case !now.exists && !r.source.config.Temporary:
 		return true, errs.New(errs.Unavailable, "slot %q is gone: it was dropped; what commits until it is made anew is not captured", r.source.config.SlotName)
 	case now.status == "lost":
 		return true, errInvalidated(r.source.config.SlotName, now.reason)
-	case r.hold() && now.retained > int64(16*unit.MiB):
+	case r.warnOfConsumer(ctx, now.retained):
+	case r.hold() && now.retained > heldBack:
 		r.logger.WarnContext(ctx, "no stream is open, and the server keeps WAL for the slot: "+
 			"open a stream, set on_idle to discard, or delete the source",
 			"slot", r.source.config.SlotName, "retained", unit.Size(now.retained).String())

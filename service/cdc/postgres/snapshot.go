@@ -37,7 +37,8 @@ func (r *run) pinError(ctx, pinning context.Context, err error) error {
 	return errs.New(errs.Unavailable, "the server could not begin a snapshot in %s: it waits for the transactions that are open, end these: %s", pinTimeout, open)
 }
 
-// snapshot reads tables as of one position, in one transaction on a connection of its own. It implements stream.Snapshot.
+// snapshot reads tables as of one position, in one transaction on a connection of its own. It implements
+// stream.Snapshot.
 type snapshot struct {
 	conn   *pgconn.PgConn
 	header api.Transaction
@@ -208,6 +209,9 @@ func (t *selected) changed(err error) error {
 		return err
 	}
 }
+
+// Transaction implements stream.Snapshot.
+func (s *snapshot) Transaction() *api.Transaction { return &s.header }
 
 // Close implements stream.Snapshot.
 func (s *snapshot) Close() { hangUp(context.Background(), s.conn) }

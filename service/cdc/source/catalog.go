@@ -14,10 +14,12 @@ import (
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/service/cdc/consumer"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
 
-// Catalog knows the sources of an app, running or not and whatever captures them, and opens streams on them. It implements api.Engine and api.Meter.
+// Catalog knows the sources of an app, running or not and whatever captures them, and opens streams on them. It
+// implements api.Engine and api.Meter.
 type Catalog struct {
 	mu      sync.RWMutex
 	sources map[registry.ID]*record
@@ -144,14 +146,17 @@ func (c *Catalog) Stats() []api.Stats {
 		if run != nil {
 			run.streams.Measure(&all[i])
 			run.session.Measure(&all[i]) // it may look at files
+			if run.consumers != nil {
+				all[i].Consumers = run.consumers.Describe(run.session.Lag)
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b api.Stats) int { return cmp.Compare(a.Source.String(), b.Source.String()) })
 	return all
 }
 
-// counted returns the counters of all sources that have run, and in the same order the runs of those that run now, nil for
-// others.
+// counted returns the counters of all sources that have run, and in the same order the runs of those that run now, nil
+// for others.
 func (c *Catalog) counted() (all []api.Stats, running []*Run) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -180,8 +185,8 @@ func (c *Catalog) Check(id registry.ID, opts api.StreamOptions) error {
 	switch {
 	case opts.Snapshot == api.SnapshotAlways && !r.info.Capabilities.Snapshot:
 		return errs.New(errs.Invalid, "cdc: source %q: snapshot is true, and %s sources have none", id, r.info.Kind)
-	case opts.Snapshot == api.SnapshotAlways && opts.After != nil:
-		return errs.New(errs.Invalid, "cdc: source %q: a stream begins with a snapshot or behind a position, not both", id)
+	case (opts.Consumer != "" || opts.AfterGeneration != "") && !r.info.Capabilities.Replayable:
+		return unreplayable(id, r.info.Kind)
 	}
 	_, err = stream.Resolve(id, opts, r.logBytes, r.info.Tables)
 	return err
@@ -200,6 +205,42 @@ func (c *Catalog) Subscribe(ctx context.Context, id registry.ID, opts api.Stream
 		return nil, err
 	}
 	return run.subscribe(ctx, opts)
+}
+
+// unreplayable says what the entry of a source lacks for streams with consumer or after.
+func unreplayable(id registry.ID, kind registry.Kind) error {
+	cure := "give its entry durable: true"
+	if kind == api.KindPostgres {
+		cure = "remove temporary: true from its entry"
+	}
+	return errs.New(errs.Invalid, "cdc: source %q: consumer and after are for sources that keep what has committed: %s", id, cure)
+}
+
+// Consumers implements api.Consuming.
+func (c *Catalog) Consumers(id registry.ID) ([]api.ConsumerInfo, error) {
+	run, consumers, err := c.consuming(id)
+	if err != nil {
+		return nil, err
+	}
+	return consumers.Describe(run.session.Lag), nil
+}
+
+// Forget implements api.Consuming.
+func (c *Catalog) Forget(ctx context.Context, id registry.ID, name string) error {
+	_, consumers, err := c.consuming(id)
+	if err != nil {
+		return err
+	}
+	return consumers.Forget(ctx, name)
+}
+
+func (c *Catalog) consuming(id registry.ID) (*Run, *consumer.Consumers, error) {
+	run, err := c.runOf(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	consumers, err := run.consuming()
+	return run, consumers, err
 }
 
 func (c *Catalog) runOf(id registry.ID) (*Run, error) {

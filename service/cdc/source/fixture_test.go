@@ -17,10 +17,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/service/cdc/consumer"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
@@ -102,6 +104,8 @@ type session struct {
 	failing chan error
 	cause   error
 	streams *stream.Streams
+	// store is where consumers are kept, nil if there are none.
+	store consumer.Store
 	// sequence is that of the newest transaction.
 	sequence atomic.Uint64
 	closed   atomic.Bool
@@ -165,6 +169,21 @@ func (s *session) kept() []source.Checkpoint {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.saves)
+}
+
+func (s *session) Consumers() (consumer.Store, error) {
+	if s.store == nil {
+		return nil, errs.New(errs.Invalid, "nothing is kept")
+	}
+	return s.store, nil
+}
+
+func (s *session) Newest() api.Position { return api.Behind(s.sequence.Load()) }
+
+func (s *session) Ahead(p api.Position) bool { return p.Sequence > s.sequence.Load() }
+
+func (s *session) Lag(p api.Position) (bytes, transactions int64) {
+	return -1, int64(s.sequence.Load() - p.Sequence)
 }
 
 func (s *session) Resumes() bool { return s.resumes }
@@ -231,6 +250,10 @@ func (s *snapshot) Next(_ context.Context, c *api.Change) error {
 	c.After = append(c.After, sqlapi.IntegerValue(s.rows[0]))
 	s.rows = s.rows[1:]
 	return nil
+}
+
+func (s *snapshot) Transaction() *api.Transaction {
+	return &api.Transaction{Source: sourceID, Sequence: s.sequence}
 }
 
 func (s *snapshot) Close() {}

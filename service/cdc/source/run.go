@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/consumer"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
 
@@ -35,14 +37,18 @@ type Run struct {
 	logger  *slog.Logger
 	session Session
 	streams *stream.Streams
-	// bootstraps is whether streams begin with a snapshot by default, until one was delivered in full: bootstrapped. changed
-	// then receives a value.
+	// bootstraps is whether streams begin with a snapshot by default, until one was delivered in full: bootstrapped.
+	// changed then receives a value.
 	bootstraps   bool
 	bootstrapped atomic.Bool
 	changed      chan struct{}
-	// saved is what was written last; it belongs to the goroutine that serves. unsaved is why the last attempt has failed.
-	saved   *Checkpoint
-	unsaved atomic.Pointer[error]
+	// saved is what was written last; it belongs to the goroutine that serves.
+	saved *Checkpoint
+	// unsaved and unacked tell of the last attempts to write it, and the positions of consumers.
+	unsaved, unacked failure
+	// consumers are nil if there are none, because of unconsumed.
+	consumers  *consumer.Consumers
+	unconsumed error
 }
 
 // Generation names the run. Names of later runs are greater as strings; they consist of hexadecimal digits.
@@ -57,9 +63,13 @@ func (r *Run) Counters() *stream.Counters { return r.record.counters }
 // subscribe opens a stream, with a snapshot if that is asked for or due.
 func (r *Run) subscribe(ctx context.Context, opts api.StreamOptions) (api.Stream, error) {
 	switch {
+	case opts.Consumer != "":
+		return r.consume(ctx, opts)
+	case opts.After != nil:
+		return r.resume(ctx, opts)
 	case opts.Snapshot == api.SnapshotAlways:
 		return r.streams.OpenSnapshot(ctx, opts, nil)
-	case opts.Snapshot == api.SnapshotDefault && opts.After == nil && r.bootstraps && !r.bootstrapped.Load():
+	case opts.Snapshot == api.SnapshotDefault && r.bootstraps && !r.bootstrapped.Load():
 		return r.streams.OpenSnapshot(ctx, opts, r.bootstrap)
 	default:
 		return r.open(opts)
@@ -79,27 +89,45 @@ func (r *Run) open(opts api.StreamOptions) (api.Stream, error) {
 	return opened, nil
 }
 
-// bootstrap notes that a bootstrap was delivered in full.
-func (r *Run) bootstrap() {
-	r.bootstrapped.Store(true)
+// SaveSoon makes the checkpoint be written without waiting for the status interval.
+func (r *Run) SaveSoon() {
 	select {
 	case r.changed <- struct{}{}:
 	default:
 	}
 }
 
+// bootstrap notes that a bootstrap was delivered in full.
+func (r *Run) bootstrap() {
+	r.bootstrapped.Store(true)
+	r.SaveSoon()
+}
+
 // tend keeps the checkpoint and looks after the source until done is closed, or returns why the run must end.
-func (r *Run) tend(ctx context.Context, interval time.Duration, done <-chan struct{}) error {
-	ticker := time.NewTicker(interval)
+func (r *Run) tend(ctx context.Context, limits Limits, done <-chan struct{}) error {
+	ticker := time.NewTicker(limits.StatusInterval)
 	defer ticker.Stop()
+	acks := time.NewTicker(cmp.Or(limits.AckInterval, time.Second))
+	defer acks.Stop()
+	var changed <-chan struct{}
+	if r.consumers != nil {
+		changed = r.consumers.Changed()
+	}
+	var retry <-chan time.Time
 	for {
-		var retry <-chan time.Time
-		if r.saved == nil || r.saved.Bootstrapped != r.bootstrapped.Load() {
+		switch due := r.saved == nil || r.saved.Bootstrapped != r.bootstrapped.Load(); {
+		case !due:
+			retry = nil
+		case retry == nil:
 			retry = time.After(retryInterval)
 		}
 		select {
 		case <-done:
 			return nil
+		case <-acks.C:
+			r.saveConsumers(ctx)
+		case <-changed:
+			r.saveConsumers(ctx)
 		case <-ticker.C:
 			r.save(ctx, saveTimeout, false)
 			if err := r.check(ctx); err != nil {
@@ -108,6 +136,7 @@ func (r *Run) tend(ctx context.Context, interval time.Duration, done <-chan stru
 		case <-r.changed:
 			r.save(ctx, saveTimeout, false)
 		case <-retry:
+			retry = nil
 			r.save(ctx, saveTimeout, false)
 		}
 	}
@@ -133,26 +162,59 @@ func (r *Run) save(ctx context.Context, timeout time.Duration, stopped bool) {
 
 // note makes known whether the checkpoint could be kept.
 func (r *Run) note(ctx context.Context, err error) {
-	switch failed := r.unsaved.Load() != nil; {
-	case err == nil:
-		if r.unsaved.Store(nil); failed {
-			r.logger.InfoContext(ctx, "checkpoint is written again")
-		}
-	case ctx.Err() != nil && errors.Is(err, context.Canceled): // the last one follows
-	default:
-		r.unsaved.Store(&err)
-		r.record.counters.CheckpointFailure()
-		if !failed {
-			r.logger.WarnContext(ctx, "checkpoint cannot be kept, the source goes on without", "error", err)
-		}
+	switch r.unsaved.note(ctx, r, err) {
+	case mended:
+		r.logger.InfoContext(ctx, "checkpoint is written again")
+	case broken:
+		r.logger.WarnContext(ctx, "checkpoint cannot be kept, the source goes on without", "error", err)
 	}
+}
+
+// noteConsumers makes known whether the positions of consumers could be kept.
+func (r *Run) noteConsumers(ctx context.Context, err error) {
+	switch r.unacked.note(ctx, r, err) {
+	case mended:
+		r.logger.InfoContext(ctx, "what consumers acknowledge is written again")
+	case broken:
+		r.logger.WarnContext(ctx, "what consumers acknowledge cannot be kept: it comes again after a restart", "error", err)
+	}
+}
+
+// failure is why something could not be kept the last time, nil if it was.
+type failure struct{ atomic.Pointer[error] }
+
+// What an attempt to keep something has changed, if anything.
+const (
+	mended = iota + 1
+	broken
+)
+
+// note notes how an attempt has ended, and returns what that changes.
+func (f *failure) note(ctx context.Context, r *Run, err error) (change int) {
+	failed := f.Load() != nil
+	switch {
+	case err == nil && failed:
+		f.Store(nil)
+		return mended
+	case err == nil, ctx.Err() != nil && errors.Is(err, context.Canceled): // the last one follows
+		return 0
+	}
+	f.Store(&err)
+	r.record.counters.CheckpointFailure()
+	if failed {
+		return 0
+	}
+	return broken
 }
 
 // describe sets the fields of info that change while the source runs.
 func (r *Run) describe(info *api.SourceInfo) {
 	info.Admission = r.streams.Admission()
-	if err := r.unsaved.Load(); err != nil {
+	if err := cmp.Or(r.unsaved.Load(), r.unacked.Load()); err != nil {
 		info.CheckpointErr = *err
+	}
+	if r.consumers != nil {
+		info.Consumers = r.consumers.Describe(r.session.Lag)
 	}
 	r.session.Describe(info)
 }

@@ -61,7 +61,12 @@ func (s *Source) run(ctx context.Context, run *Run, ready func()) error {
 		defer cancel()
 		session.Close(closing)
 	}()
-	if err := s.prepare(run, session); err != nil {
+	err = s.prepare(run, session)
+	if failed := run.loadConsumers(ctx, run.position().Generation); failed != nil {
+		run.streams.Close(failed)
+		return failed
+	}
+	if err != nil {
 		run.note(ctx, err)
 	} else {
 		run.save(ctx, saveTimeout, false)
@@ -77,6 +82,7 @@ func (s *Source) run(ctx context.Context, run *Run, ready func()) error {
 	} else {
 		run.streams.Close(cause)
 	}
+	run.closeConsumers(context.WithoutCancel(ctx))
 	run.save(context.WithoutCancel(ctx), lastSaveTimeout, true)
 	return err
 }
@@ -111,7 +117,7 @@ func (s *Source) capture(ctx context.Context, run *Run, ready func()) error {
 			ready()
 		})
 	})
-	err := run.tend(ctx, s.engine.Limits().StatusInterval, done)
+	err := run.tend(ctx, s.engine.Limits(), done)
 	cancel(err)
 	capturing.Wait()
 	if started {

@@ -51,6 +51,7 @@ func (e *Engine) Limits() source.Limits {
 	return source.Limits{
 		Limits:         stream.Limits{LogBytes: e.config.LogBytes, Subscriptions: e.config.Subscriptions},
 		StatusInterval: e.config.StatusInterval.Std(),
+		AckInterval:    e.config.AckInterval.Std(),
 	}
 }
 

@@ -194,8 +194,8 @@ func (m *machine) openSnapshot(t *rapid.T) {
 	r.opens(opened, err)(t)
 }
 
-// resume opens a stream behind a position that another one has just delivered: the log holds all that comes after it, but for
-// what did not concern that one.
+// resume opens a stream behind a position that another one has just delivered: the log holds all that comes after it,
+// but for what did not concern that one.
 func (m *machine) resume(t *rapid.T) {
 	var after api.Position
 	for _, r := range m.open {
@@ -256,16 +256,14 @@ func (m *machine) wait(t *rapid.T) { m.draw(t).catchUp(t) }
 
 func (m *machine) ack(t *rapid.T) {
 	r := m.draw(t)
-	if !r.opts.ManualAck || r.got == 0 || r.want[r.got-1].Op == api.OpSnapshot {
+	if !r.opts.ManualAck || r.got == 0 {
 		t.Skip("nothing to acknowledge")
 	}
 	newest := r.want[r.got-1].Position()
 	require.Equal(t, errs.Invalid, errs.KindOf(r.acker().Ack(api.Position{Sequence: newest.Sequence, Index: newest.Index + 1})))
 	i := rapid.IntRange(0, r.got-1).Draw(t, "acknowledged")
-	if r.want[i].Op != api.OpSnapshot {
-		require.NoError(t, r.acker().Ack(r.want[i].Position()))
-		r.acked = max(r.acked, i+1)
-	}
+	require.NoError(t, r.acker().Ack(r.want[i].Position()))
+	r.acked = max(r.acked, i+1)
 }
 
 func (m *machine) close(t *rapid.T) {
@@ -314,7 +312,7 @@ func (m *machine) finish(t *rapid.T) {
 		}
 		alive = true
 		r.requireRows(t)
-		if n := len(r.want); r.opts.ManualAck && n > 0 && r.want[n-1].Op != api.OpSnapshot {
+		if n := len(r.want); r.opts.ManualAck && n > 0 {
 			require.NoError(t, r.acker().Ack(r.want[n-1].Position()))
 		}
 	}

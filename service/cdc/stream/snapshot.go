@@ -12,11 +12,15 @@ import (
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
-// Snapshot is the rows of a source as of one position of its log, as one stream reads them. It is used by one goroutine.
+// Snapshot is the rows of a source as of one position of its log, as one stream reads them. It is used by one
+// goroutine.
 type Snapshot interface {
-	// Next reads the next row into change, as Decoder.Decode does, and sets Op, Table, Transaction and Index besides. It returns io.EOF
-	// after the last row. When ctx is done the stream has ended, and what Next returns does not matter.
+	// Next reads the next row into change, as Decoder.Decode does, and sets Op, Table, Transaction and Index besides.
+	// It returns io.EOF after the last row. When ctx is done the stream has ended, and what Next returns does not
+	// matter.
 	Next(ctx context.Context, change *api.Change) error
+	// Transaction is what all rows have in common.
+	Transaction() *api.Transaction
 	// Close releases the snapshot.
 	Close()
 }
@@ -30,14 +34,15 @@ const (
 	rowsPerTurn = 32
 )
 
-// scan is the goroutine that reads the snapshot of a stream, ahead of the reader: it fills one batch of half the stream's buffer while
-// another waits and the reader takes a third.
+// scan is the goroutine that reads the snapshot of a stream, ahead of the reader: it fills one batch of half the
+// stream's buffer while another waits and the reader takes a third.
 type scan struct {
 	stream   *Stream
 	snapshot Snapshot
 	ctx      context.Context //nolint:containedctx // it is the life of the goroutine
 	cancel   context.CancelFunc
-	// rows hands over what was read; it is closed at the end, after finished was set if that is the end of the snapshot.
+	// rows hands over what was read; it is closed at the end, after finished was set if that is the end of the
+	// snapshot.
 	rows     chan []*api.Change
 	finished bool
 	done     chan struct{}
@@ -49,9 +54,11 @@ type scan struct {
 	count           int
 	lsn             string
 
-	// batch belongs to the reader: the rows that it has yet to take. last says that it has taken the last one.
-	batch []*api.Change
-	last  bool
+	// These belong to the reader: the rows that it has yet to take, whether it has taken the last change of the
+	// snapshot, and with markers whether it has taken the first.
+	batch       []*api.Change
+	last, begun bool
+	header      *api.Transaction
 }
 
 // begin begins the snapshot of a stream that has been opened.
@@ -73,11 +80,11 @@ func (s *Stream) begin(ctx context.Context) error {
 	}
 	now := time.Now()
 	sc := &scan{
-		stream: s, snapshot: snapshot, rows: make(chan []*api.Change, 1), done: make(chan struct{}),
+		stream: s, snapshot: snapshot, header: snapshot.Transaction(), rows: make(chan []*api.Change, 1), done: make(chan struct{}),
 		logger: streams.settings.Logger, began: now, reportAt: now.Add(reportInterval),
 	}
 	sc.ctx, sc.cancel = context.WithCancel(streams.closing)
-	s.scan = sc
+	s.scan, s.start = sc, api.SnapshotOf(position.Sequence)
 	s.scanning.Store(sc)
 	streams.scans.Go(sc.run)
 	if err := s.reader.Err(); err != nil { // it ended before there was anything to cancel
@@ -115,7 +122,7 @@ func (sc *scan) read() error {
 		if end {
 			sc.release()
 			if len(batch) > 0 {
-				batch[len(batch)-1].Last = true
+				batch[len(batch)-1].Last = !sc.stream.opts.Markers
 			}
 		}
 		if len(batch) == size || end && len(batch) > 0 {
@@ -189,15 +196,19 @@ func (sc *scan) summary() *slog.Logger {
 	return sc.logger.With("rows", sc.count, "rows_per_second", int(float64(sc.count)/time.Since(sc.began).Seconds()), "lsn", sc.lsn)
 }
 
-// fromSnapshot returns the next row of the snapshot, nil if there is none yet, or none any more: then s.scan is nil. s.mu must be
-// held.
+// fromSnapshot returns the next row of the snapshot, nil if there is none yet, or none any more: then s.scan is nil.
+// s.mu must be held.
 func (s *Stream) fromSnapshot() (*api.Change, error) {
 	sc := s.scan
+	if s.opts.Markers && !sc.begun {
+		sc.begun = true
+		return &api.Change{Op: api.OpBegin, Transaction: sc.header}, nil
+	}
 	if len(sc.batch) == 0 {
 		select {
 		case batch, more := <-sc.rows:
 			if !more {
-				return nil, s.afterSnapshot()
+				return s.afterSnapshot()
 			}
 			sc.batch = batch
 		default:
@@ -211,20 +222,28 @@ func (s *Stream) fromSnapshot() (*api.Change, error) {
 	return c, nil
 }
 
-// afterSnapshot goes on with the log, or returns why the snapshot has not come to its end. s.mu must be held.
-func (s *Stream) afterSnapshot() error {
-	if sc := s.scan; !sc.finished {
-		return s.reader.Fail(s.about("read the snapshot", context.Cause(sc.ctx)))
+// afterSnapshot returns what marks the end of the snapshot, and then goes on with the log: s.scan is nil. The error
+// says why the snapshot has not come to its end. s.mu must be held.
+func (s *Stream) afterSnapshot() (*api.Change, error) {
+	sc := s.scan
+	if !sc.finished {
+		return nil, s.reader.Fail(s.about("read the snapshot", context.Cause(sc.ctx)))
+	}
+	if s.opts.Markers && !sc.last {
+		sc.last = true
+		return &api.Change{Op: api.OpEnd, Transaction: sc.header, Index: sc.count + 1, Last: true}, nil
 	}
 	s.acknowledge()
 	s.scan = nil
-	return nil
+	return nil, nil //nolint:nilnil // as documented
 }
 
 // acknowledge is called when the reader has come back or closes the stream: if it was handed the whole snapshot that is
-// delivered. s.mu must be held.
+// delivered. With ManualAck the reader says so itself, unless there was nothing to hand over. s.mu must be held.
 func (s *Stream) acknowledge() {
-	if sc := s.scan; s.delivered != nil && (sc.last || sc.finished && sc.count == 0) {
+	sc := s.scan
+	empty := sc.finished && sc.count == 0 && !s.opts.Markers
+	if s.delivered != nil && (empty || sc.last && !s.opts.ManualAck) {
 		s.delivered()
 	}
 }

@@ -58,6 +58,8 @@ func (s *snapshot) Next(ctx context.Context, c *api.Change) error {
 	return nil
 }
 
+func (s *snapshot) Transaction() *api.Transaction { return &s.header }
+
 func (s *snapshot) Close() { s.closed.Store(true) }
 
 // begin makes s the next snapshot of an engine, at the present end of what w has appended.
@@ -140,7 +142,8 @@ func TestASnapshotIsReadAheadOfTheReaderNoFurtherThanTheBuffer(t *testing.T) {
 			s := f.open(t, api.StreamOptions{Buffer: buffer}, snap)
 			for i := range 5000 {
 				synctest.Wait()
-				// Batches of half a buffer: one that is being taken, one that is ready, one that waits, and one more row.
+				// Batches of half a buffer: one that is being taken, one that is ready, one that waits, and one more
+				// row.
 				require.LessOrEqual(t, int(snap.at.Load()), i+3*max(1, buffer/2)+1, "buffer %d", buffer)
 				require.Equal(t, int64(i), take(t, s, 1)[0].After[0].Int64())
 			}

@@ -19,7 +19,8 @@ type Stream struct {
 	selection *Selection
 	place     reservation
 	reader    *log.Reader
-	// delivered is called when the reader has come back after the last row of the snapshot; nil if that does not matter.
+	// delivered is called when the reader has come back after the last row of the snapshot; nil if that does not
+	// matter.
 	delivered func()
 	// scanning is the scan as others see it, who cancel it.
 	scanning atomic.Pointer[scan]
@@ -29,9 +30,12 @@ type Stream struct {
 	closed  bool
 	decoder Decoder
 	slabs   slabs
-	// scan is nil once the snapshot has been read; live says that the stream has caught up.
-	scan *scan
-	live bool
+	// scan is nil once the snapshot has been read, start is where it begins; live says that the stream has caught up.
+	scan  *scan
+	start api.Position
+	live  bool
+	// read is the sequence of the last transaction that was read.
+	read uint64
 	// record is the transaction that is being read, nil if none is.
 	record *log.Record
 }
@@ -61,6 +65,9 @@ func (s *Stream) Poll() (*api.Change, error) {
 	}
 	if s.scan != nil {
 		c, err := s.fromSnapshot()
+		if c != nil && s.opts.ManualAck {
+			s.reader.Hand(c.Position())
+		}
 		if c != nil || err != nil || s.scan != nil {
 			return c, err
 		}
@@ -70,12 +77,22 @@ func (s *Stream) Poll() (*api.Change, error) {
 	case c == nil:
 	case s.opts.ManualAck:
 		s.reader.Hand(c.Position())
-	case c.Last:
+	case c.Last && s.opts.After == nil:
 		s.record = nil
 		s.reader.Done()
 	}
 	return c, err
 }
+
+// Start returns where the stream begins with a snapshot.
+func (s *Stream) Start() api.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.start
+}
+
+// End ends the stream with an error, at once.
+func (s *Stream) End(reason api.EndReason, err error) { s.reader.End(reason, err) }
 
 // fromLog returns the next change of the log, nil if there is none yet.
 func (s *Stream) fromLog() (*api.Change, error) {
@@ -107,6 +124,9 @@ func (s *Stream) fromLog() (*api.Change, error) {
 
 // nextRecord goes on to the next transaction that has something for the stream, and reports whether there is one.
 func (s *Stream) nextRecord() (ok bool, err error) {
+	if s.read > 0 { // what was read may be appended again, for others
+		s.reader.SkipTo(api.Behind(s.read))
+	}
 	record, err := s.reader.Next()
 	if err != nil {
 		return false, err
@@ -120,7 +140,7 @@ func (s *Stream) nextRecord() (ok bool, err error) {
 		}
 		return false, nil
 	}
-	s.record = record
+	s.record, s.read = record, record.Sequence
 	s.decoder.Begin(record)
 	return true, nil
 }
@@ -155,7 +175,9 @@ func (s *Stream) Close() {
 		s.acknowledge()
 		s.scan = nil
 	}
-	s.reader.Done()
+	if s.opts.After == nil {
+		s.reader.Done()
+	}
 	s.reader.Close()
 	s.record, s.slabs = nil, slabs{}
 }

@@ -43,8 +43,8 @@ type Engine interface {
 	NewDecoder() Decoder
 	// Void reports whether an entry of a record with that head does not count.
 	Void(head, entry []byte) bool
-	// Snapshot begins a snapshot of what selection accepts. What was appended up to position is in it, and what is appended
-	// behind position is not.
+	// Snapshot begins a snapshot of what selection accepts. What was appended up to position is in it, and what is
+	// appended behind position is not.
 	Snapshot(ctx context.Context, selection *Selection) (s Snapshot, position api.Position, err error)
 	// Changed is called when a stream was opened or has ended. It must return at once.
 	Changed()
@@ -54,8 +54,8 @@ type Engine interface {
 type Decoder interface {
 	// Begin is called with each record before its entries.
 	Begin(record *log.Record)
-	// Decode sets Transaction of change and what the entry says about the row. Values are appended to Before and After, which
-	// are empty; a side that the operation does not have is set to nil.
+	// Decode sets Transaction of change and what the entry says about the row. Values are appended to Before and After,
+	// which are empty; a side that the operation does not have is set to nil.
 	Decode(entry *log.Entry, change *api.Change) error
 }
 
@@ -89,8 +89,8 @@ func New(settings Settings) *Streams {
 	return s
 }
 
-// Close ends all streams with cause when they have read what was appended before, those that read a snapshot at once. It waits
-// for the goroutines of the log and of the snapshots.
+// Close ends all streams with cause when they have read what was appended before, those that read a snapshot at once.
+// It waits for the goroutines of the log and of the snapshots.
 func (s *Streams) Close(cause error) {
 	s.Log.Close(cause)
 	s.end()
@@ -110,8 +110,8 @@ func (s *Streams) end() {
 	s.settings.Counters.follow(nil)
 }
 
-// Lose ends every stream with a GapError after it has read what was appended before: the transaction of that sequence could not
-// be captured. What err says of the gap, if it is a GapError, stays. It reports whether there was a stream.
+// Lose ends every stream with a GapError after it has read what was appended before: the transaction of that sequence
+// could not be captured. What err says of the gap, if it is a GapError, stays. It reports whether there was a stream.
 func (s *Streams) Lose(sequence uint64, err error) (told bool) {
 	gap := api.GapError{Cause: api.GapCaptureLost, Err: err}
 	if known, ok := errors.AsType[*api.GapError](err); ok {
@@ -133,8 +133,8 @@ func (s *Streams) Measure(stats *api.Stats) {
 	_, stats.LagBytes = s.Slowest()
 }
 
-// MaxSnapshotLag is how far a stream may fall behind, in bytes, that began with a snapshot and does not say, until it has
-// caught up. It is more than the log keeps in memory.
+// MaxSnapshotLag is how far a stream may fall behind, in bytes, that began with a snapshot and does not say, until it
+// has caught up. It is more than the log keeps in memory.
 const MaxSnapshotLag = unit.GiB
 
 // DefaultSnapshotReserve is what such a stream counts for in subscriptions.max_bytes.
@@ -142,12 +142,16 @@ const DefaultSnapshotReserve = 3 * api.DefaultMaxBytes
 
 // Open opens a stream, which delivers what is appended from now on, or what opts.After says. Its errors are those of
 // api.Streamer.
-func (s *Streams) Open(opts api.StreamOptions) (api.Stream, error) {
+func (s *Streams) Open(opts api.StreamOptions) (*Stream, error) {
 	opened, err := s.admit(opts, false)
 	if err != nil {
 		return nil, err
 	}
-	if err := opened.open(opts.After, int64(opened.opts.MaxBytes)); err != nil {
+	limit := opened.opts.MaxBytes
+	if opts.After != nil { // it is behind until it has caught up
+		limit, opened.live = cmp.Or(opts.MaxBytes, MaxSnapshotLag), false
+	}
+	if err := opened.open(opts.After, int64(limit)); err != nil {
 		s.admission.leave(&opened.place)
 		return nil, err
 	}
@@ -155,10 +159,26 @@ func (s *Streams) Open(opts api.StreamOptions) (api.Stream, error) {
 	return opened, nil
 }
 
-// OpenSnapshot opens a stream that begins with a snapshot. delivered is called once its reader has taken the whole snapshot and
-// has come back or closed the stream; nil if that does not matter. It must return at once. The errors are those of Open, and of
-// Engine.Snapshot.
-func (s *Streams) OpenSnapshot(ctx context.Context, opts api.StreamOptions, delivered func()) (api.Stream, error) {
+// OpenAgain is Open for a stream that begins behind opts.After, which has left the log, when everything behind it will
+// be appended again and nothing is appended meanwhile.
+func (s *Streams) OpenAgain(opts api.StreamOptions) (*Stream, error) {
+	opened, err := s.admit(opts, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := opened.open(nil, int64(opened.opts.MaxBytes)); err != nil {
+		s.admission.leave(&opened.place)
+		return nil, err
+	}
+	opened.reader.SkipTo(*opts.After)
+	s.settings.Engine.Changed()
+	return opened, nil
+}
+
+// OpenSnapshot opens a stream that begins with a snapshot. delivered is called once its reader has taken the whole
+// snapshot and has come back or closed the stream; nil if that does not matter. With ManualAck it is called only if
+// there was nothing to acknowledge. It must return at once. The errors are those of Open, and of Engine.Snapshot.
+func (s *Streams) OpenSnapshot(ctx context.Context, opts api.StreamOptions, delivered func()) (*Stream, error) {
 	limit := cmp.Or(opts.MaxBytes, MaxSnapshotLag)
 	if opts.MaxBytes == 0 {
 		opts.MaxBytes = min(DefaultSnapshotReserve, s.settings.LogBytes)

@@ -1,0 +1,274 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+// State is what is kept of a consumer.
+type State struct {
+	Name string
+	// Generation is that of the position. If it is not that of the source, the consumer has missed something for
+	// certain.
+	Generation string
+	// Position is what was acknowledged, or where the first stream has begun. Within a snapshot it says that this has
+	// yet to be acknowledged to its last row.
+	Position api.Position
+	// AckedAt is since when it is there.
+	AckedAt time.Time
+}
+
+// Store is where the states of the consumers of one source are kept. It is used by one goroutine at a time.
+type Store interface {
+	// Load returns all.
+	Load(ctx context.Context) ([]State, error)
+	// Save writes those that have changed, all or none.
+	Save(ctx context.Context, changed []State) error
+	// Delete forgets one; it is no error if there is none of that name.
+	Delete(ctx context.Context, name string) error
+}
+
+// Settings says what the consumers of one run of a source are like.
+type Settings struct {
+	Source registry.ID
+	// Generation is that of the source.
+	Generation string
+	Store      Store
+	// Acked returns the sequence up to which every open stream has acknowledged what concerns it.
+	Acked func() uint64
+}
+
+// Consumers are the consumers of one run of a source. Methods may be called from any goroutine.
+//
+// Lock order: storing, then mu.
+type Consumers struct {
+	settings Settings
+	// changed receives a value when something is to be saved soon.
+	changed chan struct{}
+	// storing is held while the store is used.
+	storing sync.Mutex
+
+	mu     sync.Mutex
+	byName map[string]*consumer
+	// closed says that nothing more is saved.
+	closed bool
+}
+
+// consumer is one of them. It is guarded by the mu of Consumers.
+type consumer struct {
+	State
+	// stored is what the store has, nil if it has nothing.
+	stored *api.Position
+	// reader says who has the stream; claimed says that there is one, or that one is being opened, stream is nil until
+	// it is.
+	reader  string
+	claimed bool
+	stream  *Stream
+	// told says that a stream has ended, or could not begin, with an error that tells of a gap.
+	told bool
+}
+
+// New returns the consumers that the store of a run has.
+func New(ctx context.Context, settings Settings) (*Consumers, error) {
+	c := &Consumers{settings: settings, changed: make(chan struct{}, 1), byName: make(map[string]*consumer)}
+	states, err := settings.Store.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range states {
+		c.byName[s.Name] = &consumer{State: s, stored: new(s.Position)}
+	}
+	return c, nil
+}
+
+// Changed returns a channel that receives a value when Save should be called soon.
+func (c *Consumers) Changed() <-chan struct{} { return c.changed }
+
+// Any reports whether there is a consumer.
+func (c *Consumers) Any() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.byName) > 0
+}
+
+// Slowest returns the sequence up to which every consumer has acknowledged everything for good, and the name of the one
+// that has not acknowledged more; false if none needs anything kept. A consumer whose snapshot is not acknowledged
+// begins anew.
+func (c *Consumers) Slowest() (sequence uint64, name string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range c.byName {
+		needs, any := one.needs(c.settings.Generation)
+		if any && (!ok || needs < sequence || needs == sequence && one.Name < name) {
+			sequence, name, ok = needs, one.Name, true
+		}
+	}
+	return sequence, name, ok
+}
+
+// needs returns the sequence behind which everything is needed. The mu of Consumers must be held.
+func (one *consumer) needs(generation string) (sequence uint64, ok bool) {
+	if one.Generation != generation {
+		return 0, false
+	}
+	for _, p := range []*api.Position{one.stored, &one.Position} {
+		if p != nil && !p.InSnapshot() && (!ok || p.Whole() < sequence) {
+			sequence, ok = p.Whole(), true
+		}
+	}
+	return sequence, ok
+}
+
+// Save writes what has changed since. Consumers that have acknowledged all that concerned them are moved on with the
+// log, so that they do not hold back what others have made.
+func (c *Consumers) Save(ctx context.Context) error {
+	c.storing.Lock()
+	defer c.storing.Unlock()
+	c.advance()
+	return c.store(ctx)
+}
+
+// advance moves consumers on to what every stream has acknowledged, their own included: a stream that was open before
+// this was asked, and is open afterwards, was counted.
+func (c *Consumers) advance() {
+	open := make(map[*consumer]*Stream)
+	c.mu.Lock()
+	for _, one := range c.byName {
+		if one.stream != nil && !one.Position.InSnapshot() {
+			open[one] = one.stream
+		}
+	}
+	c.mu.Unlock()
+	if len(open) == 0 {
+		return
+	}
+	acked := api.Behind(c.settings.Acked())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for one, s := range open {
+		if one.stream == s && s.Err() == nil && one.Position.Compare(acked) < 0 {
+			one.Position = acked
+		}
+	}
+}
+
+// store writes what has changed. c.storing must be held.
+func (c *Consumers) store(ctx context.Context) error {
+	c.mu.Lock()
+	var changed []State
+	var of []*consumer
+	for _, one := range c.byName {
+		if one.stored != nil && *one.stored != one.Position {
+			changed, of = append(changed, one.State), append(of, one)
+		}
+	}
+	c.mu.Unlock()
+	if len(changed) == 0 {
+		return nil
+	}
+	if err := c.settings.Store.Save(ctx, changed); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, one := range of {
+		one.stored = new(changed[i].Position)
+	}
+	return nil
+}
+
+// Close saves what was acknowledged by now. What is acknowledged from then on is refused.
+func (c *Consumers) Close(ctx context.Context) error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.storing.Lock()
+	defer c.storing.Unlock()
+	return c.store(ctx)
+}
+
+// Describe describes all consumers, ordered by name; lag tells how much lies behind a position.
+func (c *Consumers) Describe(lag func(api.Position) (bytes, transactions int64)) []api.ConsumerInfo {
+	c.mu.Lock()
+	var all []api.ConsumerInfo
+	positions := make(map[string]api.Position)
+	for _, name := range slices.Sorted(maps.Keys(c.byName)) {
+		one := c.byName[name]
+		info := api.ConsumerInfo{
+			Name: name, Cursor: one.Position.Cursor(one.Generation), AckedAt: one.AckedAt, Snapshot: one.Position.InSnapshot(),
+			Connected: one.open(), LagBytes: -1, LagTransactions: -1,
+		}
+		if one.Generation == c.settings.Generation {
+			positions[name] = one.Position
+		}
+		all = append(all, info)
+	}
+	c.mu.Unlock()
+	for i := range all {
+		if p, ok := positions[all[i].Name]; ok {
+			all[i].LagBytes, all[i].LagTransactions = lag(p)
+		}
+	}
+	return all
+}
+
+// open reports whether the consumer has a stream that goes on. The mu of Consumers must be held.
+func (one *consumer) open() bool { return one.stream != nil && one.stream.Err() == nil }
+
+// Forget ends a consumer, and its stream with an error that says so.
+func (c *Consumers) Forget(ctx context.Context, name string) error {
+	c.storing.Lock()
+	defer c.storing.Unlock()
+	c.mu.Lock()
+	one := c.byName[name]
+	c.mu.Unlock()
+	if one == nil {
+		return errs.New(errs.NotFound, "cdc: source %q: no consumer is called %q", c.settings.Source, name)
+	}
+	if err := c.settings.Store.Delete(ctx, name); err != nil {
+		return c.about(name, "forget", err)
+	}
+	c.mu.Lock()
+	var ended *Stream
+	if c.byName[name] == one {
+		delete(c.byName, name)
+		ended, one.stream = one.stream, nil
+	}
+	c.mu.Unlock()
+	if ended != nil {
+		ended.End(api.EndSource, c.errForgotten(name))
+	}
+	c.wake()
+	return nil
+}
+
+func (c *Consumers) errForgotten(name string) error {
+	return errs.New(errs.NotFound, "cdc: source %q: consumer %q was forgotten: its next stream begins as a first one does", c.settings.Source, name)
+}
+
+// about says which consumer an error is about.
+func (c *Consumers) about(name, step string, err error) error {
+	_, classified := errors.AsType[*errs.Error](err)
+	kind := cmp.Or(errs.KindOf(err), errs.Unavailable)
+	if !classified {
+		kind = errs.Unavailable
+	}
+	return errs.New(kind, "cdc: source %q: consumer %q: %s: %w", c.settings.Source, name, step, err)
+}
+
+// wake makes Changed receive a value.
+func (c *Consumers) wake() {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,60 @@
+package consumer
+
+import (
+	"time"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+// Opened is a stream with ManualAck.
+type Opened interface {
+	api.Stream
+	// End ends the stream with an error.
+	End(reason api.EndReason, err error)
+}
+
+// Stream is the stream of a consumer.
+type Stream struct {
+	Opened
+	consumers *Consumers
+	consumer  *consumer
+}
+
+// Ack implements api.Stream.
+func (s *Stream) Ack(p api.Position) error {
+	if err := s.Opened.Ack(p); err != nil {
+		return err
+	}
+	return s.consumers.acknowledge(s, p)
+}
+
+// acknowledge notes what the stream of a consumer has acknowledged.
+func (c *Consumers) acknowledge(s *Stream, p api.Position) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one := s.consumer
+	switch {
+	case one.stream != s:
+		return errs.New(errs.Unavailable, "cdc: source %q: consumer %q: the stream has ended, and what it acknowledges is not kept: it comes again",
+			c.settings.Source, one.Name)
+	case c.closed:
+		return errs.New(errs.Unavailable, "cdc: source %q: consumer %q: the source was stopped or replaced, and what is acknowledged now is not "+
+			"kept: it comes again", c.settings.Source, one.Name)
+	case p.Compare(one.Position) > 0:
+		one.Position, one.AckedAt = p, time.Now()
+	}
+	return nil
+}
+
+// Close implements api.Stream. What was acknowledged is written soon.
+func (s *Stream) Close() {
+	c := s.consumers
+	c.mu.Lock()
+	if s.consumer.stream == s {
+		s.consumer.detach()
+	}
+	c.mu.Unlock()
+	s.Opened.Close()
+	c.wake()
+}
