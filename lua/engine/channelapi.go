@@ -8,10 +8,11 @@ import (
 
 // newChannelType makes the metatable of channels.
 func newChannelType(L *lua.LState) *lua.LTable {
-	methods := L.SetFuncs(L.CreateTable(0, 5), map[string]lua.LGFunction{
+	methods := L.SetFuncs(L.CreateTable(0, 6), map[string]lua.LGFunction{
 		"send":         channelSend,
 		"receive":      channelReceive,
 		"close":        channelClose,
+		"each":         channelEach,
 		"case_receive": channelCaseReceive,
 		"case_send":    channelCaseSend,
 	})
@@ -69,6 +70,30 @@ func channelReceive(L *lua.LState) int {
 	L.Push(out.value)
 	L.Push(lua.LBool(out.ok))
 	return 2
+}
+
+// channelEach returns what a for loop calls: it receives until the channel has ended. Of a channel that only receives,
+// an error value is why that has ended, and raised.
+func channelEach(L *lua.LState) int {
+	ch := CheckChannel(L, 1)
+	L.Push(L.NewFunction(func(L *lua.LState) int {
+		L.SetTop(0)
+		L.Push(ch.self)
+		channelReceive(L)
+		v, ok := L.Get(-2), L.Get(-1)
+		if _, failed := ErrorOf(ok); failed { // the wait was interrupted
+			L.Error(ok, 1)
+		}
+		if _, failed := ErrorOf(v); failed && ch.producer != nil {
+			L.Error(v, 1)
+		}
+		if ok == lua.LFalse {
+			v = lua.LNil
+		}
+		L.Push(v)
+		return 1
+	}))
+	return 1
 }
 
 func channelClose(L *lua.LState) int { return pushSent(L, CheckChannel(L, 1).close()) }

@@ -45,6 +45,10 @@ type mailbox struct {
 	events queue
 	// listening is set when the process reads its events. Before, only the newest MailboxSize ends are kept.
 	listening bool
+	// asked is closed when the process was asked to end while something listened; watching are those that wait for
+	// that.
+	asked    chan struct{}
+	watching map[*Cancellation]struct{}
 }
 
 // queue is a Producer of messages or events; mu is the mailbox's.
@@ -63,6 +67,7 @@ func (m *mailbox) init() {
 	m.inbox = newQueue(&m.mu, messageToLua)
 	m.events = newQueue(&m.mu, eventToLua)
 	m.topics = map[string]*queue{}
+	m.asked, m.watching = make(chan struct{}), make(map[*Cancellation]struct{})
 }
 
 // Poll implements Producer.
@@ -117,8 +122,12 @@ func (m *mailbox) deliver(to process.PID, topic string, messages []any) error {
 func (m *mailbox) cancel(from process.PID, deadline time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.listening {
+	if !m.listening && len(m.watching) == 0 {
 		return false
+	}
+	m.tellWatching()
+	if !m.listening {
+		return true
 	}
 	asked := slices.ContainsFunc(m.events.items, func(item any) bool {
 		ev, _ := item.(*event)

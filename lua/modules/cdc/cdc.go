@@ -9,16 +9,24 @@
 //	  buffer = 64,                                  -- changes read ahead, 1..65536
 //	  max_bytes = 16777216,                         -- how far behind it may fall, up to the source's log_bytes
 //	  schema = true,                                -- op schema too: tables created, altered and dropped
+//	  consumer = "search",                          -- go on behind what this consumer has acknowledged
+//	  after = cursor,                               -- or begin behind a position that the script keeps
+//	  markers = true,                               -- ops begin and end around a snapshot
 //	})
 //	local changes, err = stream:channel()           -- subscribes on the first call; the same channel afterwards
 //	local change, ok = changes:receive()            -- nil, false at the end
+//	for change in changes:each() do … end           -- the same; raises why the stream has ended
+//	stream:ack(change)                              -- all up to this change, or cursor, is done
 //	stream:err()                                    -- nil, or why it ended
 //	stream:close()                                  -- true; also done when the process ends
+//	cdc.consumers("app:cdc")                        -- the consumers of a source
+//	cdc.forget("app:cdc", "search")                 -- ends one
+//	cdc.follow("app:cdc", {consumer = "search", snapshot = true}, function(change) … end)
 //
 // receive is another name of channel, release of close. A stream delivers every transaction that commits after its
-// first channel() has returned. With a snapshot it delivers all rows before, as of one moment, as changes of op snapshot,
-// and every transaction after that moment: nothing is missing and nothing comes twice. When it ends for a reason other than close, the channel delivers that error once, in
-// the place of a change, and then ends.
+// first channel() has returned. With a snapshot it delivers all rows before, as of one moment, as changes of op
+// snapshot, and every transaction after that moment: nothing is missing and nothing comes twice. When it ends for a
+// reason other than close, the channel delivers that error once, in the place of a change, and then ends.
 //
 // # Changes
 //
@@ -62,10 +70,13 @@ func (m *Module) Open(L *lua.LState) *lua.LTable {
 		qualified:  newShapes(true),
 		streamType: newStreamType(L),
 	}
-	t := L.CreateTable(0, 3)
+	t := L.CreateTable(0, 6)
 	t.RawSetString("list_sources", L.NewFunction(s.listSources))
 	t.RawSetString("source", L.NewFunction(s.source))
 	t.RawSetString("stream", L.NewFunction(s.stream))
+	t.RawSetString("consumers", L.NewFunction(s.consumers))
+	t.RawSetString("forget", L.NewFunction(s.forget))
+	t.RawSetString("follow", s.newFollow(L, t))
 	return t
 }
 
@@ -104,10 +115,16 @@ func (s *session) source(L *lua.LState) int {
 // is raised, what the source does not have is returned.
 func (s *session) stream(L *lua.LState) int {
 	id := s.id(L)
-	opts, err := streamOptions(L.Get(2))
+	opts, after, err := streamOptions(L.Get(2))
 	if err != nil {
 		return engine.Misuse(L, fmt.Errorf("cdc: stream %q: %w", id, err))
 	}
+	if after != nil {
+		if opts.AfterGeneration, opts.After, err = parseCursor(*after); err != nil {
+			return engine.Fail(L, fmt.Errorf("cdc: stream %q: after: %w", id, err))
+		}
+	}
+	opts.Reader = fmt.Sprintf("process %s of %s", s.process.PID(), s.process.ID())
 	if err := s.sources.Check(id, opts); err != nil {
 		return engine.Fail(L, err)
 	}

@@ -52,6 +52,9 @@ func newConverter(shapes *shapes, source string) *converter {
 
 // convert returns change as scripts see it.
 func (c *converter) convert(L *lua.LState, change *api.Change) *lua.LTable {
+	if change.Table == nil {
+		return c.marker(L, change)
+	}
 	if change.Table != c.table {
 		c.table, c.shape = change.Table, c.shapes.of(L, change.Table)
 	}
@@ -61,6 +64,27 @@ func (c *converter) convert(L *lua.LState, change *api.Change) *lua.LTable {
 	f := c.formFor(L, change)
 	c.fill(L, f, change)
 	return f.change
+}
+
+// marker returns what marks the beginning or the end of a snapshot.
+func (c *converter) marker(L *lua.LState, change *api.Change) *lua.LTable {
+	if change.Transaction != c.transaction {
+		c.begin(change.Transaction)
+	}
+	t := L.CreateTable(0, 9)
+	t.RawSetString("op", lua.LString(change.Op))
+	t.RawSetString("source", c.source)
+	t.RawSetString("source_id", c.source)
+	c.place(t, change)
+	return t
+}
+
+// generationName returns the generation of the last change, "" if there was none.
+func (c *converter) generationName() string {
+	if c.transaction == nil {
+		return ""
+	}
+	return c.transaction.Generation
 }
 
 // fill sets every field of f that change decides.
@@ -84,6 +108,11 @@ func (c *converter) fill(L *lua.LState, f form, change *api.Change) {
 	if change.Schema != nil {
 		addSchemaChange(t, change.Schema)
 	}
+	c.place(t, change)
+}
+
+// place sets the fields that say where the change is.
+func (c *converter) place(t *lua.LTable, change *api.Change) {
 	t.RawSetString("transaction", c.id)
 	t.RawSetString("last", lua.LBool(change.Last))
 	c.cursor = change.AppendCursor(c.cursor[:0])

@@ -38,6 +38,9 @@ func infoTable(L *lua.LState, info *api.SourceInfo) *lua.LTable {
 	if info.Tables != nil {
 		t.RawSetString("tables", words(L, info.Tables))
 	}
+	if len(info.Consumers) > 0 {
+		t.RawSetString("consumers", consumersTable(L, info.Consumers))
+	}
 	t.RawSetString("admission", admissionTable(L, info.Admission))
 	t.RawSetString("capabilities", capabilitiesTable(L, info.Capabilities))
 	return t

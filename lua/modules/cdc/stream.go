@@ -28,10 +28,11 @@ type stream struct {
 }
 
 func newStreamType(L *lua.LState) *lua.LTable {
-	methods := L.CreateTable(0, 5)
+	methods := L.CreateTable(0, 6)
 	for name, f := range map[string]func(s *stream, L *lua.LState) int{
 		"channel": (*stream).open,
 		"receive": (*stream).open,
+		"ack":     (*stream).ack,
 		"err":     (*stream).err,
 		"close":   (*stream).close,
 		"release": (*stream).close,
