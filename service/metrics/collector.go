@@ -15,8 +15,9 @@ import (
 type Collector struct {
 	meter   api.Meter
 	metrics []metric
-	// changes and ended have a second label.
-	changes, ended *prometheus.Desc
+	// The others have a second label.
+	changes, ended                         *prometheus.Desc
+	lagBytes, lagTransactions, isConnected *prometheus.Desc
 }
 
 // metric is a figure that a source has once.
@@ -32,9 +33,13 @@ var _ prometheus.Collector = (*Collector)(nil)
 // NewCollector returns a collector over meter. It is safe to use from any goroutine if the meter is.
 func NewCollector(meter api.Meter) *Collector {
 	return &Collector{
-		meter:   meter,
-		changes: describe("changes_total", "Row changes of the transactions appended to the log, whatever streams select.", "op"),
-		ended:   describe("streams_ended_total", "Streams that have ended.", "reason"),
+		meter:    meter,
+		changes:  describe("changes_total", "Row changes of the transactions appended to the log, whatever streams select.", "op"),
+		ended:    describe("streams_ended_total", "Streams that have ended.", "reason"),
+		lagBytes: describe("consumer_lag_bytes", "How much lies behind what a consumer has acknowledged.", "consumer"),
+		lagTransactions: describe("consumer_lag_transactions", "How many transactions lie behind what a consumer has acknowledged.",
+			"consumer"),
+		isConnected: describe("consumer_connected", "Whether a consumer has a stream.", "consumer"),
 		metrics: []metric{
 			counter("transactions_total", "Transactions appended to the log.", func(s *api.Stats) uint64 { return s.Transactions }),
 			counter("spilled_bytes_total", "Bytes of transactions that went to a temporary file.",
@@ -84,6 +89,9 @@ func optional(name, help string, read func(*api.Stats) *int64) metric {
 func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- c.changes
 	descs <- c.ended
+	descs <- c.lagBytes
+	descs <- c.lagTransactions
+	descs <- c.isConnected
 	for _, m := range c.metrics {
 		descs <- m.desc
 	}
@@ -104,7 +112,26 @@ func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 		for _, reason := range slices.Sorted(maps.Keys(s.Ended)) {
 			metrics <- total(c.ended, s.Ended[reason], source, string(reason))
 		}
+		for i := range s.Consumers {
+			c.collectConsumer(metrics, source, &s.Consumers[i])
+		}
 	}
+}
+
+// collectConsumer tells about a consumer what is known.
+func (c *Collector) collectConsumer(metrics chan<- prometheus.Metric, source string, one *api.ConsumerInfo) {
+	tell := func(desc *prometheus.Desc, n int64) {
+		if n >= 0 {
+			metrics <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), source, one.Name)
+		}
+	}
+	tell(c.lagBytes, one.LagBytes)
+	tell(c.lagTransactions, one.LagTransactions)
+	connected := int64(0)
+	if one.Connected {
+		connected = 1
+	}
+	tell(c.isConnected, connected)
 }
 
 func total(desc *prometheus.Desc, n uint64, labels ...string) prometheus.Metric {

@@ -28,7 +28,9 @@ func full() *meter {
 			Ended:        map[api.EndReason]uint64{api.EndClosed: 4, api.EndLag: 1},
 			SpilledBytes: 9, CheckpointFailures: 5, SnapshotRows: 11, WALBytes: &wal,
 		},
-		{Source: registry.ID{Namespace: "app", Name: "pg"}, RetainedWALBytes: &retained},
+		{Source: registry.ID{Namespace: "app", Name: "pg"}, RetainedWALBytes: &retained, Consumers: []api.ConsumerInfo{
+			{Name: "away", LagBytes: 4096, LagTransactions: -1}, {Name: "search", Connected: true, LagBytes: -1, LagTransactions: 2},
+		}},
 	}
 }
 
@@ -41,6 +43,16 @@ wippy_cdc_changes_total{op="update",source="app:cdc"} 0
 # TYPE wippy_cdc_checkpoint_failures_total counter
 wippy_cdc_checkpoint_failures_total{source="app:cdc"} 5
 wippy_cdc_checkpoint_failures_total{source="app:pg"} 0
+# HELP wippy_cdc_consumer_connected Whether a consumer has a stream.
+# TYPE wippy_cdc_consumer_connected gauge
+wippy_cdc_consumer_connected{consumer="away",source="app:pg"} 0
+wippy_cdc_consumer_connected{consumer="search",source="app:pg"} 1
+# HELP wippy_cdc_consumer_lag_bytes How much lies behind what a consumer has acknowledged.
+# TYPE wippy_cdc_consumer_lag_bytes gauge
+wippy_cdc_consumer_lag_bytes{consumer="away",source="app:pg"} 4096
+# HELP wippy_cdc_consumer_lag_transactions How many transactions lie behind what a consumer has acknowledged.
+# TYPE wippy_cdc_consumer_lag_transactions gauge
+wippy_cdc_consumer_lag_transactions{consumer="search",source="app:pg"} 2
 # HELP wippy_cdc_log_bytes Size of the transactions that the log holds.
 # TYPE wippy_cdc_log_bytes gauge
 wippy_cdc_log_bytes{source="app:cdc"} 100
