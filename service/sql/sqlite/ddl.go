@@ -6,6 +6,9 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/mattn/go-sqlite3"
+
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
 )
 
@@ -21,23 +24,28 @@ import (
 // that is not captured.
 //
 // If another connection has changed the schema, that must be noticed now, too: afterwards a table that the statement
-// drops could not be resolved any more. Within a transaction no other connection can have done so, and records refer to
-// tables as they were.
+// drops could not be resolved any more. Within a transaction that has read no other connection can have done so, and
+// records refer to tables as they were.
 func (s *captureSession) beforeDDL(what class) {
+	conn, release := s.inner, func() {}
+	if what != creates || !s.catalog.known {
+		conn, release = s.reader()
+	}
+	defer release()
 	switch {
 	case !s.catalog.known:
-		s.catalog.read(s.inner)
-	case what == creates || !s.readable():
+		s.catalog.read(conn)
+	case what == creates:
 	case what == drops && s.catalog.unsure:
-		version := schemaVersion(s.inner) // which also looks whether another connection has committed
-		if s.recorder.Foreign() {
-			s.catalog.readIfChanged(s.inner, version)
+		version := schemaVersion(conn) // which also looks whether another connection has committed
+		if conn != s.inner || s.recorder.Foreign() {
+			s.catalog.readIfChanged(conn, version)
 		}
 		s.catalog.version, s.catalog.unsure = version, version == unknownVersion
 	default:
-		s.catalog.read(s.inner)
+		s.catalog.read(conn)
 	}
-	if s.stepped = unknownVersion; s.state.Idle() {
+	if s.stepped = unknownVersion; s.state.Idle() || conn != s.inner {
 		s.stepped = s.catalog.version
 		s.checkVersion(s.stepped)
 	}
@@ -49,7 +57,19 @@ func (s *captureSession) beforeDDL(what class) {
 			s.recorder.SlotOf(name)
 		}
 	}
-	_ = s.resolve() // a table that cannot be read now is found out when a row needs it
+	_ = s.shapes.resolve(conn, s.recorder, &s.catalog) // a table that cannot be read now is found out when a row needs it
+	s.nameShapes()
+}
+
+// reader returns a connection that can read the schema, and what ends its use. Where the writer's own would begin
+// something, it is another one, which sees the same.
+func (s *captureSession) reader() (conn *sqlite3.SQLiteConn, release func()) {
+	if !s.readable() && s.db.connector.file != sqlapi.InMemory {
+		if side, err := s.db.connector.openSide("ro"); err == nil {
+			return side, func() { _ = side.Close() } // it has only read
+		}
+	}
+	return s.inner, func() {}
 }
 
 // atStake returns the tables that the statement may drop or rename: those that it mentions, or all if it changes the
@@ -64,6 +84,10 @@ func (s *captureSession) atStake() []string {
 
 // recordDDL records what the last statement has changed in the schema.
 func (s *captureSession) recordDDL(what class) {
+	if !s.recorder.Holds() { // it has changed nothing, and reading now might begin something
+		s.stepped, s.text = unknownVersion, ""
+		return
+	}
 	isExact := s.catalog.known && !s.external && !s.byHand && s.text != "" && !s.recorder.Foreign()
 	switch {
 	case isExact && what == creates:
@@ -86,7 +110,7 @@ func (s *captureSession) recordCreated() {
 	case c.virtual || wasVirtual || s.catalog.views[folded]:
 		s.recordDifference(creates)
 		return
-	case c.name == "" || s.catalog.find(c.name) != "" || !s.recorder.Holds():
+	case c.name == "" || s.catalog.find(c.name) != "":
 		return
 	}
 	isQuery := c.sql == ""
@@ -126,9 +150,6 @@ func (s *captureSession) recordDropped() {
 		s.recordDifference(drops)
 		return
 	}
-	if !s.recorder.Holds() {
-		return
-	}
 	for _, name := range tables {
 		stays := false
 		err := eachRow(s.inner, "PRAGMA main.table_info("+quote(name)+")", func([]driver.Value) { stays = true })
@@ -148,7 +169,7 @@ func (s *captureSession) recordDropped() {
 // recordDifference compares the whole schema with what it was.
 func (s *captureSession) recordDifference(what class) {
 	before := s.catalog
-	if !s.catalog.read(s.inner) || !s.recorder.Holds() {
+	if !s.catalog.read(s.inner) {
 		return
 	}
 	if !before.known || !s.catalog.known {

@@ -65,7 +65,37 @@ func TestDDLWaitsForALock(t *testing.T) {
 	s.check(1, "what waited")
 }
 
-// A transaction that begins after another connection has committed may still write after a further such commit.
+// As long as a transaction has not read, a statement of DDL waits for a lock and is captured, whatever another connection
+// commits meanwhile.
+func TestDDLThatIsTheFirstOfATransaction(t *testing.T) {
+	t.Parallel()
+	for ddl, want := range map[string][]string{
+		"DROP TABLE q":                     {"truncate q", "schema q"},
+		"ALTER TABLE q RENAME TO r":        {"schema r"},
+		"ALTER TABLE q ADD COLUMN b":       {"schema q"},
+		"CREATE TABLE r AS SELECT 1":       {"schema r", "insert r"},
+		"CREATE TABLE r (a)":               {"schema r"},
+		"CREATE TABLE IF NOT EXISTS q (a)": nil,
+	} {
+		for _, tables := range [][]string{nil, {"q", "r"}} {
+			db, other := openTwice(t)
+			mustExec(t, db.Pool(), "CREATE TABLE t (a)", "CREATE TABLE q (a)")
+			r := record(t, db, tables...)
+			conn := oneConn(t, db)
+			held, err := other.Pool().BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			mustExec(t, held, "INSERT INTO t VALUES (1)")
+			mustExec(t, conn, "BEGIN")
+			released := time.AfterFunc(20*time.Millisecond, func() { _ = held.Commit() })
+			mustExec(t, conn, ddl, "COMMIT")
+			released.Stop()
+			require.Equal(t, want, ops(t, r.take(t)), ddl)
+		}
+	}
+}
+
+// A transaction that begins after another connection has committed may still write after a further such commit, and a
+// statement of DDL that fails does not change that.
 func TestABeginSeesNothingYet(t *testing.T) {
 	t.Parallel()
 	db, other := openTwice(t)
@@ -75,6 +105,8 @@ func TestABeginSeesNothingYet(t *testing.T) {
 	mustExec(t, conn, "INSERT INTO t VALUES (1)")
 	mustExec(t, other.Pool(), "INSERT INTO t VALUES (2)")
 	mustExec(t, conn, "SELECT * FROM t", "BEGIN")
+	_, err := conn.ExecContext(t.Context(), "ALTER TABLE t ADD COLUMN a")
+	require.ErrorContains(t, err, "duplicate column")
 	mustExec(t, other.Pool(), "INSERT INTO t VALUES (3)")
 	mustExec(t, conn, "INSERT INTO t VALUES (4)", "COMMIT")
 }

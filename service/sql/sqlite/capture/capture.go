@@ -304,8 +304,8 @@ const (
 	Drop
 )
 
-// Holds reports whether there is a transaction that the last statement belongs to: an open one, or one that it has
-// committed. There is none if it has rolled back.
+// Holds reports whether there is a transaction with changes that the last statement belongs to: an open one, or one that
+// it has committed. There is none if it has rolled back.
 func (r *Recorder) Holds() bool { return C.wippy_capture_holds(r.c) != 0 }
 
 // Foreign reports whether another connection may have committed since After has looked, the last statement included.

@@ -3,7 +3,7 @@
 /* Records of what changes a table as a whole, see capture.h. */
 
 int wippy_capture_holds(wippy_capture *c) {
-  return c->committing || !sqlite3_get_autocommit(c->db) || sqlite3_txn_state(c->db, "main") == SQLITE_TXN_WRITE;
+  return c->committing || sqlite3_txn_state(c->db, "main") == SQLITE_TXN_WRITE;
 }
 
 int64_t wippy_capture_slot_of(wippy_capture *c, const char *table) {
