@@ -255,6 +255,7 @@ func drawStep(t *rapid.T) step {
 		return step{"prepared", oneOf(t, "prepared",
 			"INSERT INTO plain VALUES (1, 'p')", "DELETE FROM plain", "UPDATE places SET what = what",
 			"INSERT INTO totals (a, b) VALUES (1, 2) RETURNING b", "UPDATE later SET id = id + 1 WHERE id = 3 RETURNING id",
+			"INSERT INTO plain VALUES (1, 'p') RETURNING a",
 			"INSERT INTO users (name, age) VALUES ('p', 51)", "DELETE FROM users", "SELECT * FROM plain", "BEGIN", "COMMIT")}
 	case 11:
 		// Run again before it was closed, this fails after it has committed what the first run has left open.

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -262,10 +264,10 @@ func (tr *trial) doPrepared(which int, s step, o *outcome) error {
 	return err
 }
 
-// unprepare closes the prepared statements of one database.
+// unprepare closes the prepared statements of one database, in the order in which those of the other are closed.
 func (tr *trial) unprepare(which int) {
-	for text, pair := range tr.prepared {
-		if pair[which] != nil {
+	for _, text := range slices.Sorted(maps.Keys(tr.prepared)) {
+		if pair := tr.prepared[text]; pair[which] != nil {
 			_ = pair[which].Close() // repeats the error of the last execution
 			pair[which] = nil
 			tr.prepared[text] = pair

@@ -112,3 +112,17 @@ func TestNothingIsCommittedAfterClose(t *testing.T) {
 	mustExec(t, other.Pool(), "INSERT INTO t VALUES (3)")
 	require.Equal(t, [][]any{{int64(3)}}, query(t, other.Pool(), "SELECT a FROM t"))
 }
+
+// Until the RETURNING of a temporary table is reset, SQLite undoes what fails by a savepoint.
+func TestAFailureBesideAReturningThatIsNotReset(t *testing.T) {
+	t.Parallel()
+	for _, aside := range []string{"CREATE TEMP TABLE aside (a)", "ATTACH ':memory:' AS other; CREATE TABLE other.aside (a)"} {
+		runScript(t, []step{
+			{"exec", aside},
+			{"prepared", "INSERT INTO aside VALUES (1) RETURNING a"},
+			{"exec", "INSERT INTO users (id) VALUES (1), (1)"},
+			{"exec", "INSERT INTO users (id) VALUES (2), (3)"},
+			{"unprepare", ""},
+		}, "")
+	}
+}

@@ -142,7 +142,7 @@ void wippy_capture_taken(wippy_capture *c) {
 
 /*
 ** While a statement that writes has not been reset, SQLite undoes others that fail by a savepoint and not by a
-** rollback, even in autocommit mode.
+** rollback, even in autocommit mode. It may write to another database than main.
 */
 static int has_unreset(wippy_capture *c) {
   sqlite3_stmt *s = NULL;
@@ -193,7 +193,7 @@ uint64_t wippy_capture_after(wippy_capture *c, uint32_t known, void *buffer, uin
   c->data_version = version;
   c->own_commits = 0;
   if (c->unreset) c->unreset = has_unreset(c);
-  if (c->unreset) state |= WIPPY_UNRESET;
+  if (c->unreset || (autocommit && sqlite3_txn_state(c->db, NULL) == SQLITE_TXN_WRITE)) state |= WIPPY_UNRESET;
   if (c->signals.rolled_back) state |= WIPPY_ROLLED_BACK;
   c->signals.rolled_back = 0;
   if (c->signals.tables > known) state |= WIPPY_NEW_TABLES;

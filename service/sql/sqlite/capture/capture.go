@@ -46,7 +46,8 @@ const (
 	RolledBack State = C.WIPPY_ROLLED_BACK
 	// Pinned means that the open transaction sees the database as of one moment: reading does not begin anything.
 	Pinned State = C.WIPPY_PINNED
-	// Unreset means that a statement that a rollback has aborted was not reset yet.
+	// Unreset means that a statement was not reset yet that writes, to another database than main too, or that a rollback
+	// has aborted.
 	Unreset State = C.WIPPY_UNRESET
 )
 

@@ -37,7 +37,7 @@ enum {
   WIPPY_NEW_TABLES = 128,/* tables were met that are not resolved */
   WIPPY_ROLLED_BACK = 256,/* something was undone since the last call */
   WIPPY_PINNED = 1024,   /* the open transaction sees the database as of one moment, and reading changes nothing */
-  WIPPY_UNRESET = 512    /* a statement that a rollback has aborted was not reset yet */
+  WIPPY_UNRESET = 512    /* a statement that writes anywhere, or that a rollback has aborted, was not reset yet */
 };
 
 /* A table of which a transaction may have changed rows; ops has the bit 1<<op for each operation. What a savepoint has
