@@ -42,6 +42,9 @@ entries:
     status_interval: 1s
     log_bytes: 65536
     subscriptions: {max_subscriptions: 1, max_snapshot_subscriptions: 2, max_bytes: 3MB}
+    durable: true
+    retention: {max_bytes: 2MiB, max_age: 2h}
+    on_log_full: refuse
   - name: pg
     kind: db.cdc.postgres
     host: h
@@ -106,6 +109,9 @@ entries:
 			DBResource: id("sqlite"), Tables: []string{"main.users"}, Snapshot: true, StatusInterval: second,
 			LogBytes:      64 * unit.KiB,
 			Subscriptions: api.SubscriptionsConfig{MaxSubscriptions: 1, MaxSnapshotSubscriptions: 2, MaxBytes: 3e6},
+			Durable:       true,
+			Retention:     api.RetentionConfig{MaxBytes: 2 * unit.MiB, MaxAge: unit.Duration(2 * time.Hour)},
+			OnLogFull:     api.OnLogFullRefuse,
 		},
 		"pg": &api.PostgresConfig{
 			Host: "h", Port: 5433, Database: "d", Username: "u", Password: "p",

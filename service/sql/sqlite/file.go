@@ -95,15 +95,11 @@ func (f *File) Open(ctx context.Context) (*DB, error) {
 	}
 	_, missing := os.Stat(f.path)
 	_, noFolder := os.Stat(filepath.Dir(f.path))
-	lock, err := lockApp(f.path, f.config)
-	if err != nil {
-		return nil, openError(f.id, err)
-	}
 	db, err := Open(ctx, f.id, f.config, f.files.dir, WithLogger(f.files.log.With("database", f.id.String())), func(db *DB) {
-		db.reopened, db.lock = f.opened != nil, lock
+		db.reopened, db.alone = f.opened != nil, true
 	})
 	if err != nil {
-		return nil, errors.Join(err, lock.release())
+		return nil, err
 	}
 	if errors.Is(missing, fs.ErrNotExist) {
 		f.files.log.InfoContext(ctx, "database file created", "file", f.path, "folder_created", errors.Is(noFolder, fs.ErrNotExist))

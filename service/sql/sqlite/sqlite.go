@@ -31,8 +31,9 @@ type DB struct {
 	program *Program
 	// reopened says that a connection of this process may have the file open.
 	reopened bool
-	// lock keeps other apps from the file, nil if there is none.
-	lock *appLock
+	// alone says that no other app may write the file; lock keeps them from it, nil if nothing does.
+	alone bool
+	lock  *appLock
 	// sideCommits counts those of side connections.
 	sideCommits atomic.Int64
 
@@ -75,9 +76,14 @@ func Open(ctx context.Context, id registry.ID, cfg *sqlapi.SQLiteConfig, dir str
 		set(db)
 	}
 	db.connector = &connector{db: db, cfg: cfg, file: file, program: db.program}
+	if db.alone {
+		if db.lock, err = lockApp(file, cfg); err != nil {
+			return nil, openError(id, err)
+		}
+	}
 	kept, err := db.openDurable(file)
 	if err != nil {
-		return nil, openError(id, err)
+		return nil, openError(id, errors.Join(err, db.lock.release()))
 	}
 	if kept != nil {
 		db.durable.Store(kept)
@@ -90,7 +96,7 @@ func Open(ctx context.Context, id registry.ID, cfg *sqlapi.SQLiteConfig, dir str
 		db.pool.SetConnMaxLifetime(cfg.Pool.MaxLifetime.Std())
 	}
 	if err := db.pool.PingContext(ctx); err != nil {
-		return nil, openError(id, errors.Join(db.Classify(err), db.pool.Close()))
+		return nil, openError(id, errors.Join(db.Classify(err), db.pool.Close(), db.lock.release()))
 	}
 	return db, nil
 }
