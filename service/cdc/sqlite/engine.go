@@ -42,7 +42,7 @@ func (e *Engine) Info() api.SourceInfo {
 		DBResource:   e.config.DBResource,
 		Tables:       e.config.Tables,
 		Snapshot:     e.config.Snapshot,
-		Capabilities: api.Capabilities{Snapshot: true, BeforeImages: true, CaptureResume: e.config.Durable, Replayable: e.config.Durable},
+		Capabilities: api.Capabilities{Snapshot: true, BeforeImages: true, Replayable: e.config.Durable},
 	}
 }
 

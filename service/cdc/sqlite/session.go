@@ -122,7 +122,8 @@ func (s *session) Save(ctx context.Context, c source.Checkpoint) error {
 	return s.checkpoint.save(ctx, position{Checkpoint: c, sequence: s.sequence.Load()})
 }
 
-// Resumes implements source.Session: what streams have not read when the source stops is nowhere else.
+// Resumes implements source.Session: a stream that is no consumer's would not get later what it has not read when the source
+// stops.
 func (s *session) Resumes() bool { return false }
 
 // Close implements source.Session.

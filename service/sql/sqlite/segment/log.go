@@ -344,6 +344,21 @@ func (l *Log) Size() (s Size) {
 	return s
 }
 
+// Behind returns about how many bytes lie behind a sequence: within a file all transactions count alike.
+func (l *Log) Behind(sequence uint64) (bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.files {
+		switch size := f.end - capture.SegmentPage; {
+		case f.first > sequence:
+			bytes += size
+		case f.last > sequence:
+			bytes += size * int64(f.last-sequence) / int64(f.last-f.first+1) //nolint:gosec // a part of the file
+		}
+	}
+	return bytes
+}
+
 // Stop notes how the database was left when the writer's connection was closed in good order.
 func (l *Log) Stop(stop Stop) error {
 	l.mu.Lock()
