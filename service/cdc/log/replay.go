@@ -19,6 +19,8 @@ type Replay interface {
 	// Next returns the next transaction, io.EOF if there is none by now. Any other error ends the reader: a gap, as an api.GapError, in
 	// its place. What it returns is good for ever; Spilled is the caller's.
 	Next() (*Transaction, error)
+	// Through returns the sequence up to which there is nothing more.
+	Through() uint64
 	Close()
 }
 
@@ -111,6 +113,8 @@ func (r *Reader) fill() (ok bool, err error) {
 				tx, err = nil, io.EOF
 			} else if tx, err = p.from.Next(); err == nil {
 				p.sequence = tx.Sequence
+			} else if errors.Is(err, io.EOF) {
+				p.sequence = max(p.sequence, p.from.Through())
 			}
 		}
 		if err != nil {

@@ -44,13 +44,14 @@ func (s *store) Read(after uint64) (log.Replay, error) {
 func (s *store) explain(after uint64, err error) error {
 	state := s.session.db.LogState()
 	gap := &api.GapError{After: api.Behind(after), Source: s.session.origin.source, Generation: s.session.origin.generation}
+	undone, isUndone := errors.AsType[*sqlite.UndoneError](err)
 	switch {
 	case errors.Is(err, sqlite.ErrTrimmed):
 		gap.Cause, gap.Before = api.GapRetention, api.Behind(state.Trimmed)
 		gap.Err = errors.New("what follows was kept no longer than the source's retention says")
-	case errors.Is(err, sqlite.ErrUndone):
-		gap.Cause, gap.Before = api.GapUnverifiedCrash, api.Behind(state.Newest)
-		gap.Err = errors.New("a loss of power has undone transactions that were delivered")
+	case isUndone:
+		gap.Cause, gap.Before = api.GapUnverifiedCrash, api.Behind(undone.Through)
+		gap.Err = errors.New("transactions that were delivered are undone, by a loss of power for instance")
 	default:
 		gap.Cause, gap.Before, gap.Err = api.GapCaptureLost, api.Behind(state.Newest), err
 	}
@@ -75,7 +76,7 @@ func (r *replay) Next() (*log.Transaction, error) {
 	case tx.Gap != "":
 		origin := &r.store.session.origin
 		return nil, &api.GapError{
-			Cause: tx.Gap, After: api.Behind(tx.Sequence - 1), Before: api.Behind(tx.Sequence), Source: origin.source, Generation: origin.generation,
+			Cause: tx.Gap, After: api.Behind(r.after), Before: api.Behind(tx.Sequence), Source: origin.source, Generation: origin.generation,
 		}
 	}
 	r.after = tx.Sequence
@@ -87,6 +88,9 @@ func (r *replay) Next() (*log.Transaction, error) {
 	}
 	return next, nil
 }
+
+// Through implements log.Replay.
+func (r *replay) Through() uint64 { return r.cursor.Through() }
 
 // Close implements log.Replay.
 func (r *replay) Close() { r.cursor.Close() }

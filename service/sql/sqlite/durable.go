@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,12 @@ type durable struct {
 	session   *captureSession
 	names     map[*Shape]uint32
 	described map[uint32]bool
+
+	// mu guards what follows: kept is the sequence of the newest transaction that is complete in the files, and late a gap behind
+	// transactions that are not yet.
+	mu   sync.Mutex
+	kept uint64
+	late capture.News
 }
 
 // LogSettings are what a durable log is for.
@@ -67,10 +74,15 @@ func (db *DB) openDurable(file string) (*durable, error) {
 		return nil, err
 	}
 	opened, err := segment.Open(segment.Dir(path))
+	d := newDurable(opened, path, db.connector.cfg, db.logger)
+	if errors.Is(err, segment.ErrDamaged) {
+		d.logger.Error("the log of a durable source is damaged and was set aside: it begins anew when the source starts; "+
+			"let its consumers begin anew with a snapshot", "error", err)
+		return nil, segment.SetAside(segment.Dir(path))
+	}
 	if err != nil {
 		return nil, err
 	}
-	d := newDurable(opened, path, db.connector.cfg, db.logger)
 	d.look()
 	if !db.reopened {
 		d.before.Found = readIndex(path + "-shm")
@@ -214,7 +226,7 @@ func CauseOf(gap capture.Gap) api.GapCause {
 }
 
 // nameUnnamed writes the shapes of the newest transaction, which a crash has kept from being written: nothing has changed the schema
-// since, or there is a gap behind it.
+// since. Without them the transaction is a gap.
 func (d *durable) nameUnnamed(c *conn, o *segment.Outcome) error {
 	if len(o.Unnamed) == 0 {
 		return nil
@@ -222,13 +234,15 @@ func (d *durable) nameUnnamed(c *conn, o *segment.Outcome) error {
 	texts := make(map[uint32][]byte)
 	for _, t := range o.Unnamed {
 		shape, err := new(shapes).read(c.inner, t.Name, &catalog{})
-		if err != nil || shape == nil { // it is decoded by none then, which is a gap
-			d.logger.Warn("the columns of a table are not known after a crash", "table", t.Name, "error", err)
-			continue
+		if err != nil {
+			d.logger.Warn("the columns of a table are not known after a crash: consumers will be told of a gap", "table", t.Name, "error", err)
+			return nil
 		}
-		texts[t.Slot] = shape.encode()
+		if shape != nil { // else it is not captured
+			texts[t.Slot] = shape.encode()
+		}
 	}
-	return d.log.Bind(o.Sequence, texts)
+	return d.log.Bind(o.Commit, texts)
 }
 
 // frames looks at the write-ahead log: https://www.sqlite.org/fileformat2.html#the_write_ahead_log.

@@ -22,13 +22,16 @@ func (db *DB) Classify(err error) error {
 	return errs.Wrap(kindOf(e), err)
 }
 
-// cure says what to do about a lock that cannot be had, see https://www.sqlite.org/rescode.html#busy.
+// cure says what to do about a lock that cannot be had, see https://www.sqlite.org/rescode.html#busy, and about a commit that the
+// commit hook has refused, which only a durable log does.
 func cure(e sqlite3.Error) string {
 	switch {
 	case e.ExtendedCode == sqlite3.ErrBusySnapshot:
 		return "another program has written since this transaction began to read; roll it back and begin anew"
 	case e.Code == sqlite3.ErrBusy:
 		return "another connection, perhaps of another program, had it locked for longer than busy_timeout; end its transaction, or raise busy_timeout"
+	case e.ExtendedCode == sqlite3.ErrConstraintCommitHook:
+		return "the log of the durable source cannot be written, and its on_log_full is refuse; make room on the disk, or set on_log_full: commit"
 	default:
 		return ""
 	}
@@ -37,6 +40,9 @@ func cure(e sqlite3.Error) string {
 func kindOf(e sqlite3.Error) errs.Kind {
 	switch e.Code {
 	case sqlite3.ErrConstraint:
+		if e.ExtendedCode == sqlite3.ErrConstraintCommitHook {
+			return errs.Unavailable
+		}
 		if e.ExtendedCode == sqlite3.ErrConstraintUnique || e.ExtendedCode == sqlite3.ErrConstraintPrimaryKey {
 			return errs.AlreadyExists
 		}

@@ -151,11 +151,11 @@ type LogCursor struct {
 	shapes map[*segment.Shape]*Shape
 }
 
-// The errors of ReadLog and LogCursor.Next, but for those of the file system and io.EOF.
-var (
-	ErrTrimmed = segment.ErrTrimmed
-	ErrUndone  = segment.ErrUndone
-)
+// ErrTrimmed and UndoneError are errors of ReadLog and LogCursor.Next.
+var ErrTrimmed = segment.ErrTrimmed
+
+// UndoneError means that transactions up to a position were undone.
+type UndoneError = segment.UndoneError
 
 // ReadLog returns a cursor over what is behind a sequence in the durable log. It must be closed.
 func (db *DB) ReadLog(after uint64) (*LogCursor, error) {
@@ -168,6 +168,9 @@ func (db *DB) ReadLog(after uint64) (*LogCursor, error) {
 
 // Close lets go of the file that is open.
 func (c *LogCursor) Close() { c.cursor.Close() }
+
+// Through returns the sequence up to which there is nothing more.
+func (c *LogCursor) Through() uint64 { return c.cursor.Through() }
 
 // Next returns the next transaction, io.EOF if there is none by now. What it returns is good for ever; Spilled must be released.
 func (c *LogCursor) Next() (*LogTransaction, error) {

@@ -26,14 +26,38 @@ func (d *durable) said(news capture.News) (gap uint64) {
 		d.logger.Warn("the database was written by another process or connection, which is not captured: streams are told; "+
 			"let the app alone write it", "commits", news.Foreign, "sequence", news.Gap)
 	}
-	if news.Failed > 0 || news.Err != nil {
+	switch {
+	case news.Failed == 0 && news.Err != nil:
+		d.logger.Error("the log of a durable source cannot be written, and commits are refused, as on_log_full says; make room on the disk",
+			"error", news.Err)
+	case news.Failed > 0:
 		d.logger.Error("the log of a durable source cannot be written: consumers will be told of a gap; make room on the disk",
 			"transactions", news.Failed, "error", news.Err)
 	}
 	if news.Gap > 0 {
-		d.log.Publish(news.End, news.Sequence)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.late = news
+		d.publishLate()
 	}
 	return news.Gap
+}
+
+// publish lets a transaction be read that is complete, and what is in front of it.
+func (d *durable) publish(end int64, sequence uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kept = max(d.kept, sequence)
+	d.log.Publish(end, sequence)
+	d.publishLate()
+}
+
+// publishLate lets the newest gap be read if all transactions in front of it are complete. d.mu must be held.
+func (d *durable) publishLate() {
+	if d.late.Gap > 0 && d.late.Commit <= d.kept {
+		d.log.Publish(d.late.End, d.late.Sequence)
+		d.late = capture.News{}
+	}
 }
 
 // tellNews tells the sinks what the hooks have seen.
@@ -69,7 +93,7 @@ func (s *captureSession) lost(summary *capture.Summary, err error) {
 	}
 	if summary != nil && summary.Gap && s.durable != nil {
 		sequence = summary.Sequence
-		s.durable.log.Publish(summary.End, sequence)
+		s.durable.publish(summary.End, sequence)
 	} else {
 		sequence = s.gapInLog(cause)
 	}
@@ -87,10 +111,8 @@ func (s *captureSession) gapInLog(cause api.GapCause) uint64 {
 	if cause == api.GapTooLarge {
 		why = capture.GapTooLarge
 	}
-	sequence, end, err := s.recorder.AppendSegment(capture.SegmentGap, uint32(why), 0, nil)
-	if err == nil {
-		s.durable.log.Publish(end, sequence)
-	}
+	sequence, end, _ := s.recorder.AppendSegment(capture.SegmentGap, uint32(why), 0, nil) // a sequence that is missing is a gap as well
+	s.durable.publish(end, sequence)
 	return sequence
 }
 

@@ -2,9 +2,11 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"io"
 
 	"golang.org/x/sys/unix"
 
@@ -57,7 +59,7 @@ func (d *durable) keep(s *captureSession, summary *capture.Summary) {
 			end = now
 		}
 	}
-	d.log.Publish(end, summary.Sequence)
+	d.publish(end, summary.Sequence)
 	if d.log.Full(end) {
 		if err := d.roll(s); err != nil {
 			d.logger.Error("the log of a durable source cannot go on in a new file, and grows", "error", err)
@@ -69,6 +71,10 @@ func (d *durable) keep(s *captureSession, summary *capture.Summary) {
 func (d *durable) roll(s *captureSession) error {
 	news := s.recorder.News()
 	s.db.tellNews(news)
+	if news.Commit > d.kept { // it goes to the file that is left
+		return nil
+	}
+	d.publish(news.End, news.Sequence)
 	file, end, sequence, err := d.log.Next(news.Sequence, d.unsynced)
 	if err != nil {
 		return err
@@ -80,7 +86,7 @@ func (d *durable) roll(s *captureSession) error {
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	d.log.Publish(end, sequence)
+	d.publish(end, sequence)
 	d.described = make(map[uint32]bool)
 	for _, shape := range s.shapes.bySlot {
 		if shape != nil {
@@ -108,8 +114,8 @@ func (s *Shape) encode() []byte {
 
 func decodeShape(text []byte) (*Shape, error) {
 	var t shapeText
-	if err := gob.NewDecoder(bytes.NewReader(text)).Decode(&t); err != nil {
-		return nil, fmt.Errorf("sqlite: the shape of a table: %w", err)
+	if err := gob.NewDecoder(bytes.NewReader(text)).Decode(&t); err != nil || t.Table == nil {
+		return nil, fmt.Errorf("sqlite: the shape of a table: %w", cmp.Or(err, io.ErrUnexpectedEOF))
 	}
 	for len(t.Defaults) < len(t.Table.Columns) {
 		t.Defaults = append(t.Defaults, "")

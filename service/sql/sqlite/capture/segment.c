@@ -31,6 +31,7 @@ struct wippy_segment {
   uint32_t unwritten;      /* so many of the newest sequences are not in the file */
   uint32_t unwritten_why;
   uint64_t unwritten_last; /* the newest of them */
+  uint64_t handed;         /* the newest transaction that was sealed with changes */
   wippy_seg_news news;
   uint8_t *tables;         /* scratch */
   uint32_t tables_size;
@@ -246,6 +247,7 @@ static int append_commit(wippy_capture *c) {
 /* Writes what was recorded of the transaction that is being sealed since its commit. */
 void wippy_segment_more(wippy_capture *c) {
   struct wippy_segment *s = c->segment;
+  if (c->sealing.sequence && (c->lost || wippy_arena_length(&c->arena) > c->begin)) s->handed = c->sealing.sequence;
   int more = c->sealing.more || wippy_arena_length(&c->arena) > c->sealing.to;
   if (c->sealing.sequence && c->sealing.written && more && !c->lost) {
     int why = append_rows(c, WIPPY_SEG_MORE, c->sealing.sequence, c->sealing.to, c->sealing.counts);
@@ -290,6 +292,7 @@ int wippy_segment_commit(wippy_capture *c) {
   if (why && s->refuse) {
     s->sequence--;
     s->news.error = why;
+    s->signals->segment_news = 1;
     return 1;
   }
   c->sealing.sequence = s->sequence;
@@ -328,17 +331,22 @@ int wippy_segment_rollback(wippy_capture *c) {
   }
   s->pending = 0;
   s->aborted = 1;
+  c->sealing.sequence = 0;
   if (s->end > s->pending_begin) {
     wippy_seg_record r = {.kind = WIPPY_SEG_ABORT, .sequence = s->sequence, .before = s->before};
-    if (append(s, &r, NULL)) { /* no room to say so: the record itself is taken back */
+    if (append(s, &r, NULL)) { /* no room to say so: the record itself is taken back, and its sequence, which nothing has told of */
       s->end = s->pending_begin;
       failed(s, 0);
+      s->sequence--;
+      s->aborted = 0;
     }
   } else if (s->unwritten && s->unwritten_last == s->sequence) { /* nothing is missing */
     s->unwritten--;
     s->unwritten_last--;
+    s->sequence--;
+    s->aborted = 0;
   }
-  put_slot(s, 2, &s->before);
+  put_slot(s, s->aborted ? 2 : 1, &s->before);
   return 0;
 }
 
@@ -412,6 +420,7 @@ int wippy_segment_append(wippy_capture *c, int kind, uint32_t detail, uint64_t *
   sqlite3_mutex *mutex = sqlite3_db_mutex(c->db);
   sqlite3_mutex_enter(mutex);
   if (kind == WIPPY_SEG_GAP) *sequence = ++s->sequence;
+  if (kind == WIPPY_SEG_SHAPE) *sequence = s->sequence; /* so that it is known to follow what is in front of it */
   wippy_seg_record r = {.kind = (uint32_t)kind, .detail = detail, .length = length, .sequence = *sequence, .before = s->last};
   int why = append_unwritten(s);
   if (!why) why = append(s, &r, payload);
@@ -468,15 +477,16 @@ wippy_seg_news wippy_segment_news(wippy_capture *c) {
   struct wippy_segment *s = c->segment;
   sqlite3_mutex *mutex = sqlite3_db_mutex(c->db);
   sqlite3_mutex_enter(mutex);
-  if (s->foreign && !s->pending) {
+  if (s->foreign && !s->pending && !c->sealing.sequence) { /* what is still to be written of a transaction comes first */
     append_foreign(s);
     put_slot(s, s->aborted ? 2 : 1, &s->last);
   }
   wippy_seg_news news = s->news;
   news.sequence = s->sequence;
   news.end = s->end;
+  news.commit = s->handed;
   s->news = (wippy_seg_news){0};
-  c->signals.segment_news = 0;
+  c->signals.segment_news = s->foreign > 0;
   sqlite3_mutex_leave(mutex);
   return news;
 }

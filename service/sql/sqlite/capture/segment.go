@@ -57,8 +57,10 @@ type News struct {
 	// Failed counts transactions that could not be written, Err says why.
 	Failed uint32
 	Err    error
-	// Sequence is that of the newest record, End the length of the file.
+	// Sequence is that of the newest record, End the length of the file. Commit is that of the newest transaction that is handed over,
+	// now or later.
 	Sequence uint64
+	Commit   uint64
 	End      int64
 }
 
@@ -114,7 +116,7 @@ func (r *Recorder) News() News {
 	n := C.wippy_segment_news(r.c)
 	return News{
 		Foreign: uint32(n.foreign), Gap: uint64(n.gap), Failed: uint32(n.failed), Err: errno(n.error),
-		Sequence: uint64(n.sequence), End: int64(n.end),
+		Sequence: uint64(n.sequence), Commit: uint64(n.commit), End: int64(n.end),
 	}
 }
 

@@ -69,6 +69,7 @@ typedef struct wippy_seg_news {
   int error;             /* why, an errno */
   uint64_t sequence;     /* that of the newest record */
   uint64_t end;          /* length of the file */
+  uint64_t commit;       /* that of the newest transaction that is handed over, now or later */
   uint64_t gap;          /* the sequence of the newest gap that was written for foreign commits, 0 if none was */
 } wippy_seg_news;
 

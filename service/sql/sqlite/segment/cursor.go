@@ -1,12 +1,15 @@
 package segment
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/wippy-cdc/runtime/internal/tempfile"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
@@ -25,6 +28,9 @@ type Transaction struct {
 	// Spilled is a part of the file if there are many records, and must be released; Rows are the others.
 	Spilled *tempfile.Part
 	Rows    []byte
+	// bound says that there is a record which says what the tables are that were not known when the transaction was written,
+	// and unknown that a table is none of the file's.
+	bound, unknown bool
 }
 
 // Table is a table of a transaction.
@@ -43,14 +49,22 @@ type Shape struct {
 // ErrTrimmed means that the transactions behind a position have left the log.
 var ErrTrimmed = errors.New("segment: the position has left the log")
 
-// ErrUndone means that transactions up to a position were undone by a loss of power.
-var ErrUndone = errors.New("segment: transactions up to the position were undone by a loss of power")
+// UndoneError means that transactions up to a position were undone, by a loss of power for instance.
+type UndoneError struct {
+	// Through is the sequence behind which a reader can go on.
+	Through uint64
+}
+
+// Error implements error.
+func (e *UndoneError) Error() string {
+	return "segment: transactions up to the position were undone by a loss of power, or the log was put back"
+}
 
 // Cursor reads the transactions behind a sequence. It is used by one goroutine at a time.
 type Cursor struct {
 	log *Log
-	// after is the sequence that was read last, or is to be passed over.
-	after uint64
+	// after is the sequence that was read last, or is to be passed over; seen is the newest of which there was a record.
+	after, seen uint64
 	// current is the file that is read, up to offset, and first its first sequence.
 	current *os.File
 	first   uint64
@@ -64,20 +78,26 @@ type Cursor struct {
 // largePayload is the size of records that are not read into memory.
 const largePayload = 4 << 20
 
-// Read returns a cursor that reads what is behind a sequence. The error is ErrTrimmed if that has left, and ErrUndone.
+// Read returns a cursor that reads what is behind a sequence. The error is ErrTrimmed if that has left, and an UndoneError.
 func (l *Log) Read(after uint64) (*Cursor, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if after < l.trimmed {
 		return nil, ErrTrimmed
 	}
+	if n := len(l.files); n > 0 && after > max(l.files[n-1].first-1, l.files[n-1].last) {
+		return nil, &UndoneError{max(l.files[n-1].first-1, l.files[n-1].last)}
+	}
 	for _, r := range l.state.Void {
 		if r.Undone && after >= r.From && after <= r.To {
-			return nil, ErrUndone
+			return nil, &UndoneError{r.To + 1}
 		}
 	}
 	return &Cursor{log: l, after: after}, nil
 }
+
+// Through returns the sequence up to which all was read, or is none that has committed.
+func (c *Cursor) Through() uint64 { return max(c.seen, c.after) }
 
 // Close lets go of the file.
 func (c *Cursor) Close() {
@@ -105,6 +125,10 @@ func (c *Cursor) find(sequence uint64) (*Transaction, error) {
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil, nil //nolint:nilnil // as documented
+		case errors.Is(err, errTorn):
+			err = c.pass(c.buffer.end)
+		}
+		switch {
 		case err != nil:
 			return nil, err
 		case r.Kind == capture.SegmentShape:
@@ -112,21 +136,25 @@ func (c *Cursor) find(sequence uint64) (*Transaction, error) {
 				return nil, err
 			}
 		case r.Kind == capture.SegmentCommit && r.Sequence == sequence:
-			return c.transaction(&r, c.buffer.end)
+			tx, err := c.transaction(&r, c.buffer.end)
+			if errors.Is(err, errTorn) { // which the reader is told
+				return nil, nil //nolint:nilnil // as documented
+			}
+			return tx, err
 		}
 	}
 }
 
-// extent returns how far the current file may be read, and whether another follows.
-func (c *Cursor) extent() (end int64, more bool) {
+// extent returns how far the current file may be read, the newest sequence there that is complete, and whether another follows.
+func (c *Cursor) extent() (end int64, last uint64, more bool) {
 	l := c.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := slices.IndexFunc(l.files, func(f *file) bool { return f.first == c.first })
 	if i < 0 { // it was trimmed, and is read to its end
-		return c.buffer.size, true
+		return c.buffer.size, math.MaxUint64, true
 	}
-	return l.files[i].end, i < len(l.files)-1
+	return l.files[i].end, l.files[i].last, i < len(l.files)-1
 }
 
 // open goes on to the file that holds what is behind after, or to the next one; false if there is none.
@@ -159,6 +187,9 @@ func (c *Cursor) open() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("segment: %w", err)
 	}
+	if c.current == nil {
+		c.seen = max(c.after, next.first-1)
+	}
 	c.Close()
 	info, err := opened.Stat()
 	if err != nil {
@@ -177,8 +208,8 @@ func (c *Cursor) Next() (*Transaction, error) {
 				return nil, err
 			}
 		}
-		end, more := c.extent()
-		tx, err := c.read(end)
+		end, last, more := c.extent()
+		tx, err := c.read(end, last)
 		switch {
 		case tx != nil:
 			if tx.Sequence <= c.after {
@@ -189,10 +220,17 @@ func (c *Cursor) Next() (*Transaction, error) {
 			return tx, nil
 		case err != nil && !errors.Is(err, io.EOF):
 			return nil, err
+		case !more && c.offset >= end && last > max(c.seen, c.after):
+			from := max(c.seen, c.after) + 1
+			if c.seen = last; !c.log.areVoid(from, last) {
+				c.after = last
+				return &Transaction{Sequence: last, At: time.Now().UnixNano(), Gap: capture.GapLost}, nil
+			}
+			return nil, io.EOF
 		case !more:
 			return nil, io.EOF
 		}
-		if now, _ := c.extent(); now > c.offset { // it has grown before the next one was begun
+		if now, _, _ := c.extent(); now > end { // it has grown before the next one was begun
 			continue
 		}
 		if ok, err := c.open(); !ok {
@@ -201,13 +239,28 @@ func (c *Cursor) Next() (*Transaction, error) {
 	}
 }
 
-// read returns the next transaction of the file, nil and no error if what was read is none.
-func (c *Cursor) read(end int64) (*Transaction, error) {
+// read returns the next transaction of the file, whose newest complete one is last.
+func (c *Cursor) read(end int64, last uint64) (*Transaction, error) {
 	c.buffer.end = end
 	for {
+		begin := c.offset
 		r, err := c.header(end)
+		if errors.Is(err, errTorn) {
+			err = c.pass(end)
+		}
 		if err != nil {
 			return nil, err
+		}
+		if r.isOwn() {
+			if r.Sequence > last { // not all of it may be there yet
+				c.offset = begin
+				return nil, io.EOF
+			}
+			if c.isMissing(&r) {
+				c.seen, c.offset = r.Sequence-1, begin
+				return &Transaction{Sequence: r.Sequence - 1, At: r.At, Gap: capture.GapLost}, nil
+			}
+			c.seen = max(c.seen, r.Sequence)
 		}
 		switch r.Kind {
 		case capture.SegmentGap:
@@ -221,6 +274,9 @@ func (c *Cursor) read(end int64) (*Transaction, error) {
 				continue
 			}
 			tx, err := c.transaction(&r, end)
+			if errors.Is(err, errTorn) {
+				return &Transaction{Sequence: r.Sequence, At: r.At, Gap: capture.GapLost}, nil
+			}
 			if tx != nil || err != nil {
 				return tx, err
 			}
@@ -229,77 +285,94 @@ func (c *Cursor) read(end int64) (*Transaction, error) {
 	}
 }
 
-// header reads the next record, but for its payload, and goes on behind it.
+// isMissing reports whether something is missing in front of a transaction. A gap covers what is in front of it.
+func (c *Cursor) isMissing(r *Record) bool {
+	from := max(c.seen, c.after) + 1
+	return r.Kind == capture.SegmentCommit && r.Sequence > from && !c.log.areVoid(from, r.Sequence-1)
+}
+
+// pass goes on behind what is damaged. What was there is missed when the next transaction is read.
+func (c *Cursor) pass(end int64) (err error) {
+	c.offset, err = nextWhole(c.current, c.offset+1, end, c.seen)
+	return err
+}
+
+// header reads the next record, but for its payload, and goes on behind it. The error is errTorn, and it does not go on, if the record
+// is damaged.
 func (c *Cursor) header(end int64) (Record, error) {
 	if c.offset >= end {
 		return Record{}, io.EOF
+	}
+	if end-c.offset < recordHeader {
+		return Record{}, errTorn
 	}
 	b, err := c.buffer.at(c.offset, recordHeader)
 	if err != nil {
 		return Record{}, err
 	}
-	r, _, ok := parseHeader(b)
+	r, crc, ok := parseHeader(b)
 	r.Offset = c.offset + recordHeader
 	if !ok || r.Length < 0 || r.Length > end-r.Offset {
-		return Record{}, c.damaged()
+		return Record{}, errTorn
+	}
+	if r.Length >= largePayload {
+		err = check(c.current, &r, crc)
+	} else if b, err = c.buffer.at(c.offset, recordHeader+r.Length); err == nil && checksum(b[8:]) != crc {
+		err = errTorn
+	}
+	if err != nil {
+		return Record{}, err
 	}
 	c.offset = r.next()
 	return r, nil
 }
 
-func (c *Cursor) damaged() error {
-	return fmt.Errorf("%s is damaged at byte %d", c.current.Name(), c.offset)
-}
+// payload reads that of a record that was checked.
+func (c *Cursor) payload(r *Record) ([]byte, error) { return c.buffer.at(r.Offset, r.Length) }
 
-func (c *Cursor) payload(r *Record) ([]byte, error) {
-	whole, err := c.buffer.at(r.Offset-recordHeader, recordHeader+r.Length)
-	if err != nil {
-		return nil, err
+// transaction reads a commit with what follows of it, nil and no error if it was rolled back. The error is errTorn if some of it is
+// missing or damaged.
+func (c *Cursor) transaction(r *Record, end int64) (tx *Transaction, err error) {
+	tx = &Transaction{Sequence: r.Sequence, At: r.At}
+	defer func() {
+		if err != nil {
+			tx.Spilled.Release()
+		}
+	}()
+	aborted, more := false, r.Detail != 0
+	if err := c.rows(tx, r); err != nil {
+		return tx, err
 	}
-	_, crc, _ := parseHeader(whole)
-	if checksum(whole[8:]) != crc {
-		return nil, c.damaged()
-	}
-	return whole[recordHeader:], nil
-}
-
-// transaction reads a commit with what follows of it, nil and no error if it was rolled back.
-func (c *Cursor) transaction(r *Record, end int64) (*Transaction, error) {
-	tx := &Transaction{Sequence: r.Sequence, At: r.At}
-	aborted := false
-	err := c.rows(tx, r)
-	for err == nil && c.offset < end {
-		var follows Record
-		before := c.offset
-		if follows, err = c.header(end); err != nil {
-			break
+	for follows := true; follows && c.offset < end; {
+		begin := c.offset
+		next, err := c.header(end)
+		if err != nil {
+			return tx, err
 		}
 		switch {
-		case follows.Kind == capture.SegmentMore:
-			err = c.rows(tx, &follows)
-			continue
-		case follows.Kind == capture.SegmentAbort:
+		case next.Kind == capture.SegmentMore && next.Sequence == r.Sequence:
+			more, err = false, c.rows(tx, &next)
+		case next.Kind == capture.SegmentAbort && next.Sequence == r.Sequence:
 			aborted = true
-			continue
-		case follows.Kind == capture.SegmentBind && follows.Sequence == tx.Sequence:
-			continue // it is looked for below
-		case follows.Kind == capture.SegmentShape:
-			err = c.learn(&follows)
-			continue
+		case next.Kind == capture.SegmentBind && next.Sequence == r.Sequence: // it is looked for below
+		case next.Kind == capture.SegmentShape:
+			err = c.learn(&next)
+		default:
+			c.offset, follows = begin, false
 		}
-		c.offset = before
-		break
+		if err != nil {
+			return tx, err
+		}
 	}
-	if err == nil && aborted && !c.revived(r.Sequence) {
+	if aborted && !c.revived(r.Sequence) {
 		tx.Spilled.Release()
 		return nil, nil //nolint:nilnil // as documented
 	}
-	if err == nil {
-		err = c.bind(tx, r.next(), end)
+	if err := c.bind(tx, r.next(), end); err != nil {
+		return tx, err
 	}
-	if err != nil {
-		tx.Spilled.Release()
-		return nil, err
+	if !c.restoring && (more || tx.unknown || !tx.bound && tx.isUnnamed()) {
+		return tx, errTorn
 	}
 	return tx, nil
 }
@@ -316,7 +389,7 @@ func (c *Cursor) learn(r *Record) error {
 func (c *Cursor) rows(tx *Transaction, r *Record) error {
 	front := int64(capture.SegmentRows)
 	if r.Length < front {
-		return c.damaged()
+		return errTorn
 	}
 	if r.Length < largePayload {
 		payload, err := c.payload(r)
@@ -340,7 +413,7 @@ func (c *Cursor) rows(tx *Transaction, r *Record) error {
 	}
 	front += int64(binary.LittleEndian.Uint32(head[28:]))
 	if front > r.Length {
-		return c.damaged()
+		return errTorn
 	}
 	if head, err = c.buffer.at(r.Offset, front); err != nil {
 		return err
@@ -377,16 +450,20 @@ func (c *Cursor) tables(tx *Transaction, b []byte) (int, error) {
 	tables, end := binary.LittleEndian.Uint32(b[24:]), capture.SegmentRows+int(binary.LittleEndian.Uint32(b[28:]))
 	at := capture.SegmentRows
 	const fixed = 16
+	if end > len(b) {
+		return 0, errTorn
+	}
 	for range tables {
-		if end > len(b) || at+fixed > end {
-			return 0, c.damaged()
+		if at+fixed > end {
+			return 0, errTorn
 		}
 		slot, ops := binary.LittleEndian.Uint32(b[at:]), binary.LittleEndian.Uint32(b[at+4:])
 		shape, n := binary.LittleEndian.Uint32(b[at+8:]), int(binary.LittleEndian.Uint32(b[at+12:]))
 		at += fixed
 		if at+n > end {
-			return 0, c.damaged()
+			return 0, errTorn
 		}
+		tx.unknown = tx.unknown || shape != 0 && c.shapes[shape] == nil
 		tx.note(Table{Slot: slot, Ops: ops, Name: string(b[at:][:n]), Shape: c.shapes[shape]})
 		at += n
 	}
@@ -409,7 +486,7 @@ func (tx *Transaction) note(t Table) {
 
 // bind looks behind a transaction for the shapes of its tables that were not known when it was written.
 func (c *Cursor) bind(tx *Transaction, from, end int64) error {
-	if !slices.ContainsFunc(tx.Tables, func(t Table) bool { return t.Shape == nil }) {
+	if !tx.isUnnamed() {
 		return nil
 	}
 	defer func(back int64) { c.offset = back }(c.offset)
@@ -429,8 +506,11 @@ func (c *Cursor) bind(tx *Transaction, from, end int64) error {
 				return err
 			}
 			for ; len(b) >= 8; b = b[8:] {
-				tx.bindSlot(binary.LittleEndian.Uint32(b), c.shapes[binary.LittleEndian.Uint32(b[4:])])
+				shape := c.shapes[binary.LittleEndian.Uint32(b[4:])]
+				tx.bindSlot(binary.LittleEndian.Uint32(b), shape)
+				tx.unknown = tx.unknown || shape == nil
 			}
+			tx.bound = true
 			return nil
 		}
 	}
@@ -452,6 +532,23 @@ func Binding(slots map[uint32]uint32) (payload []byte) {
 		payload = binary.LittleEndian.AppendUint32(payload, shape)
 	}
 	return payload
+}
+
+// isUnnamed reports whether it was not known what a table is when the transaction was written, or that it is not captured.
+func (tx *Transaction) isUnnamed() bool {
+	return slices.ContainsFunc(tx.Tables, func(t Table) bool { return t.Shape == nil })
+}
+
+// areVoid reports whether all of some sequences are.
+func (l *Log) areVoid(from, to uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range slices.SortedFunc(slices.Values(l.state.Void), func(a, b Range) int { return cmp.Compare(a.From, b.From) }) {
+		if r.From <= from && r.To >= from {
+			from = r.To + 1
+		}
+	}
+	return from > to
 }
 
 func (l *Log) isVoid(sequence uint64) bool {

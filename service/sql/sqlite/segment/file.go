@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -125,8 +126,10 @@ type tail struct {
 	begin Begin
 	stop  *Stop
 	slot  Slot
-	// slotted says that there is a slot.
-	slotted bool
+	// slotted says that there is a slot, tornSlot that one is not whole.
+	slotted, tornSlot bool
+	// damaged says that the header page tells nothing of the file, and cut that there are bytes behind its last record.
+	damaged, cut bool
 	// end is where the valid records end.
 	end int64
 	// records are all of them, without payloads.
@@ -137,15 +140,15 @@ type tail struct {
 func readPage(file io.ReaderAt) (page []byte, begin Begin, err error) {
 	page = make([]byte, capture.SegmentPage)
 	if _, err := file.ReadAt(page, 0); err != nil {
-		return nil, begin, fmt.Errorf("segment: read the header page: %w", err)
+		return page, begin, fmt.Errorf("segment: read the header page: %w", err)
 	}
 	if string(page[:len(magic)]) != magic || !getJSON(page, beginsAt, &begin) {
-		return nil, begin, errors.New("segment: the header page is damaged")
+		return page, Begin{}, errors.New("segment: the header page is damaged")
 	}
 	return page, begin, nil
 }
 
-// readTail reads a file up to the first byte that is not part of a whole record.
+// readTail reads a file up to its last whole record. What is damaged in between is passed over: a cursor tells of it.
 func readTail(path string) (*tail, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -156,34 +159,52 @@ func readTail(path string) (*tail, error) {
 	if err != nil {
 		return nil, fmt.Errorf("segment: %w", err)
 	}
+	t := &tail{path: path, end: capture.SegmentPage}
 	page, begin, err := readPage(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		t.damaged = true
+		begin.First, _ = firstOf(filepath.Base(path))
 	}
-	t := &tail{path: path, begin: begin, end: capture.SegmentPage}
-	t.slot, t.slotted = readSlot(page)
+	t.begin = begin
+	t.slot, t.slotted, t.tornSlot = readSlot(page)
 	var stop Stop
 	if getJSON(page, stopsAt, &stop) {
 		t.stop = &stop
 	}
-	for {
-		r, crc, err := readHeader(file, t.end, info.Size())
+	newest := begin.First - 1
+	for at := t.end; at < info.Size(); {
+		r, crc, err := readHeader(file, at, info.Size())
 		if err == nil {
 			err = check(file, &r, crc)
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, errTorn) {
-			return t, nil
+		if errors.Is(err, errTorn) {
+			at, err = nextWhole(file, at+1, info.Size(), newest)
+			t.cut = at == info.Size()
+			if err == nil {
+				continue
+			}
 		}
 		if err != nil {
 			return nil, err
 		}
 		t.records = append(t.records, r)
-		t.end = r.next()
+		newest = max(newest, r.Sequence)
+		at, t.end = r.next(), r.next()
 	}
+	return t, nil
+}
+
+// begun reports whether a connection has written to the file: there is more than what it was made with.
+func (t *tail) begun() bool {
+	return t.slotted || t.tornSlot || t.damaged || t.cut ||
+		slices.ContainsFunc(t.records, func(r Record) bool { return r.Kind != capture.SegmentGap })
 }
 
 // extend cuts off what is behind the valid end, and appends records there.
 func (t *tail) extend(records []byte) error {
+	if !t.cut && len(records) == 0 {
+		return nil
+	}
 	file, err := os.OpenFile(t.path, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("segment: %w", err)

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -41,6 +42,10 @@ type state struct {
 	Revived []uint64 `json:"revived,omitempty"`
 	// Gap is what has to be told in front of all that follows.
 	Gap capture.Gap `json:"gap,omitempty"`
+	// Newest is the first sequence of the newest file, or the one that the first file begins with.
+	Newest uint64 `json:"newest"`
+	// Begun says that there is a file.
+	Begun bool `json:"begun,omitempty"`
 }
 
 // Range is some sequences, both ends included.
@@ -66,6 +71,8 @@ type Log struct {
 	files []*file
 	// trimmed is the sequence up to which all has left.
 	trimmed uint64
+	// incomplete says that the newest file is missing.
+	incomplete bool
 }
 
 // file is a segment file of a log.
@@ -81,17 +88,11 @@ type file struct {
 
 // ReadConsumers reads what WriteConsumers has kept; v stays as it is if there is nothing.
 func (l *Log) ReadConsumers(v any) error {
-	text, err := os.ReadFile(filepath.Join(l.dir, consumersFile))
+	err := readJSON(filepath.Join(l.dir, consumersFile), v)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if err == nil {
-		err = json.Unmarshal(text, v)
-	}
-	if err != nil {
-		return fmt.Errorf("segment: %s: %w", filepath.Join(l.dir, consumersFile), err)
-	}
-	return nil
+	return err
 }
 
 // WriteConsumers keeps v as JSON, for one goroutine at a time.
@@ -111,19 +112,18 @@ func Create(dir string, settings Settings, sequence uint64) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("segment: %w", err)
 	}
-	l := &Log{dir: dir, state: state{Settings: settings}, trimmed: sequence}
+	l := &Log{dir: dir, state: state{Settings: settings, Newest: sequence + 1}, trimmed: sequence}
 	return l, l.save()
 }
 
-// Open opens a log that exists.
+// ErrDamaged means that a log cannot go on: what it needs for that is damaged or missing.
+var ErrDamaged = errors.New("segment: the log is damaged")
+
+// Open opens a log that exists. The error is ErrDamaged if it must be set aside.
 func Open(dir string) (*Log, error) {
-	text, err := os.ReadFile(filepath.Join(dir, settingsFile))
-	if err != nil {
-		return nil, fmt.Errorf("segment: %w", err)
-	}
 	l := &Log{dir: dir}
-	if err := json.Unmarshal(text, &l.state); err != nil {
-		return nil, fmt.Errorf("segment: %s: %w", filepath.Join(dir, settingsFile), err)
+	if err := readJSON(filepath.Join(dir, settingsFile), &l.state); err != nil {
+		return nil, err
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -145,10 +145,32 @@ func Open(dir string) (*Log, error) {
 	for i, f := range l.files[:max(0, len(l.files)-1)] {
 		f.last = l.files[i+1].first - 1
 	}
-	if len(l.files) > 0 {
+	switch n := len(l.files); {
+	case n > 0:
 		l.trimmed = l.files[0].first - 1
+		l.incomplete = l.files[n-1].first < l.state.Newest
+	case l.state.Begun:
+		return nil, fmt.Errorf("%w: there is no segment in %s", ErrDamaged, dir)
+	default:
+		l.trimmed = l.state.Newest - 1
 	}
 	return l, nil
+}
+
+// SetAside renames the files of a log that is damaged, so that it is none any more. What consumers have acknowledged stays.
+func SetAside(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	aside := "." + time.Now().UTC().Format("20060102T150405Z") + damaged
+	for _, e := range entries {
+		if _, ok := firstOf(e.Name()); ok || e.Name() == settingsFile {
+			path := filepath.Join(dir, e.Name())
+			err = errors.Join(err, os.Rename(path, path+aside))
+		}
+	}
+	return errors.Join(err, syncDir(dir))
 }
 
 // Remove deletes a log. It is not an error if there is none.
@@ -158,7 +180,8 @@ func Remove(dir string) error {
 		return nil
 	}
 	for _, e := range entries {
-		if _, ok := firstOf(e.Name()); ok || e.Name() == settingsFile || e.Name() == consumersFile || strings.HasSuffix(e.Name(), temporary) {
+		if _, ok := firstOf(e.Name()); ok || e.Name() == settingsFile || e.Name() == consumersFile ||
+			strings.HasSuffix(e.Name(), temporary) || strings.HasSuffix(e.Name(), damaged) {
 			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
 		}
 	}
@@ -190,14 +213,39 @@ func (l *Log) Set(settings Settings) error {
 
 func (l *Log) save() error { return writeJSON(filepath.Join(l.dir, settingsFile), &l.state) }
 
-const temporary = ".new"
+// What the names of files end with that are being written, and that were set aside.
+const (
+	temporary = ".new"
+	damaged   = ".damaged"
+)
 
-// writeJSON replaces a file as a whole: whoever reads it finds the old one or the new one, after a loss of power as well.
+// readJSON reads what writeJSON has written. The error is ErrDamaged if it is something else.
+func readJSON(path string, v any) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	text, sum, _ := bytes.Cut(text, []byte("\n"))
+	if string(sum) != sumOf(text) {
+		return fmt.Errorf("%w: the checksum of %s is wrong", ErrDamaged, path)
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
+	}
+	return nil
+}
+
+// sumOf is the second line of a file of JSON.
+func sumOf(text []byte) string { return fmt.Sprintf("%08x\n", checksum(text)) }
+
+// writeJSON replaces a file as a whole: a reader finds the old one or the new one, after a loss of power as well. A line with a
+// checksum follows: a digit that is another one would make another history.
 func writeJSON(path string, v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("segment: %w", err)
 	}
+	text = append(append(text, '\n'), sumOf(text)...)
 	file, err := os.OpenFile(path+temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("segment: %w", err)
@@ -231,8 +279,9 @@ func syncDir(dir string) error {
 func (l *Log) Next(sequence uint64, unsynced bool) (made *os.File, end int64, newest uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n := len(l.files); n > 0 && l.files[n-1].first > sequence { // nothing was written to it
+	if n := len(l.files); n > 0 && l.files[n-1].first > sequence { // it has none, and its name
 		sequence = l.files[n-1].first
+		l.void(Range{From: sequence, To: sequence})
 	}
 	first := sequence + 1
 	var records []byte
@@ -245,11 +294,11 @@ func (l *Log) Next(sequence uint64, unsynced bool) (made *os.File, end int64, ne
 	if made, err = l.add(begin, records); err != nil {
 		return nil, 0, 0, err
 	}
-	if l.state.Gap != 0 {
-		l.state.Gap = 0
-		err = l.save() // if it fails the gap is told twice
+	l.state.Gap, l.state.Newest, l.state.Begun = 0, first, true
+	if err := l.save(); err != nil { // the gap would be told twice
+		return nil, 0, 0, errors.Join(err, made.Close())
 	}
-	return made, capture.SegmentPage + int64(len(records)), sequence, err
+	return made, capture.SegmentPage + int64(len(records)), sequence, nil
 }
 
 // add makes a file that begins with records. l.mu must be held.
@@ -283,7 +332,7 @@ func (l *Log) Publish(end int64, sequence uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := l.files[len(l.files)-1]
-	f.end, f.last, f.at = end, sequence, time.Now()
+	f.end, f.last, f.at = max(f.end, end), max(f.last, sequence), time.Now()
 }
 
 // Full reports whether the newest file is large enough.

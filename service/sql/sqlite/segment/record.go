@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -46,6 +47,9 @@ type Record struct {
 	Offset, Length int64
 }
 
+// isOwn reports whether the record is what its sequence stands for: others tell of one that is there already.
+func (r *Record) isOwn() bool { return r.Kind == capture.SegmentCommit || r.Kind == capture.SegmentGap }
+
 // next returns where the next record begins.
 func (r *Record) next() int64 { return r.Offset + r.Length }
 
@@ -72,6 +76,37 @@ func readHeader(file io.ReaderAt, offset, end int64) (r Record, crc uint32, err 
 		return r, 0, errTorn
 	}
 	return r, crc, nil
+}
+
+// nextWhole returns where the next whole record of a file begins, at an offset or behind it, and end if there is none. What is behind a
+// damaged place may be anything, rows that hold a copy of a segment included: only a record that can follow the sequence newest counts.
+func nextWhole(file io.ReaderAt, offset, end int64, newest uint64) (int64, error) {
+	const chunk = 256 << 10
+	begins := binary.LittleEndian.AppendUint32(nil, capture.SegmentMagic)
+	for b := make([]byte, chunk); end-offset >= recordHeader; {
+		b = b[:min(chunk, end-offset)]
+		if _, err := file.ReadAt(b, offset); err != nil {
+			return 0, fmt.Errorf("segment: read a record: %w", err)
+		}
+		i := bytes.Index(b, begins)
+		if i < 0 {
+			offset += int64(len(b) - len(begins) + 1)
+			continue
+		}
+		offset += int64(i)
+		r, crc, err := readHeader(file, offset, end)
+		if err == nil && (r.Sequence < newest || r.Sequence == newest && r.isOwn()) {
+			err = errTorn
+		}
+		if err == nil {
+			err = check(file, &r, crc)
+		}
+		if !errors.Is(err, errTorn) {
+			return offset, err
+		}
+		offset++
+	}
+	return end, nil
 }
 
 // parseHeader returns what a record begins with, and its checksum without the payload's share worked in.
@@ -130,13 +165,14 @@ type Slot struct {
 	Unwritten, Foreign uint32
 }
 
-// readSlot returns the newest slot of a header page, false if there is none.
-func readSlot(page []byte) (newest Slot, ok bool) {
+// readSlot returns the newest slot of a header page, false if there is none, and whether there is one that is not whole.
+func readSlot(page []byte) (newest Slot, ok, torn bool) {
 	for i := range 2 {
 		b := page[capture.SegmentSlot+i*capture.SegmentSlotStep:][:capture.SegmentSlotSize]
 		const beforeCRC = capture.SegmentSlotSize - 4
 		generation := binary.LittleEndian.Uint64(b)
-		if generation == 0 || crc32.Checksum(b[:beforeCRC], castagnoli) != binary.LittleEndian.Uint32(b[beforeCRC:]) {
+		if crc32.Checksum(b[:beforeCRC], castagnoli) != binary.LittleEndian.Uint32(b[beforeCRC:]) {
+			torn = torn || bytes.ContainsFunc(b, func(r rune) bool { return r != 0 })
 			continue
 		}
 		if !ok || generation > newest.generation {
@@ -146,7 +182,7 @@ func readSlot(page []byte) (newest Slot, ok bool) {
 			}, true
 		}
 	}
-	return newest, ok
+	return newest, ok, torn
 }
 
 const stateAborted = 2

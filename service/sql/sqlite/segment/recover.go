@@ -89,17 +89,23 @@ func (t *tail) decide(e *Evidence) (Verdict, error) {
 		return unverified("the database has no write-ahead log")
 	}
 	n := newestOf(t.records)
-	if !e.SameBoot {
+	switch behind := t.slot.Behind; {
+	case t.damaged:
+		return Verdict{Others: true, Undone: t.begin.First, Why: "the header page of the segment file is damaged"}, nil
+	case !e.SameBoot, t.slotted && e.Live.sameLog(behind) && e.Live.Frames < behind.Frames: // the write-ahead log was cut
 		return t.decideByIdentity(n, e), nil
-	}
-	switch {
 	case n.mark != nil:
 		return t.behindMark(n, e)
-	case n.commit == nil || t.slotted && t.slot.Sequence >= n.commit.Sequence && !t.slot.Aborted:
+	case n.commit == nil || t.settles(n.commit):
 		return t.settled(e), nil
 	default:
 		return inDoubt(n, e)
 	}
+}
+
+// settles reports whether the slot says that a transaction has committed.
+func (t *tail) settles(r *Record) bool {
+	return t.slotted && (t.slot.Sequence > r.Sequence || t.slot.Sequence == r.Sequence && !t.slot.Aborted)
 }
 
 // settled is for when the newest transaction is known to have committed: did others write since?
@@ -237,7 +243,7 @@ func withoutIndex(n newest, e *Evidence) (Verdict, error) {
 // the write-ahead log is believed: the log holds up to the transaction that begins, or ends, where it ends.
 func (t *tail) decideByIdentity(n newest, e *Evidence) Verdict {
 	live := *e.Live
-	settled := t.slotted && !t.slot.Aborted && (n.commit == nil || t.slot.Sequence >= n.commit.Sequence)
+	settled := t.slotted && !t.slot.Aborted && (n.commit == nil || t.settles(n.commit))
 	switch {
 	case t.begin.Unsynced:
 	case live.Frames == 0:

@@ -38,8 +38,10 @@ type Outcome struct {
 	Why string
 	// Doubt says that the fate of a transaction was not known, but for the write-ahead log.
 	Doubt bool
-	// Unnamed are the tables of the newest transaction whose shapes were not written any more: Bind says what they are.
+	// Unnamed are the tables of the newest transaction, whose sequence is Commit, of which the shapes were not written any more: Bind
+	// says what they are.
 	Unnamed []Table
+	Commit  uint64
 }
 
 // Restore finds out how the log goes on: what has become of the newest transaction, and whether others have written since. Before
@@ -53,13 +55,28 @@ func (l *Log) Restore(before Before, live *Place, frames func(from, to uint32) (
 		return Outcome{Sequence: l.trimmed}, err
 	}
 	o := Outcome{Sequence: t.sequence()}
-	if t.stop != nil {
+	e := &Evidence{Found: before.Found, Live: live, Frames: frames, SameBoot: t.begin.Boot == bootID() && t.begin.Boot != ""}
+	inOrder := t.stop != nil && !t.tornSlot
+	if l.incomplete || t.damaged || t.tornSlot || !inOrder && !e.SameBoot {
+		l.leap(&o) // more may have been delivered than is here
+	}
+	switch {
+	case l.incomplete:
+		o.Gap, o.Why = capture.GapLost, "the newest segment file is missing"
+	case inOrder:
 		o.Gap, o.Why = t.since(before, live)
-	} else {
-		e := &Evidence{Found: before.Found, Live: live, Frames: frames, SameBoot: t.begin.Boot == bootID() && t.begin.Boot != ""}
-		if err := l.afterCrash(t, e, &o); err != nil {
-			return o, err
+		if o.Gap == 0 && t.cut {
+			o.Gap, o.Why = capture.GapLost, "the segment file is damaged"
 		}
+		if o.Gap == capture.GapRestored {
+			l.leap(&o)
+		}
+		err = l.findUnnamed(t, newestOf(t.records), &o)
+	default:
+		err = l.afterCrash(t, e, &o)
+	}
+	if err != nil {
+		return o, err
 	}
 	switch {
 	case o.Gap != 0 || !t.slotted:
@@ -69,13 +86,30 @@ func (l *Log) Restore(before Before, live *Place, frames func(from, to uint32) (
 		o.Gap, o.Why = capture.GapLost, "the segment file could not be written"
 	}
 	if o.Gap != 0 {
-		l.state.Gap = o.Gap
+		l.state.Gap, o.Unnamed = o.Gap, nil // the schema may be another one by now
 	}
 	if err := t.extend(nil); err != nil {
 		return o, err
 	}
 	f.end, f.last = t.end, o.Sequence
 	return o, l.save()
+}
+
+// leap passes over so many sequences that none is used again which may have been delivered and is not known here. A reader
+// that is behind one of them is told. l.mu must be held.
+func (l *Log) leap(o *Outcome) {
+	const bits = 32
+	from := o.Sequence + 1
+	o.Sequence = (o.Sequence>>bits + 1) << bits
+	l.undo(from, o)
+}
+
+// undo makes all sequences void from one on. The next one is not used either: a reader goes on there that was behind one of these.
+// l.mu must be held.
+func (l *Log) undo(from uint64, o *Outcome) {
+	l.void(Range{From: from, To: o.Sequence, Undone: true})
+	o.Sequence++
+	l.void(Range{From: o.Sequence, To: o.Sequence})
 }
 
 // newest returns the newest file that a connection has written to, nil if there is none. One that was made just before the program
@@ -85,16 +119,22 @@ func (l *Log) newest() (*file, *tail, error) {
 		last := len(l.files) - 1
 		f := l.files[last]
 		t, err := readTail(f.path)
-		if err != nil || t.slotted || last == 0 {
+		if err != nil || t.begun() {
 			return f, t, err
 		}
 		for _, r := range t.records {
 			l.state.Gap = capture.Gap(r.Detail) // it has nothing but a gap
 		}
+		l.files, l.state.Newest, l.state.Begun = l.files[:last], f.first, false
+		if last > 0 {
+			l.state.Newest, l.state.Begun = l.files[last-1].first, true
+		}
+		if err := l.save(); err != nil {
+			return nil, nil, err
+		}
 		if err := os.Remove(f.path); err != nil {
 			return nil, nil, fmt.Errorf("segment: %w", err)
 		}
-		l.files = l.files[:last]
 	}
 	return nil, nil, nil
 }
@@ -132,7 +172,7 @@ func (t *tail) since(before Before, live *Place) (capture.Gap, string) {
 func (l *Log) afterCrash(t *tail, e *Evidence, o *Outcome) error {
 	v, err := t.decide(e)
 	if err != nil {
-		return err
+		v = Verdict{Others: true, Why: err.Error()}
 	}
 	n := newestOf(t.records)
 	o.Why = v.Why
@@ -144,7 +184,7 @@ func (l *Log) afterCrash(t *tail, e *Evidence, o *Outcome) error {
 		if v.Fate == Unknown {
 			from = l.sinceBoot(t)
 		}
-		l.void(Range{From: from, To: o.Sequence, Undone: true})
+		l.undo(from, o)
 	case !isCommit || v.Fate == NotCommitted && n.aborted:
 	case v.Fate == Committed && n.aborted:
 		l.state.Revived = append(l.state.Revived, n.commit.Sequence)
@@ -157,8 +197,8 @@ func (l *Log) afterCrash(t *tail, e *Evidence, o *Outcome) error {
 	case v.Others:
 		o.Gap = capture.GapExternal
 	}
-	if isCommit && v.Fate == Committed {
-		return l.complete(t, n, o)
+	if v.Fate == Committed {
+		return l.findUnnamed(t, n, o)
 	}
 	return nil
 }
@@ -183,18 +223,17 @@ func (l *Log) sinceBoot(t *tail) uint64 {
 
 func (l *Log) void(r Range) {
 	l.state.Void = slices.DeleteFunc(l.state.Void, func(old Range) bool { return old.To <= l.trimmed || old.From >= r.From && old.To <= r.To })
+	if n := len(l.state.Void); n > 0 && l.state.Void[n-1].To+1 == r.From && l.state.Void[n-1].Undone == r.Undone {
+		l.state.Void[n-1].To = r.To
+		return
+	}
 	l.state.Void = append(l.state.Void, r)
 }
 
-// complete looks for what should follow the newest transaction, which has committed.
-func (l *Log) complete(t *tail, n newest, o *Outcome) error {
-	more := n.commit.Detail == 0
-	for i := range t.records {
-		r := &t.records[i]
-		more = more || r.Kind == capture.SegmentMore && r.Sequence == n.commit.Sequence
-	}
-	if !more && o.Gap == 0 {
-		o.Gap, o.Why = capture.GapLost, "the program ended before a change of the schema was written down"
+// findUnnamed looks for the tables of the newest transaction, which has committed, of which nothing says what they are.
+func (l *Log) findUnnamed(t *tail, n newest, o *Outcome) error {
+	if n.commit == nil || n.commit.Kind != capture.SegmentCommit {
+		return nil
 	}
 	c, err := cursorOf(l, t.path, t.end)
 	if err != nil {
@@ -206,9 +245,12 @@ func (l *Log) complete(t *tail, n newest, o *Outcome) error {
 		return err
 	}
 	tx.Spilled.Release()
-	for _, table := range tx.Tables {
-		if table.Shape == nil {
-			o.Unnamed = append(o.Unnamed, table)
+	o.Commit = tx.Sequence
+	if !tx.bound {
+		for _, table := range tx.Tables {
+			if table.Shape == nil {
+				o.Unnamed = append(o.Unnamed, table)
+			}
 		}
 	}
 	return nil
