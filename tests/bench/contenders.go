@@ -11,6 +11,7 @@ import (
 
 	"github.com/mattn/go-sqlite3"
 
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/tests/bench/session"
 )
 
@@ -32,9 +33,9 @@ func openers() []opener {
 	return []opener{openPlain, openOurs, openAccessors, openTriggers, openSession}
 }
 
-func openAll(ctx context.Context, dir string) ([]*contender, error) {
+func openAll(ctx context.Context, dir string, openers ...opener) ([]*contender, error) {
 	var all []*contender
-	for i, open := range openers() {
+	for i, open := range openers {
 		c, err := open(ctx, filepath.Join(dir, fmt.Sprintf("%d.db", i)))
 		if err != nil {
 			return nil, err
@@ -68,14 +69,21 @@ func openPlain(ctx context.Context, file string) (*contender, error) {
 }
 
 // openOurs captures through the whole path: writer, log, and a stream whose reader reads everything.
-func openOurs(ctx context.Context, file string) (*contender, error) {
-	s, err := openSource(ctx, file)
+func openOurs(ctx context.Context, file string) (*contender, error) { return openCaptured(ctx, "wippy", file) }
+
+// openDurable does the same with a durable log.
+func openDurable(ctx context.Context, file string) (*contender, error) {
+	return openCaptured(ctx, "durable", file, func(c *api.SQLiteConfig) { c.Durable = true })
+}
+
+func openCaptured(ctx context.Context, name, file string, configure ...func(*api.SQLiteConfig)) (*contender, error) {
+	s, err := openSource(ctx, file, configure...)
 	if err != nil {
 		return nil, err
 	}
 	reading := s.read(ctx)
 	return &contender{
-		name: "wippy", db: s.db.Pool(), settle: reading.settle,
+		name: name, db: s.db.Pool(), settle: reading.settle,
 		close: func() error { return s.close() },
 	}, execute(ctx, s.db.Pool(), schema)
 }

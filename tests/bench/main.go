@@ -49,6 +49,8 @@ func measurements() []measurement {
 		{"B6", peakMemory},
 		{"B7", snapshots},
 		{"B8", backlogs},
+		{"B9", durableCost},
+		{"B10", replayRate},
 		{"B12", schemaCost},
 	}
 }

@@ -22,7 +22,7 @@ type captured struct {
 	served  chan error
 }
 
-func openSource(ctx context.Context, file string) (*captured, error) {
+func openSource(ctx context.Context, file string, configure ...func(*api.SQLiteConfig)) (*captured, error) {
 	id := registry.ID{Namespace: "bench", Name: "db"}
 	dbConfig := &sqlapi.SQLiteConfig{File: file}
 	dbConfig.SetDefaults()
@@ -35,6 +35,9 @@ func openSource(ctx context.Context, file string) (*captured, error) {
 	directory.Publish(id, db)
 	config := &api.SQLiteConfig{DBResource: id}
 	config.SetDefaults()
+	for _, set := range configure {
+		set(config)
+	}
 	engine := cdcsqlite.New(s.id, config, directory)
 	s.catalog.Declare(engine)
 	serving := source.New(engine, s.catalog, slog.New(slog.DiscardHandler))

@@ -15,7 +15,7 @@ func writerCost(ctx context.Context, r *report, rounds int) (err error) {
 		return err
 	}
 	defer func() { err = firstError(err, os.RemoveAll(dir)) }()
-	all, err := openAll(ctx, dir)
+	all, err := openAll(ctx, dir, openers()...)
 	if err != nil {
 		return err
 	}
