@@ -125,6 +125,8 @@ type ServiceConfig struct {
 	Host    registry.ID `yaml:"host" ref:"process.host,terminal.host"`
 	// Input is passed to the method: a list gives its arguments, anything else is its only argument.
 	Input any `yaml:"input"`
+	// Ready is whether the service counts as started when its process has called process.ready(), instead of at once.
+	Ready bool `yaml:"ready"`
 }
 
 // SetDefaults implements registry.Config.

@@ -39,6 +39,10 @@ func (p *probe) Open(L *lua.LState) *lua.LTable {
 			})
 			return engine.Fail(L, err)
 		},
+		"ready": func(L *lua.LState) int {
+			engine.FromState(L).SayReady()
+			return 0
+		},
 		"panics": func(L *lua.LState) int {
 			v, err := engine.Block(L, func(context.Context) (int, error) { panic("in Go") })
 			L.Push(lua.LNumber(v))

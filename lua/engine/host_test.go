@@ -146,6 +146,44 @@ func TestServiceThatFails(t *testing.T) {
 	require.True(t, errs.Is(err, errs.NotFound))
 }
 
+func TestAServiceIsReadyWhenItsProcessSaysSo(t *testing.T) {
+	p := &probe{}
+	w := newWorld(t, p)
+	service := func() *engine.Service {
+		entry := serviceEntry("test", nil)
+		cfg, _ := entry.Config.(*process.ServiceConfig)
+		cfg.Ready = true
+		s, err := w.NewService(entry)
+		require.NoError(t, err)
+		return s
+	}
+	w.script("test", `function main() probe.mark("preparing") probe.ready() probe.ready() probe.block("working") end`)
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- service().Serve(ctx, func() {
+			within(t, p.get("preparing"))
+			close(ready)
+		})
+	}()
+	within(t, ready)
+	within(t, p.get("working"))
+	cancel()
+	require.NoError(t, <-ended)
+
+	never := func() { require.Fail(t, "it is not ready") }
+	w.script("test", `function main() end`)
+	require.ErrorContains(t, service().Serve(t.Context(), never), "not called process.ready()")
+	w.script("test", `function main() error("before it was ready") end`)
+	require.ErrorContains(t, service().Serve(t.Context(), never), "before it was ready")
+	w.script("test", `function main() probe.block("forever") end`)
+	ctx, cancel = context.WithCancel(t.Context())
+	go func() { ended <- service().Serve(ctx, never) }()
+	within(t, p.get("forever"))
+	cancel()
+	require.NoError(t, <-ended)
+}
+
 func TestServiceWhoseProcessIsEndedByOthers(t *testing.T) {
 	p := &probe{}
 	w := newWorld(t, p)

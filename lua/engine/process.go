@@ -29,6 +29,8 @@ type Process struct {
 	done         chan struct{}         // closed when the process has ended
 	exit         process.Exit          // valid when done is closed
 	waited       atomic.Bool           // a caller is in Wait, or has been
+	ready        chan struct{}         // closed by SayReady
+	sayReady     sync.Once
 
 	exitHooks exitHooks
 	mail      mailbox
@@ -55,6 +57,9 @@ type Process struct {
 	inbox, events                    lua.LValue
 	listeners                        map[string]lua.LValue
 }
+
+// SayReady says that the process is ready to work, for the service that has started it. It is idempotent.
+func (p *Process) SayReady() { p.sayReady.Do(func() { close(p.ready) }) }
 
 // PID returns the address of the process.
 func (p *Process) PID() process.PID { return p.pid }

@@ -24,6 +24,7 @@ func newProcess(ctx context.Context, e *Engine, host *Host, u *unit, parent proc
 	p := &Process{
 		engine: e, host: host, unit: u, parent: parent, log: e.log,
 		done:         make(chan struct{}),
+		ready:        make(chan struct{}),
 		modules:      map[string]*lua.LTable{},
 		environments: map[*unit]*lua.LTable{},
 		libraries:    map[registry.ID]*library{},

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ type Service struct {
 	id     registry.ID
 	spawn  process.Spawn
 	grace  time.Duration
+	// saysReady is whether the process itself says when it is ready.
+	saysReady bool
 }
 
 var _ supervisor.Service = (*Service)(nil)
@@ -29,7 +32,7 @@ func (e *Engine) NewService(entry *registry.Entry) (*Service, error) {
 		return nil, wrongConfig(entry)
 	}
 	return &Service{
-		engine: e, id: entry.ID, grace: grace(entry),
+		engine: e, id: entry.ID, grace: grace(entry), saysReady: cfg.Ready,
 		spawn: process.Spawn{Process: cfg.Process, Host: cfg.Host, Args: arguments(cfg.Input)},
 	}, nil
 }
@@ -56,8 +59,11 @@ func (s *Service) Serve(ctx context.Context, ready func()) error {
 	if err != nil {
 		return fmt.Errorf("service %q: %w", s.id, err)
 	}
-	ready()
-	exit, err := s.engine.Wait(ctx, pid)
+	err = s.awaitReady(ctx, pid, ready)
+	var exit process.Exit
+	if err == nil {
+		exit, err = s.engine.Wait(ctx, pid)
+	}
 	if ctx.Err() != nil && err != nil {
 		return s.stop(ctx, pid)
 	}
@@ -65,6 +71,34 @@ func (s *Service) Serve(ctx context.Context, ready func()) error {
 		err = exit.Err
 	}
 	return s.failure(err)
+}
+
+// awaitReady calls ready when the process is.
+func (s *Service) awaitReady(ctx context.Context, pid process.PID, ready func()) error {
+	p := s.engine.process(pid)
+	if !s.saysReady || p == nil {
+		ready()
+		return nil
+	}
+	select {
+	case <-p.ready:
+		ready()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.done:
+	}
+	select {
+	case <-p.ready:
+		ready()
+		return nil
+	default:
+	}
+	exit, err := s.engine.Wait(ctx, pid)
+	if err == nil && exit.Err == nil {
+		err = errs.New(errs.Unknown, "its process has ended and not called process.ready(): call it, or remove ready from the entry")
+	}
+	return cmp.Or(err, exit.Err)
 }
 
 // stop cancels the process and collects its end.

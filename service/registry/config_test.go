@@ -43,6 +43,7 @@ entries:
     log_bytes: 65536
     subscriptions: {max_subscriptions: 1, max_snapshot_subscriptions: 2, max_bytes: 3MB}
     durable: true
+    ack_interval: 3s
     retention: {max_bytes: 2MiB, max_age: 2h}
     on_log_full: refuse
   - name: pg
@@ -56,6 +57,7 @@ entries:
     slot_name: s
     publication: pub
     snapshot: true
+    ack_interval: 4s
     snapshot_fetch_size: 10
     streaming: true
     failover: true
@@ -82,7 +84,7 @@ entries:
     meta: {comment: x}
   - {name: lib, kind: library.lua, source: "return {}", modules: [sql], imports: {}}
   - {name: host, kind: process.host, max_processes: 5}
-  - {name: service, kind: process.service, process: script, host: host, input: {a: 1}}
+  - {name: service, kind: process.service, process: script, host: host, input: {a: 1}, ready: true}
   - {name: variable, kind: env.variable, variable: V, default: d}
   - name: life
     kind: process.host
@@ -109,19 +111,19 @@ entries:
 			DBResource: id("sqlite"), Tables: []string{"main.users"}, Snapshot: true, StatusInterval: second,
 			LogBytes:      64 * unit.KiB,
 			Subscriptions: api.SubscriptionsConfig{MaxSubscriptions: 1, MaxSnapshotSubscriptions: 2, MaxBytes: 3e6},
-			Durable:       true,
-			Retention:     api.RetentionConfig{MaxBytes: 2 * unit.MiB, MaxAge: unit.Duration(2 * time.Hour)},
-			OnLogFull:     api.OnLogFullRefuse,
+			Durable:       true, AckInterval: 3 * second,
+			Retention: api.RetentionConfig{MaxBytes: 2 * unit.MiB, MaxAge: unit.Duration(2 * time.Hour)},
+			OnLogFull: api.OnLogFullRefuse,
 		},
 		"pg": &api.PostgresConfig{
 			Host: "h", Port: 5433, Database: "d", Username: "u", Password: "p",
 			Options: map[string]string{"sslmode": "require"}, SlotName: "s", Publication: "pub", Snapshot: true,
-			SnapshotFetchSize: 10, Streaming: true, Failover: true, StandbyInterval: second, StatusInterval: 2 * second,
+			AckInterval: 4 * second, SnapshotFetchSize: 10, Streaming: true, Failover: true, StandbyInterval: second, StatusInterval: 2 * second,
 			OnIdle: "discard", LogBytes: unit.MiB,
 		},
 		"pg2": &api.PostgresConfig{
 			HostEnv: "H", PortEnv: "P", DatabaseEnv: "D", UsernameEnv: "U", PasswordEnv: "W", SlotName: "s",
-			Tables: []string{"a"}, Temporary: true, SnapshotFetchSize: 1000, StandbyInterval: 10 * second,
+			Tables: []string{"a"}, Temporary: true, AckInterval: second, SnapshotFetchSize: 1000, StandbyInterval: 10 * second,
 			StatusInterval: 30 * second, OnIdle: "hold", LogBytes: 64 * unit.MiB,
 		},
 		"script": &process.LuaConfig{Method: "go", Code: process.Code{
@@ -132,7 +134,7 @@ entries:
 		}},
 		"host": &process.HostConfig{MaxProcesses: 5},
 		"service": &process.ServiceConfig{
-			Process: id("script"), Host: id("host"), Input: map[string]any{"a": int64(1)},
+			Process: id("script"), Host: id("host"), Input: map[string]any{"a": int64(1)}, Ready: true,
 		},
 		"variable": &env.VariableConfig{Variable: "V", Default: &d},
 	} {

@@ -35,7 +35,7 @@ func (Module) Global() {}
 
 // Open implements engine.Module.
 func (Module) Open(L *lua.LState) *lua.LTable {
-	return L.SetFuncs(L.CreateTable(0, 10), map[string]lua.LGFunction{
+	return L.SetFuncs(L.CreateTable(0, 11), map[string]lua.LGFunction{
 		"pid":       pid,
 		"id":        id,
 		"spawn":     spawn,
@@ -45,6 +45,7 @@ func (Module) Open(L *lua.LState) *lua.LTable {
 		"listen":    listen,
 		"cancel":    cancel,
 		"terminate": terminate,
+		"ready":     ready,
 	})
 }
 
@@ -57,6 +58,13 @@ func pid(L *lua.LState) int {
 // id is process.id(): the entry of this process.
 func id(L *lua.LState) int {
 	L.Push(lua.LString(engine.FromState(L).ID().String()))
+	return 1
+}
+
+// ready is process.ready(): the service whose process this is counts as started, if its entry says ready: true.
+func ready(L *lua.LState) int {
+	engine.FromState(L).SayReady()
+	L.Push(lua.LTrue)
 	return 1
 }
 
