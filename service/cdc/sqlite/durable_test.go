@@ -157,12 +157,12 @@ func TestAReaderFarBehindGoesOnInTheFiles(t *testing.T) {
 }
 
 // gapOf returns the gap that ends a stream.
-func gapOf(t *testing.T, err error) *api.GapError {
-	t.Helper()
+func gapOf(tb testing.TB, err error) *api.GapError {
+	tb.Helper()
 	gap, ok := errors.AsType[*api.GapError](err)
-	require.True(t, ok, "%v", err)
-	require.Equal(t, errs.Unavailable, errs.KindOf(err))
-	require.True(t, errs.Retryable(err))
+	require.True(tb, ok, "%v", err)
+	require.Equal(tb, errs.Unavailable, errs.KindOf(err))
+	require.True(tb, errs.Retryable(err))
 	return gap
 }
 
