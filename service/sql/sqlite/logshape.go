@@ -83,8 +83,9 @@ func (d *durable) roll(s *captureSession) error {
 	if err == nil {
 		err = s.recorder.SwitchSegment(fd, end)
 	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
+	err = errors.Join(err, file.Close())
+	if err != nil {
+		return errors.Join(err, d.log.Discard())
 	}
 	d.publish(end, sequence)
 	d.described = make(map[uint32]bool)

@@ -1,9 +1,7 @@
 package segment
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -213,67 +211,6 @@ func (l *Log) Set(settings Settings) error {
 
 func (l *Log) save() error { return writeJSON(filepath.Join(l.dir, settingsFile), &l.state) }
 
-// What the names of files end with that are being written, and that were set aside.
-const (
-	temporary = ".new"
-	damaged   = ".damaged"
-)
-
-// readJSON reads what writeJSON has written. The error is ErrDamaged if it is something else.
-func readJSON(path string, v any) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("segment: %w", err)
-	}
-	text, sum, _ := bytes.Cut(text, []byte("\n"))
-	if string(sum) != sumOf(text) {
-		return fmt.Errorf("%w: the checksum of %s is wrong", ErrDamaged, path)
-	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrDamaged, path, err)
-	}
-	return nil
-}
-
-// sumOf is the second line of a file of JSON.
-func sumOf(text []byte) string { return fmt.Sprintf("%08x\n", checksum(text)) }
-
-// writeJSON replaces a file as a whole: a reader finds the old one or the new one, after a loss of power as well. A line with a
-// checksum follows: a digit that is another one would make another history.
-func writeJSON(path string, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("segment: %w", err)
-	}
-	text = append(append(text, '\n'), sumOf(text)...)
-	file, err := os.OpenFile(path+temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("segment: %w", err)
-	}
-	_, err = file.Write(text)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(path+temporary, path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
-		return fmt.Errorf("segment: %w", err)
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // Next makes the next segment file, behind a sequence. It returns the file, its length, and the newest sequence, which is a greater one
 // if there is a gap to tell.
 func (l *Log) Next(sequence uint64, unsynced bool) (made *os.File, end int64, newest uint64, err error) {
@@ -294,11 +231,32 @@ func (l *Log) Next(sequence uint64, unsynced bool) (made *os.File, end int64, ne
 	if made, err = l.add(begin, records); err != nil {
 		return nil, 0, 0, err
 	}
+	before := l.state
 	l.state.Gap, l.state.Newest, l.state.Begun = 0, first, true
 	if err := l.save(); err != nil { // the gap would be told twice
-		return nil, 0, 0, errors.Join(err, made.Close())
+		l.state = before
+		return nil, 0, 0, errors.Join(err, made.Close(), l.discard())
 	}
 	return made, capture.SegmentPage + int64(len(records)), sequence, nil
+}
+
+// Discard deletes the newest file, to which nothing was written: the one before goes on.
+func (l *Log) Discard() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.discard()
+	if n := len(l.files); n > 0 {
+		l.state.Newest = l.files[n-1].first
+	}
+	return errors.Join(err, l.save())
+}
+
+// discard is Discard, but for what the settings file says. l.mu must be held.
+func (l *Log) discard() error {
+	last := len(l.files) - 1
+	path := l.files[last].path
+	l.files = l.files[:last]
+	return os.Remove(path)
 }
 
 // add makes a file that begins with records. l.mu must be held.

@@ -141,6 +141,24 @@ func TestACursorGoesOnInTheNextFile(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "c"}, rest(t, w.read(0)))
 }
 
+func TestANewFileThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	w := begin(t, wide())
+	w.commit("a")
+	c := w.read(0)
+	made, _, _, err := w.log.Next(w.sequence, false)
+	require.NoError(t, err)
+	require.NoError(t, made.Close())
+	require.NoError(t, w.log.Discard())
+	w.commit("b") // in the one before
+	require.Equal(t, []string{"a", "b"}, rest(t, c))
+	_, err = segment.Open(w.dir)
+	require.NoError(t, err)
+	w.roll()
+	w.commit("c")
+	require.Equal(t, []string{"c"}, rest(t, c))
+}
+
 func TestWhatIsNotPublishedIsNotRead(t *testing.T) {
 	t.Parallel()
 	w := begin(t, wide())

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -278,4 +279,22 @@ func (l *Log) Bind(sequence uint64, shapes map[uint32][]byte) error {
 	}
 	f.end = t.end
 	return nil
+}
+
+// areVoid reports whether all of some sequences are.
+func (l *Log) areVoid(from, to uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range slices.SortedFunc(slices.Values(l.state.Void), func(a, b Range) int { return cmp.Compare(a.From, b.From) }) {
+		if r.From <= from && r.To >= from {
+			from = r.To + 1
+		}
+	}
+	return from > to
+}
+
+func (l *Log) isVoid(sequence uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.state.Void, func(r Range) bool { return sequence >= r.From && sequence <= r.To })
 }
