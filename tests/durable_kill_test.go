@@ -229,7 +229,7 @@ func next(s api.Stream) (*api.Change, error) {
 		select {
 		case <-s.Ready(): // it has looked at many changes that it does not deliver, and goes on
 		default:
-			return nil, nil //nolint:nilnil // as documented
+			return nil, nil
 		}
 	}
 }

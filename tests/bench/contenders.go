@@ -69,7 +69,9 @@ func openPlain(ctx context.Context, file string) (*contender, error) {
 }
 
 // openOurs captures through the whole path: writer, log, and a stream whose reader reads everything.
-func openOurs(ctx context.Context, file string) (*contender, error) { return openCaptured(ctx, "wippy", file) }
+func openOurs(ctx context.Context, file string) (*contender, error) {
+	return openCaptured(ctx, "wippy", file)
+}
 
 // openDurable does the same with a durable log.
 func openDurable(ctx context.Context, file string) (*contender, error) {

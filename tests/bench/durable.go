@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -113,7 +114,7 @@ func (s *captured) timeOf(ctx context.Context, opts api.StreamOptions, write fun
 		}
 	}
 	if sum == 0 {
-		return 0, fmt.Errorf("nothing was read")
+		return 0, errors.New("nothing was read")
 	}
 	return float64(time.Since(start).Nanoseconds()) / replayed, nil
 }

@@ -46,7 +46,7 @@ func (r *replica) apply(tx *transaction) {
 		case api.OpTruncate:
 			r.ensure(change.Table)
 			r.exec("DELETE FROM " + quote(change.Table.Name))
-		case api.OpSnapshot:
+		case api.OpSnapshot, api.OpBegin, api.OpEnd:
 			require.Fail(r.tb, "a transaction has no rows of snapshots")
 		case api.OpInsert, api.OpUpdate, api.OpDelete:
 			r.ensure(change.Table)
