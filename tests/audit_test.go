@@ -37,7 +37,10 @@ func TestTheAuditTrailIsCompleteOverKills(t *testing.T) {
 	r.exit()
 	sold := numbers(t, filepath.Join(dir, "data", "shop.db"), "SELECT id FROM orders ORDER BY id")
 	audited := numbers(t, filepath.Join(dir, "data", "audit.db"),
-		"SELECT json_extract(after, '$.id') FROM entries WHERE op = 'insert' ORDER BY cursor")
+		"SELECT DISTINCT json_extract(after, '$.id') AS id FROM entries WHERE op IN ('insert', 'snapshot') ORDER BY id")
+	twice := numbers(t, filepath.Join(dir, "data", "audit.db"),
+		"SELECT json_extract(after, '$.id') AS id FROM entries WHERE op = 'insert' GROUP BY id HAVING count(*) > 1")
+	require.Empty(t, twice)
 	require.NotEmpty(t, sold)
 	require.Equal(t, sold, audited)
 }

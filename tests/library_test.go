@@ -15,7 +15,7 @@ func TestAGoProgramDoesNotImportTheRuntime(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/wippy-cdc/runtime/"
 	allowed := []string{
-		module + "api/", module + "internal/suggest", module + "internal/tempfile", module + "service/cdc/log", module + "service/cdc/source",
+		module + "api/", module + "internal/suggest", module + "internal/tempfile", module + "service/cdc/consumer", module + "service/cdc/log", module + "service/cdc/source",
 		module + "service/cdc/sqlite", module + "service/cdc/stream", module + "service/sql/sqlite", "github.com/mattn/go-sqlite3", "golang.org/x/sys/unix",
 	}
 	list := exec.CommandContext(t.Context(), "go", "list", "-tags", "sqlite_preupdate_hook", "-deps",
