@@ -27,7 +27,7 @@ func (r *running) lostStream(t *testing.T) string {
 	return why
 }
 
-// SQLite would go on with a file that nobody finds any more.
+// SQLite would go on with a file that no program finds by its path any more.
 func TestDatabaseFileIsMovedAwayAndPutBack(t *testing.T) {
 	t.Parallel()
 	r := start(t, impatient())

@@ -55,7 +55,7 @@ func TestTheSlotOfAnotherAppStays(t *testing.T) {
 		db.Exec(t, "INSERT INTO users VALUES (1)")
 		second.change(t, "app.yaml", strings.ReplaceAll(change[0], "%s", db.Name), strings.ReplaceAll(change[1], "%s", db.Name))
 		second.hup(t, reloaded)
-		require.Contains(t, second.log.String(), "is left on the server, because it is in use by somebody else")
+		require.Contains(t, second.log.String(), "is left on the server, because it is in use by another program")
 		require.Contains(t, second.log.String(), "type SELECT pg_drop_replication_slot('"+db.Name+"')")
 		require.Equal(t, change[1] != "", strings.Contains(remains(t, db), "x_2"))
 		require.Contains(t, remains(t, db), "x ")

@@ -145,7 +145,7 @@ func (e *leftovers) checkUse(ctx context.Context, now *slot) error {
 		return fmt.Errorf("release: look what holds slot %q: %w", e.source.config.SlotName, classify(ctx, err))
 	}
 	if foreign > 0 {
-		return &inUseError{"somebody else, as it seems: the database has another connection for replication, which may hold it without reading"}
+		return &inUseError{"another program, as it seems: the database has another connection for replication, which may hold it without reading"}
 	}
 	return nil
 }
