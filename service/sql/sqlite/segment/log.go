@@ -87,10 +87,10 @@ type file struct {
 // ReadConsumers reads what WriteConsumers has kept; v stays as it is if there is nothing.
 func (l *Log) ReadConsumers(v any) error {
 	err := readJSON(filepath.Join(l.dir, consumersFile), v)
-	if errors.Is(err, os.ErrNotExist) {
+	if err == nil || errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return err
+	return fmt.Errorf("%w; put the file of a backup in its place, or delete it: then its consumers begin anew, as their streams say", err)
 }
 
 // WriteConsumers keeps v as JSON, for one goroutine at a time.

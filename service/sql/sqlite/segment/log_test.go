@@ -354,7 +354,9 @@ func TestConsumersHaveAChecksum(t *testing.T) {
 	require.NoError(t, err)
 	text[len(`{"search":1`)]++
 	require.NoError(t, os.WriteFile(path, text, 0o600))
-	require.ErrorIs(t, w.log.ReadConsumers(&have), segment.ErrDamaged)
+	err = w.log.ReadConsumers(&have)
+	require.ErrorIs(t, err, segment.ErrDamaged)
+	require.ErrorContains(t, err, "or delete it: then its consumers begin anew")
 }
 
 func FuzzReadFile(f *testing.F) {
