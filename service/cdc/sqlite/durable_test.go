@@ -246,3 +246,15 @@ func TestWhatCannotBeDurable(t *testing.T) {
 		require.Equal(t, errs.Invalid, errs.KindOf(err))
 	}
 }
+
+// Shadow tables of a full-text index are met by what is undone, and never have a shape.
+func TestATransactionOfWhichAllWasUndoneIsNoGap(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.exec("CREATE VIRTUAL TABLE words USING fts4(body)")
+	h.serve(h.source(cdcID, durable()))
+	begin := h.newest()
+	h.transact("SAVEPOINT s", "INSERT INTO words (rowid, body) VALUES (1, 'a')", "ROLLBACK TO s")
+	h.exec("INSERT INTO users VALUES (1, 'Ann', 1)")
+	require.Equal(t, "users", take(t, h.resume(begin), 1)[0].Table.Name)
+}

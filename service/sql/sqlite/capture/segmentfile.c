@@ -143,8 +143,8 @@ int wippy_seg_append_rows(wippy_capture *c, uint32_t kind, uint64_t sequence, ui
   if (why) return why;
   wippy_seg_commit head = {0};
   for (int op = 0; op < WIPPY_OPS; op++) head.counts[op] = c->counts[op] - but[op];
-  if (!put_tables(c, &head)) return ENOMEM;
   uint64_t length = wippy_arena_length(&c->arena) - from;
+  if (length && !put_tables(c, &head)) return ENOMEM; /* tables of which all was undone have no shape, maybe for ever */
   uint64_t spilled = from < c->arena.spilled ? c->arena.spilled - from : 0;
   const uint8_t *rows = c->arena.bytes + (from + spilled - c->arena.spilled);
   wippy_seg_record r = {.magic = WIPPY_SEG_MAGIC, .kind = kind, .detail = (uint32_t)(kind == WIPPY_SEG_COMMIT && c->sealing.more),
