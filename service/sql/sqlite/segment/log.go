@@ -301,8 +301,18 @@ func (l *Log) Full(end int64) bool {
 	return end >= min(largest, l.state.MaxBytes/parts)
 }
 
-// Trim deletes files that are too old or too many, but not the newest.
-func (l *Log) Trim() error {
+// Trim deletes files that are too old or too many, but not the newest. A file that cannot be deleted is found again by Open.
+func (l *Log) Trim() (err error) {
+	for _, f := range l.cutOff() { // without the lock, which the writer takes for each commit
+		if removed := os.Remove(f.path); !errors.Is(removed, os.ErrNotExist) {
+			err = errors.Join(err, removed)
+		}
+	}
+	return err
+}
+
+// cutOff takes out of the log what Trim deletes.
+func (l *Log) cutOff() []*file {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var size int64
@@ -310,20 +320,17 @@ func (l *Log) Trim() error {
 		size += f.end
 	}
 	n := 0
-	var err error
 	for ; n < len(l.files)-1; n++ {
 		f := l.files[n]
 		if size <= l.state.MaxBytes && time.Since(f.at) <= l.state.MaxAge {
 			break
 		}
-		if err = os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			break
-		}
 		size -= f.end
 		l.trimmed = l.files[n+1].first - 1
 	}
+	left := l.files[:n]
 	l.files = l.files[n:]
-	return err
+	return left
 }
 
 // Size is what a log takes.

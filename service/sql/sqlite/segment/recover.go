@@ -171,7 +171,7 @@ func inDoubt(n newest, e *Evidence) (Verdict, error) {
 		return withoutIndex(n, e)
 	}
 	found := *e.Found
-	// Nobody has published anything since the hook: the index is as it was, or the log was begun anew without a commit.
+	// No connection has published anything since the hook: the index is as it was, or the log was begun anew without a commit.
 	untouched := found.Changes == before.Changes && (found.is(before) || found.Frames == 0 && found.Salt1 == before.Salt1+1)
 	switch {
 	case live.Frames == 0 && before.Frames == 0 && !untouched:
