@@ -1,0 +1,27 @@
+package cdc
+
+// Format names an encoding of changes, one record for each.
+type Format string
+
+// The formats. What each of them writes is told in docs/formats.md.
+const (
+	// FormatJSON is one plain JSON object with the names that Lua scripts know.
+	FormatJSON Format = "json"
+	// FormatDebezium is the envelope of Debezium, as JSON without a schema.
+	FormatDebezium Format = "debezium"
+	// FormatCloudEvents is a CloudEvent in structured JSON mode, whose data is that of FormatDebezium.
+	FormatCloudEvents Format = "cloudevents"
+	// FormatFlat is the row as it is afterwards with its key, null for a row that is gone.
+	FormatFlat Format = "flat"
+)
+
+// Formats returns the formats that an Encoder knows.
+func Formats() []Format { return []Format{FormatJSON, FormatDebezium, FormatCloudEvents, FormatFlat} }
+
+// Encoder writes changes down for readers outside the program. Methods may be called from any goroutine, and keep
+// nothing of a change.
+type Encoder interface {
+	// AppendChange appends one record to dst, without a line feed at its end or in it. Every value is exact: what JSON
+	// cannot hold is written as a string and marked with its type. The error is Invalid for an unknown format.
+	AppendChange(dst []byte, format Format, c *Change) ([]byte, error)
+}
