@@ -171,7 +171,7 @@ func (a *audit) compare(db *sqlite.DB, catalog *source.Catalog) {
 	t := a.t
 	want := ledger(t, db.Pool(), a.told)
 	for {
-		s, err := catalog.Subscribe(t.Context(), auditCDC, api.StreamOptions{After: &a.after})
+		s, err := catalog.Subscribe(t.Context(), auditCDC, api.StreamOptions{Start: api.After(a.after)})
 		var gap *api.GapError
 		if err == nil {
 			want, err = a.read(s, want)
@@ -200,7 +200,7 @@ func (a *audit) compare(db *sqlite.DB, catalog *source.Catalog) {
 func (a *audit) behind(catalog *source.Catalog) (numbers []int64) {
 	after := a.after
 	for {
-		s, err := catalog.Subscribe(a.t.Context(), auditCDC, api.StreamOptions{After: &after, Tables: []string{"ledger"}})
+		s, err := catalog.Subscribe(a.t.Context(), auditCDC, api.StreamOptions{Start: api.After(after), Tables: []string{"ledger"}})
 		for err == nil {
 			var c *api.Change
 			if c, err = next(s); c == nil && err == nil {

@@ -83,7 +83,7 @@ func replayOnce(ctx context.Context) (live, replay float64, err error) {
 			return 0, 0, err
 		}
 	}
-	if replay, err = s.timeOf(ctx, api.StreamOptions{After: &before}, func() error { return nil }); err != nil {
+	if replay, err = s.timeOf(ctx, api.StreamOptions{Start: api.After(before)}, func() error { return nil }); err != nil {
 		return 0, 0, err
 	}
 	live, err = s.timeOf(ctx, api.StreamOptions{MaxBytes: api.DefaultLogBytes}, func() error {

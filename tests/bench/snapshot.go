@@ -84,7 +84,7 @@ func fillForSnapshots(ctx context.Context, s *captured) error {
 
 // readSnapshot reads one snapshot to its end.
 func readSnapshot(ctx context.Context, s *captured) error {
-	stream, err := s.catalog.Subscribe(ctx, s.id, api.StreamOptions{Tables: []string{"people"}, Snapshot: api.SnapshotAlways, Buffer: 1024})
+	stream, err := s.catalog.Subscribe(ctx, s.id, api.StreamOptions{Tables: []string{"people"}, Start: api.Snapshot(), Buffer: 1024})
 	if err != nil {
 		return err
 	}

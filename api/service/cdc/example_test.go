@@ -58,7 +58,7 @@ func ExampleStreamOptions_snapshot() {
 	db := users(ctx)
 	defer db.Close()
 	exec(ctx, db, "INSERT INTO users (name) VALUES ('ada'), ('bob')")
-	stream, err := db.Stream(ctx, cdc.StreamOptions{Snapshot: cdc.SnapshotAlways})
+	stream, err := db.Stream(ctx, cdc.StreamOptions{Start: cdc.Snapshot()})
 	if err != nil {
 		log.Fatal(err)
 	}

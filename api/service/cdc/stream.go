@@ -64,15 +64,8 @@ type StreamOptions struct {
 	Ops []Op
 	// Schema is whether OpSchema is delivered too, whatever Ops selects.
 	Schema bool
-	// Snapshot is whether the stream begins with a snapshot.
-	Snapshot SnapshotChoice
-	// After is the position behind which the stream begins, without a snapshot; nil means with what commits from now
-	// on. A position that has left the log is a GapError. Of such a stream a transaction is acknowledged when its
-	// reader comes back for the next one.
-	After *Position
-	// AfterGeneration is the generation that After was given for; "" means that it is not checked. Another one than
-	// that of the source is Invalid.
-	AfterGeneration string
+	// Start says where the stream begins.
+	Start Start
 	// Consumer names the consumer that the stream is of; "" means none. Its first stream begins as the other options
 	// say, the next ones behind what it has acknowledged by Ack, over restarts. A snapshot that it has not acknowledged
 	// to the last row begins anew. There is one stream of a consumer at a time, a second one is a Conflict.
@@ -93,19 +86,6 @@ type StreamOptions struct {
 	MaxBytes unit.Size
 }
 
-// SnapshotChoice says whether a stream begins with a snapshot: the rows as of one position in the log, as changes of
-// OpSnapshot, and behind them what was committed after that position.
-type SnapshotChoice uint8
-
-// The choices.
-const (
-	// SnapshotDefault leaves it to the entry of the source: if it says snapshot, streams begin with one until the first
-	// of them has been read in full, now or in an earlier run.
-	SnapshotDefault SnapshotChoice = iota
-	SnapshotAlways
-	SnapshotNever
-)
-
 // Resolved returns the options with defaults filled in for a source of logBytes, or an Invalid error that names the
 // option.
 func (o StreamOptions) Resolved(logBytes unit.Size) (StreamOptions, error) {
@@ -115,6 +95,7 @@ func (o StreamOptions) Resolved(logBytes unit.Size) (StreamOptions, error) {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = min(DefaultMaxBytes, logBytes)
 	}
+	after, resumes := o.Start.After()
 	switch {
 	case o.Buffer < 1 || o.Buffer > MaxBuffer:
 		return o, invalid("buffer is %d, must be 1 to %d", o.Buffer, MaxBuffer)
@@ -128,11 +109,9 @@ func (o StreamOptions) Resolved(logBytes unit.Size) (StreamOptions, error) {
 		return o, invalid("tables has an empty name")
 	case o.Consumer != "" && !consumerName.MatchString(o.Consumer):
 		return o, invalid("consumer is %q: use letters, digits and . _ : / -, 128 at most", o.Consumer)
-	case o.Consumer != "" && o.After != nil:
+	case o.Consumer != "" && resumes:
 		return o, invalid("consumer and after are both given: a consumer goes on behind what it has acknowledged, leave out one of them")
-	case o.After != nil && o.Snapshot == SnapshotAlways:
-		return o, invalid("snapshot and after are both given: a stream begins with a snapshot or behind a position, not both")
-	case o.After != nil && o.After.InSnapshot():
+	case resumes && after.InSnapshot():
 		return o, invalid("after lies within a snapshot, which no stream can go on with: begin anew with a snapshot, " +
 			"and keep the cursor of its last row")
 	}

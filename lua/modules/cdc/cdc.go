@@ -46,6 +46,7 @@ import (
 
 	lua "github.com/yuin/gopher-lua"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/lua/engine"
@@ -120,7 +121,11 @@ func (s *session) stream(L *lua.LState) int {
 		return engine.Misuse(L, fmt.Errorf("cdc: stream %q: %w", id, err))
 	}
 	if after != nil {
-		if opts.AfterGeneration, opts.After, err = parseCursor(*after); err != nil {
+		if opts.Start == api.Snapshot() {
+			return engine.Fail(L, errs.New(errs.Invalid, "cdc: source %q: snapshot and after are both given: a stream begins "+
+				"with a snapshot or behind a position, not both", id))
+		}
+		if opts.Start, err = api.AfterCursor(*after); err != nil {
 			return engine.Fail(L, fmt.Errorf("cdc: stream %q: after: %w", id, err))
 		}
 	}

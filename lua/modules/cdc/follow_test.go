@@ -141,7 +141,7 @@ func TestFollowGoesOnAfterEndsThatPass(t *testing.T) {
 	for _, opts := range s.opts {
 		require.Equal(t, "search", opts.Consumer)
 		require.Equal(t, []string{"users"}, opts.Tables)
-		require.Equal(t, api.SnapshotDefault, opts.Snapshot)
+		require.Zero(t, opts.Start)
 	}
 }
 
@@ -149,15 +149,14 @@ func TestFollowBeginsAnewAfterAGap(t *testing.T) {
 	t.Parallel()
 	s := &scripted{runs: []subscription{{changes: inserts(1), cause: errGap}, {refused: errPasses}, {cause: errStays}}}
 	require.Equal(t, []any{int64(10), int64(11), "false a fault"}, s.follow(t, `{consumer = "search", snapshot = false}`))
-	require.Equal(t, []api.SnapshotChoice{api.SnapshotNever, api.SnapshotAlways, api.SnapshotAlways},
-		[]api.SnapshotChoice{s.opts[0].Snapshot, s.opts[1].Snapshot, s.opts[2].Snapshot})
+	require.Equal(t, []api.Start{api.Live(), api.Snapshot(), api.Snapshot()}, []api.Start{s.opts[0].Start, s.opts[1].Start, s.opts[2].Start})
 }
 
 func TestFollowWithoutAConsumerBeginsAnewAfterEachEnd(t *testing.T) {
 	t.Parallel()
 	s := &scripted{runs: []subscription{{changes: inserts(1), cause: errPasses}, {cause: errStays}}}
 	require.Equal(t, []any{int64(10), int64(11), "false a fault"}, s.follow(t, `nil`))
-	require.Equal(t, []api.SnapshotChoice{api.SnapshotDefault, api.SnapshotAlways}, []api.SnapshotChoice{s.opts[0].Snapshot, s.opts[1].Snapshot})
+	require.Equal(t, []api.Start{{}, api.Snapshot()}, []api.Start{s.opts[0].Start, s.opts[1].Start})
 	require.Empty(t, s.acks)
 }
 
@@ -221,19 +220,20 @@ func TestFollowRefusesWrongArguments(t *testing.T) {
 	t.Parallel()
 	w := scriptedWorld(t, &scripted{})
 	for call, want := range map[string]string{
-		`cdc.follow("pg", {}, 5)`:                          "the handler is 5, must be a function",
-		`cdc.follow("pg", 5, print)`:                       `cdc: follow "app:pg": options must be a table, not 5`,
-		`cdc.follow("pg", {attempts = 0}, print)`:          "attempts is 0, must be a whole number, at least 1",
-		`cdc.follow("pg", {after = "x"}, print)`:           "after is for streams whose position a script keeps: give consumer",
-		`cdc.follow("pg", {consumers = "search"}, print)`:  `key "consumers" is not known`,
-		`cdc.follow(5, {}, print)`:                         "the ID is 5",
-		`cdc.forget("pg")`:                                 "string expected",
-		`ok(cdc.stream("pg", {consumer = "s"})):ack(5)`:    "change or cursor expected, got 5",
-		`ok(cdc.stream("pg", {consumer = 5}))`:             "consumer is 5, must be a string",
-		`ok(cdc.stream("pg", {after = {}}))`:               "after is a table, must be a string",
-		`ok(cdc.stream("pg", {after = "no cursor"}))`:      `"no cursor" is no cursor: take the field cursor of a change as it is`,
-		`ok(ok(cdc.stream("pg", {})):ack("g-1"))`:          `"g-1" is no cursor`,
-		`ok(ok(cdc.stream("pg", {consumer = "s"})):ack())`: "change or cursor expected, got nil",
+		`cdc.follow("pg", {}, 5)`:                                                        "the handler is 5, must be a function",
+		`cdc.follow("pg", 5, print)`:                                                     `cdc: follow "app:pg": options must be a table, not 5`,
+		`cdc.follow("pg", {attempts = 0}, print)`:                                        "attempts is 0, must be a whole number, at least 1",
+		`cdc.follow("pg", {after = "x"}, print)`:                                         "after is for streams whose position a script keeps: give consumer",
+		`cdc.follow("pg", {consumers = "search"}, print)`:                                `key "consumers" is not known`,
+		`cdc.follow(5, {}, print)`:                                                       "the ID is 5",
+		`cdc.forget("pg")`:                                                               "string expected",
+		`ok(cdc.stream("pg", {consumer = "s"})):ack(5)`:                                  "change or cursor expected, got 5",
+		`ok(cdc.stream("pg", {consumer = 5}))`:                                           "consumer is 5, must be a string",
+		`ok(cdc.stream("pg", {after = {}}))`:                                             "after is a table, must be a string",
+		`ok(cdc.stream("pg", {after = "g-0000000000000003-00000002", snapshot = true}))`: "snapshot and after are both given",
+		`ok(cdc.stream("pg", {after = "no cursor"}))`:                                    `"no cursor" is no cursor: take the field cursor of a change as it is`,
+		`ok(ok(cdc.stream("pg", {})):ack("g-1"))`:                                        `"g-1" is no cursor`,
+		`ok(ok(cdc.stream("pg", {consumer = "s"})):ack())`:                               "change or cursor expected, got nil",
 	} {
 		require.ErrorContains(t, w.Failure(fakePrelude+call), want, call)
 	}

@@ -21,7 +21,7 @@ func streamOptions(v lua.LValue) (opts api.StreamOptions, after *string, err err
 	err = option.Decode(v,
 		option.Words("tables", &opts.Tables, nil),
 		option.Words("ops", &ops, accepted),
-		snapshot(&opts.Snapshot),
+		snapshot(&opts.Start),
 		option.Whole("buffer", &buffer, 1, api.MaxBuffer),
 		option.Whole("max_bytes", &maxBytes, 1, 0),
 		option.Flag("schema", &opts.Schema),
@@ -36,23 +36,17 @@ func streamOptions(v lua.LValue) (opts api.StreamOptions, after *string, err err
 	return opts, after, err
 }
 
-// parseCursor returns the generation and the position of a cursor.
-func parseCursor(cursor string) (generation string, p *api.Position, err error) {
-	generation, position, err := api.ParseCursor(cursor)
-	return generation, &position, err
-}
-
 // snapshot is a flag that leaves the choice to the source if it is not given.
-func snapshot(choice *api.SnapshotChoice) option.Field {
+func snapshot(start *api.Start) option.Field {
 	const key = "snapshot"
 	return option.Field{Key: key, Set: func(v lua.LValue) error {
 		var asked bool
 		if err := option.Flag(key, &asked).Set(v); err != nil {
 			return err
 		}
-		*choice = api.SnapshotNever
+		*start = api.Live()
 		if asked {
-			*choice = api.SnapshotAlways
+			*start = api.Snapshot()
 		}
 		return nil
 	}}

@@ -53,7 +53,7 @@ func testConsumerResumes(t *testing.T, s *Subject) {
 	stream.Close()
 	s.insert(6)
 	for range 2 {
-		stream = s.consume(t, "one", api.StreamOptions{Snapshot: api.SnapshotAlways})
+		stream = s.consume(t, "one", api.StreamOptions{Start: api.Snapshot()})
 		again := take(t, stream, 3)
 		require.Equal(t, []string{"insert users 4", "insert users 5 !", "insert users 6 !"}, brief(again), "options for the first stream do not count")
 		require.Equal(t, []string{first[3].Cursor(), first[4].Cursor()}, []string{again[0].Cursor(), again[1].Cursor()})
@@ -125,7 +125,7 @@ func testConsumerSnapshot(t *testing.T, s *Subject) {
 	s.durable(t)
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b'), (3, 'c')")
 	stop := s.Start()
-	opts := api.StreamOptions{Snapshot: api.SnapshotAlways, Tables: []string{"users"}}
+	opts := api.StreamOptions{Start: api.Snapshot(), Tables: []string{"users"}}
 	stream := s.consume(t, "one", opts)
 	s.insert(4)
 	rows := take(t, stream, 4)
@@ -151,11 +151,11 @@ func testConsumerEmptySnapshot(t *testing.T, s *Subject) {
 	t.Helper()
 	s.durable(t)
 	defer s.Start()()
-	stream := s.consume(t, "one", api.StreamOptions{Snapshot: api.SnapshotAlways})
+	stream := s.consume(t, "one", api.StreamOptions{Start: api.Snapshot()})
 	s.insert(1)
 	require.Equal(t, []string{"insert users 1 !"}, brief(take(t, stream, 1)))
 	stream.Close()
-	stream = s.consume(t, "one", api.StreamOptions{Snapshot: api.SnapshotAlways})
+	stream = s.consume(t, "one", api.StreamOptions{Start: api.Snapshot()})
 	require.Equal(t, []string{"insert users 1 !"}, brief(take(t, stream, 1)))
 }
 
@@ -163,7 +163,7 @@ func testConsumerEmptySnapshot(t *testing.T, s *Subject) {
 func testMarkers(t *testing.T, s *Subject) {
 	t.Helper()
 	defer s.Start()()
-	opts := api.StreamOptions{Snapshot: api.SnapshotAlways, Markers: true}
+	opts := api.StreamOptions{Start: api.Snapshot(), Markers: true}
 	empty := take(t, s.subscribe(t, opts), 2)
 	require.Equal(t, []api.Op{api.OpBegin, api.OpEnd}, []api.Op{empty[0].Op, empty[1].Op})
 	require.False(t, empty[0].Last)
@@ -227,7 +227,7 @@ func testForget(t *testing.T, s *Subject) {
 	stop()
 	defer s.Start()()
 	require.Empty(t, s.consumers(t))
-	stream = s.consume(t, "one", api.StreamOptions{Snapshot: api.SnapshotAlways})
+	stream = s.consume(t, "one", api.StreamOptions{Start: api.Snapshot()})
 	require.Equal(t, []string{"snapshot users 1 !"}, brief(take(t, stream, 1)))
 }
 
@@ -262,11 +262,7 @@ func testAfter(t *testing.T, s *Subject) {
 	t.Helper()
 	s.durable(t)
 	stop := s.Start()
-	begin := func(c *api.Change) api.StreamOptions {
-		generation, p, err := api.ParseCursor(c.Cursor())
-		require.NoError(t, err)
-		return api.StreamOptions{After: &p, AfterGeneration: generation}
-	}
+	begin := func(c *api.Change) api.StreamOptions { return api.StreamOptions{Start: afterCursor(t, c.Cursor())} }
 	stream := s.subscribe(t, api.StreamOptions{})
 	s.insert(0)
 	first := take(t, stream, 1)[0]
@@ -283,15 +279,21 @@ func testAfter(t *testing.T, s *Subject) {
 	again = take(t, s.subscribe(t, begin(changes[1])), 1)
 	require.Equal(t, changes[2].Cursor(), again[0].Cursor())
 	for what, opts := range map[string]api.StreamOptions{
-		"of another generation": {After: begin(changes[0]).After, AfterGeneration: "another"},
-		"that is to come":       {After: new(api.Behind(1 << 62))},
-		"within a snapshot":     {After: new(api.SnapshotOf(1))},
-		"with a consumer":       {After: begin(changes[0]).After, Consumer: "one"},
-		"with a snapshot":       {After: begin(changes[0]).After, Snapshot: api.SnapshotAlways},
+		"of another generation": {Start: afterCursor(t, changes[0].Position().Cursor("another"))},
+		"that is to come":       {Start: api.After(api.Behind(1 << 62))},
+		"within a snapshot":     {Start: api.After(api.SnapshotOf(1))},
+		"with a consumer":       {Start: begin(changes[0]).Start, Consumer: "one"},
 	} {
 		_, err := s.Engine.Subscribe(t.Context(), s.ID, opts)
 		require.Equal(t, errs.Invalid, errs.KindOf(err), "%s: %v", what, err)
 	}
+}
+
+func afterCursor(t *testing.T, cursor string) api.Start {
+	t.Helper()
+	start, err := api.AfterCursor(cursor)
+	require.NoError(t, err)
+	return start
 }
 
 // testNoConsumers: a source that keeps nothing says what its entry lacks.
@@ -301,7 +303,7 @@ func testNoConsumers(t *testing.T, s *Subject) {
 		t.Skip("it has consumers")
 	}
 	defer s.Start()()
-	for _, opts := range []api.StreamOptions{{Consumer: "one"}, {After: new(api.Behind(1)), AfterGeneration: s.info(t).Generation}} {
+	for _, opts := range []api.StreamOptions{{Consumer: "one"}, {Start: afterCursor(t, api.Behind(1).Cursor(s.info(t).Generation))}} {
 		require.ErrorContains(t, s.Engine.Check(s.ID, opts), "durable: true")
 		_, err := s.Engine.Subscribe(t.Context(), s.ID, opts)
 		require.Equal(t, errs.Invalid, errs.KindOf(err))
@@ -332,12 +334,10 @@ func testGapOfAConsumer(t *testing.T, s *Subject) {
 	}
 	gap, isGap = errors.AsType[*api.GapError](err)
 	require.True(t, isGap, err)
-	stream = s.consume(t, "one", api.StreamOptions{Snapshot: api.SnapshotAlways})
+	stream = s.consume(t, "one", api.StreamOptions{Start: api.Snapshot()})
 	require.Equal(t, []string{"snapshot users 1", "snapshot users 2", "snapshot users 20 !"}, brief(take(t, stream, 3)))
-	_, before, err := api.ParseCursor(gap.Before.Cursor(gap.Generation))
-	require.NoError(t, err)
 	s.insert(3)
-	stream = s.subscribe(t, api.StreamOptions{After: &before, AfterGeneration: gap.Generation})
+	stream = s.subscribe(t, api.StreamOptions{Start: afterCursor(t, gap.Before.Cursor(gap.Generation))})
 	require.Equal(t, []string{"insert users 3 !"}, brief(take(t, stream, 1)))
 }
 

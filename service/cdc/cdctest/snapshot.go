@@ -33,7 +33,7 @@ func testSnapshot(t *testing.T, s *Subject) {
 	s.needsSnapshots(t)
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b')", "INSERT INTO orders (id, name) VALUES (1, 'c')")
 	defer s.Start()()
-	stream := s.subscribe(t, api.StreamOptions{Snapshot: api.SnapshotAlways, Tables: []string{"users"}, Ops: []api.Op{api.OpDelete}})
+	stream := s.subscribe(t, api.StreamOptions{Start: api.Snapshot(), Tables: []string{"users"}, Ops: []api.Op{api.OpDelete}})
 	s.Transact("INSERT INTO users (id, name) VALUES (3, 'd')", "DELETE FROM users WHERE id = 1")
 	require.Equal(t, []string{"snapshot users 1", "snapshot users 2 !", "delete users 1 !"}, brief(take(t, stream, 3)))
 }
@@ -55,7 +55,7 @@ func testBootstrap(t *testing.T, s *Subject) {
 	stream = s.subscribe(t, api.StreamOptions{})
 	s.Transact("INSERT INTO users (id, name) VALUES (4, 'd')")
 	require.Equal(t, []string{"insert users 4 !"}, brief(take(t, stream, 1)), "once is enough")
-	stream = s.subscribe(t, api.StreamOptions{Snapshot: api.SnapshotAlways})
+	stream = s.subscribe(t, api.StreamOptions{Start: api.Snapshot()})
 	require.Equal(t, []string{"snapshot users 1"}, brief(take(t, stream, 1)))
 }
 
@@ -65,7 +65,7 @@ func testSnapshotInfo(t *testing.T, s *Subject) {
 	const rows = 1000
 	s.fill(rows)
 	defer s.Start()()
-	opts := api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 2, MaxBytes: unit.MiB}
+	opts := api.StreamOptions{Start: api.Snapshot(), Buffer: 2, MaxBytes: unit.MiB}
 	stream := s.subscribe(t, opts)
 	want := api.Admission{Active: 1, Snapshots: 1, ReservedBytes: int64(unit.MiB)}
 	require.Equal(t, want, s.info(t).Admission)
@@ -89,7 +89,7 @@ func testSnapshotOfALaggard(t *testing.T, s *Subject) {
 	const rows, transactions = 100, 100
 	s.fill(rows)
 	defer s.Start()()
-	fast, slow := s.subscribe(t, api.StreamOptions{}), s.subscribe(t, api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 2})
+	fast, slow := s.subscribe(t, api.StreamOptions{}), s.subscribe(t, api.StreamOptions{Start: api.Snapshot(), Buffer: 2})
 	require.Equal(t, []string{"snapshot users 1"}, brief(take(t, slow, 1)))
 	text := strings.Repeat("x", 16<<10)
 	for i := range transactions {
@@ -118,7 +118,7 @@ func testSnapshotThatIsEnded(t *testing.T, s *Subject) {
 	s.fill(100)
 	defer s.Start()()
 	fast := s.subscribe(t, api.StreamOptions{})
-	slow := s.subscribe(t, api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 2, MaxBytes: 64 * unit.KiB})
+	slow := s.subscribe(t, api.StreamOptions{Start: api.Snapshot(), Buffer: 2, MaxBytes: 64 * unit.KiB})
 	require.Equal(t, []string{"snapshot users 1"}, brief(take(t, slow, 1)))
 	s.outrun(t, slow, fast)
 	eventually(t, func() bool { return s.info(t).Admission.Snapshots == 0 }, "the snapshot is released")

@@ -156,7 +156,7 @@ func TestAConsumerOfASlotThatWasMadeAnewIsTold(t *testing.T) {
 		_, gap := errors.AsType[*api.GapError](err)
 		require.True(t, gap, err)
 	}
-	s = h.consume("one", api.StreamOptions{Snapshot: api.SnapshotAlways})
+	s = h.consume("one", api.StreamOptions{Start: api.Snapshot()})
 	require.Equal(t, []int64{1, 2}, ids(t, s, 2))
 }
 
@@ -170,12 +170,12 @@ func TestAPositionThatTheSlotHasLeftBehind(t *testing.T) {
 	eventually(t, func() bool { return h.reached(changes[2].Transaction.LSN) }, "it was confirmed")
 	s.Close()
 	p := changes[0].Position()
-	_, err := h.catalog.Subscribe(t.Context(), cdcID, api.StreamOptions{After: &p})
+	_, err := h.catalog.Subscribe(t.Context(), cdcID, api.StreamOptions{Start: api.After(p)})
 	gap, isGap := errors.AsType[*api.GapError](err)
 	require.True(t, isGap, err)
 	require.Equal(t, api.GapRetention, gap.Cause)
 	h.insert(4)
-	s = h.subscribe(api.StreamOptions{After: &gap.Before})
+	s = h.subscribe(api.StreamOptions{Start: api.After(gap.Before)})
 	require.Equal(t, []int64{4}, ids(t, s, 1))
 }
 
@@ -185,7 +185,9 @@ func TestATemporarySlotHasNoConsumers(t *testing.T) {
 	c := h.config("users")
 	c.Temporary = true
 	h.serve(h.source(c))
-	for _, opts := range []api.StreamOptions{{Consumer: "one"}, {After: new(api.Behind(1)), AfterGeneration: h.info().Generation}} {
+	resuming, err := api.AfterCursor(api.Behind(1).Cursor(h.info().Generation))
+	require.NoError(t, err)
+	for _, opts := range []api.StreamOptions{{Consumer: "one"}, {Start: resuming}} {
 		_, err := h.catalog.Subscribe(t.Context(), cdcID, opts)
 		require.ErrorContains(t, err, "remove temporary: true")
 		require.Equal(t, errs.Invalid, errs.KindOf(err))

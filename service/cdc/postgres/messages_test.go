@@ -152,7 +152,7 @@ func TestTheEncodingOfTheRole(t *testing.T) {
 	c.Username, c.Password = role, "open-sesame"
 	c.Options = map[string]string{"Client_Encoding": "LATIN1"}
 	h.serve(h.source(c))
-	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
+	s := h.subscribe(api.StreamOptions{Start: api.Snapshot()})
 	h.exec(`INSERT INTO "café" VALUES (2, 'ß')`)
 	changes := take(t, s, 2)
 	require.Equal(t, []string{"0 snapshot café -> 1 Ö !", "0 insert café -> 2 ß !"}, lines(changes))

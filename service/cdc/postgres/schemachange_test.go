@@ -89,7 +89,7 @@ func TestInheritance(t *testing.T) {
 	// An earlier run may have published the children as well.
 	h.exec("CREATE PUBLICATION " + h.Name + "_pub FOR TABLE par")
 	running := h.serve(h.source(h.config("par")))
-	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
+	s := h.subscribe(api.StreamOptions{Start: api.Snapshot()})
 	require.Equal(t, []string{"0 snapshot par -> 1 !"}, lines(take(t, s, 1)))
 	h.exec("INSERT INTO chi VALUES (3, 3); CREATE TABLE other () INHERITS (par); INSERT INTO par VALUES (4)")
 	require.Equal(t, []string{"0 insert par -> 4 !"}, lines(take(t, s, 1)))
@@ -176,7 +176,7 @@ func TestTheNextStreamHearsOfWhatHappenedWithoutOne(t *testing.T) {
 	running := h.serve(source)
 	h.exec("ALTER TABLE users ADD y int DEFAULT 7")
 	eventually(t, func() bool { return said.has("no stream is open, the next one will be told") }, "it is noticed")
-	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
+	s := h.subscribe(api.StreamOptions{Start: api.Snapshot()})
 	require.Equal(t, []string{"0 snapshot users -> 1 x 7 !"}, lines(take(t, s, 1)), "this one has everything")
 	_, err := h.catalog.Subscribe(t.Context(), cdcID, api.StreamOptions{})
 	require.ErrorContains(t, err, `cdc: source "app:cdc": publication "`+h.Name+`_pub": a column with a default was added to table "public"."users"`)

@@ -75,7 +75,7 @@ func TestPublishedGeneratedColumnsAreInSnapshots(t *testing.T) {
 		c := h.config()
 		c.Publication, c.SlotName = name, h.Name+"_"+name
 		running := h.serve(h.source(c))
-		s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
+		s := h.subscribe(api.StreamOptions{Start: api.Snapshot()})
 		h.exec("INSERT INTO g VALUES ((SELECT max(id) + 1 FROM g), 6)")
 		var snapshot, insert *api.Change
 		for insert == nil {
@@ -106,7 +106,7 @@ func TestATableThatIsAlteredBeforeTheSnapshotComes(t *testing.T) {
 			c := h.config()
 			c.SnapshotFetchSize, c.StatusInterval = 100, unit.Duration(time.Hour) // the snapshot is to notice it by itself
 			h.serve(h.source(c))
-			s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 1})
+			s := h.subscribe(api.StreamOptions{Start: api.Snapshot(), Buffer: 1})
 			take(t, s, 1)
 			h.exec(statement)
 			_, err := until(t, s)

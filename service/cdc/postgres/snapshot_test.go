@@ -19,7 +19,7 @@ func TestASnapshotComesFirst(t *testing.T) {
 	c.SnapshotFetchSize = 1
 	h.serve(h.source(c))
 	h.exec("INSERT INTO orders VALUES (7, 'tea')")
-	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways, Ops: []api.Op{api.OpInsert}})
+	s := h.subscribe(api.StreamOptions{Start: api.Snapshot(), Ops: []api.Op{api.OpInsert}})
 	h.insert(3)
 	changes := take(t, s, 4)
 	made := " 2"
@@ -62,7 +62,7 @@ func TestASnapshotAndWhatFollowsMissNothingAndRepeatNothing(t *testing.T) {
 		replicas, streams := make([]*replica, 4), make([]api.Stream, 4)
 		for i := range replicas {
 			replicas[i] = &replica{t: t, rows: map[string]map[string]string{"users": {}, "orders": {}}}
-			streams[i] = h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways, MaxBytes: c.LogBytes})
+			streams[i] = h.subscribe(api.StreamOptions{Start: api.Snapshot(), MaxBytes: c.LogBytes})
 			for range 600 {
 				replicas[i].apply(take(t, streams[i], 1)[0])
 			}
@@ -103,7 +103,7 @@ func TestASourceBootstrapsOnce(t *testing.T) {
 	h.serve(source)
 	s = h.subscribe(api.StreamOptions{})
 	require.Equal(t, []string{"0 insert users -> 4 x !"}, lines(take(t, s, 1)))
-	s = h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
+	s = h.subscribe(api.StreamOptions{Start: api.Snapshot()})
 	require.Len(t, take(t, s, 4), 4)
 }
 
@@ -113,7 +113,7 @@ func TestASnapshotIsClosedInTheMiddle(t *testing.T) {
 	h.exec("INSERT INTO users SELECT n, 'x' FROM generate_series(1, 10000) n")
 	h.serve(h.source(h.config("users")))
 	for _, n := range []int{0, 1, 5000} {
-		s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
+		s := h.subscribe(api.StreamOptions{Start: api.Snapshot()})
 		take(t, s, n)
 		s.Close()
 	}

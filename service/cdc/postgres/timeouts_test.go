@@ -85,7 +85,7 @@ func TestTimeoutsOfTheServerDoNotEndWhatMustWait(t *testing.T) {
 	subscribed := make(chan api.Stream, 1)
 	go func() {
 		defer close(subscribed)
-		s, err := h.catalog.Subscribe(ctx, cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways})
+		s, err := h.catalog.Subscribe(ctx, cdcID, api.StreamOptions{Start: api.Snapshot()})
 		if err != nil {
 			t.Error(err)
 			return

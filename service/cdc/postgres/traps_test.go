@@ -155,7 +155,7 @@ func TestASnapshotDoesNotMissRowsSilently(t *testing.T) {
 			c := h.config("aaa", "orders", "parts")
 			c.SnapshotFetchSize, c.StatusInterval = 100, unit.Duration(time.Hour) // the snapshot is to notice it by itself
 			h.serve(h.source(c))
-			s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 1})
+			s := h.subscribe(api.StreamOptions{Start: api.Snapshot(), Buffer: 1})
 			take(t, s, 1)
 			h.exec(statements)
 			var err error
@@ -178,7 +178,7 @@ func TestPoliciesDoNotThinSnapshotsSilently(t *testing.T) {
 		"GRANT SELECT ON ALL TABLES IN SCHEMA public TO " + role)
 	c.Username, c.Password = role, "open-sesame"
 	h.serve(h.source(c))
-	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
+	s := h.subscribe(api.StreamOptions{Start: api.Snapshot()})
 	_, err := s.Next(t.Context())
 	require.ErrorContains(t, err, "row-level security")
 }
@@ -194,7 +194,7 @@ func TestTimeoutsOfTheServerDoNotEndOurConnections(t *testing.T) {
 	c := h.config("users")
 	c.SnapshotFetchSize, c.StandbyInterval = 100, unit.Duration(10*time.Second)
 	h.serve(h.source(c))
-	s := h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 1})
+	s := h.subscribe(api.StreamOptions{Start: api.Snapshot(), Buffer: 1})
 	take(t, s, 1)
 	require.Never(t, func() bool { return h.info().State != api.StateRunning }, time.Second, 50*time.Millisecond)
 	take(t, s, 2999)
@@ -213,7 +213,7 @@ func TestStoppingASourceDoesNotWaitForASnapshotToBegin(t *testing.T) {
 	require.NoError(t, err)
 	subscribed := make(chan error, 1)
 	go func() {
-		_, err := h.catalog.Subscribe(context.Background(), cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways})
+		_, err := h.catalog.Subscribe(context.Background(), cdcID, api.StreamOptions{Start: api.Snapshot()})
 		subscribed <- err
 	}()
 	eventually(t, func() bool {

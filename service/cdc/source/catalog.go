@@ -183,9 +183,9 @@ func (c *Catalog) Check(id registry.ID, opts api.StreamOptions) error {
 		return err
 	}
 	switch {
-	case opts.Snapshot == api.SnapshotAlways && !r.info.Capabilities.Snapshot:
+	case opts.Start == api.Snapshot() && !r.info.Capabilities.Snapshot:
 		return errs.New(errs.Invalid, "cdc: source %q: snapshot is true, and %s sources have none", id, r.info.Kind)
-	case (opts.Consumer != "" || opts.AfterGeneration != "") && !r.info.Capabilities.Replayable:
+	case (opts.Consumer != "" || opts.Start.Generation() != "") && !r.info.Capabilities.Replayable:
 		return unreplayable(id, r.info.Kind)
 	}
 	_, err = stream.Resolve(id, opts, r.logBytes, r.info.Tables)

@@ -125,9 +125,6 @@ func TestOptionsAreCheckedWhetherTheSourceRunsOrNot(t *testing.T) {
 			"ops is empty: name an operation":     {Ops: []api.Op{}},
 			"tables has an empty name":            {Tables: []string{""}},
 			"which the source does not capture: ": {Tables: []string{"users", "x"}},
-			"a stream begins with a snapshot or behind a position, not both": {
-				Snapshot: api.SnapshotAlways, After: &api.Position{Sequence: 1},
-			},
 		} {
 			err := h.catalog.Check(sourceID, opts)
 			require.ErrorContains(t, err, text)
@@ -144,10 +141,10 @@ func TestASnapshotOfASourceThatHasNone(t *testing.T) {
 	h := newHouse(t)
 	h.info.Capabilities.Snapshot = false
 	h.catalog.Declare(h.engine)
-	err := h.catalog.Check(sourceID, api.StreamOptions{Snapshot: api.SnapshotAlways})
+	err := h.catalog.Check(sourceID, api.StreamOptions{Start: api.Snapshot()})
 	require.EqualError(t, err, `cdc: source "app:cdc": snapshot is true, and db.cdc.sqlite sources have none`)
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
-	require.NoError(t, h.catalog.Check(sourceID, api.StreamOptions{Snapshot: api.SnapshotNever}))
+	require.NoError(t, h.catalog.Check(sourceID, api.StreamOptions{Start: api.Live()}))
 }
 
 func TestRunsOfOneSourceDoNotOverlap(t *testing.T) {
@@ -282,7 +279,7 @@ func TestFiguresGoOnOverRuns(t *testing.T) {
 
 	h.prepared = func(s *session) { s.rows = []int64{1, 2, 3} }
 	run = h.serve()
-	s = h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
+	s = h.subscribe(api.StreamOptions{Start: api.Snapshot()})
 	h.session().commit(3)
 	take(t, s, 4)
 	s.Close()

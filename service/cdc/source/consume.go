@@ -59,11 +59,11 @@ func (r *Run) consume(ctx context.Context, opts api.StreamOptions) (api.Stream, 
 func (r *Run) openClaimed(ctx context.Context, claim *consumer.Claim, opts api.StreamOptions) (*stream.Stream, error) {
 	p, known := claim.Position()
 	switch {
-	case !known && (opts.Snapshot == api.SnapshotAlways || opts.Snapshot == api.SnapshotDefault && r.bootstraps), known && p.InSnapshot():
+	case !known && (opts.Start == api.Snapshot() || opts.Start == api.Start{} && r.bootstraps), known && p.InSnapshot():
 		return r.beginSnapshot(ctx, claim, opts)
 	case !known:
 		return r.beginLive(ctx, claim, opts)
-	case claim.Told() && opts.Snapshot == api.SnapshotAlways:
+	case claim.Told() && opts.Start == api.Snapshot():
 		r.logger.WarnContext(ctx, "a consumer that has missed changes begins anew with a snapshot", "consumer", claim.Name())
 		return r.beginSnapshot(ctx, claim, opts)
 	}
@@ -111,15 +111,15 @@ func begun(ctx context.Context, claim *consumer.Claim, opened *stream.Stream, p 
 }
 
 // resume opens a stream behind a position that its reader keeps.
-func (r *Run) resume(ctx context.Context, opts api.StreamOptions) (api.Stream, error) {
-	if generation := r.position().Generation; opts.AfterGeneration != "" && opts.AfterGeneration != generation {
+func (r *Run) resume(ctx context.Context, opts api.StreamOptions, after api.Position) (api.Stream, error) {
+	if asked, generation := opts.Start.Generation(), r.position().Generation; asked != "" && asked != generation {
 		return nil, errs.New(errs.Invalid, "cdc: source %q: after is a cursor of generation %q, and the source is of %q: "+
-			"begin anew with a snapshot", r.id, opts.AfterGeneration, generation)
+			"begin anew with a snapshot", r.id, asked, generation)
 	}
-	if r.session.Ahead(*opts.After) {
+	if r.session.Ahead(after) {
 		return nil, errs.New(errs.Invalid, "cdc: source %q: after is a position that the source has not come to: take the cursor of a change", r.id)
 	}
-	opened, err := r.openAfter(ctx, opts, *opts.After)
+	opened, err := r.openAfter(ctx, opts, after)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (r *Run) resume(ctx context.Context, opts api.StreamOptions) (api.Stream, e
 
 // openAfter opens a stream behind a position, from the log, or after that was rewound.
 func (r *Run) openAfter(ctx context.Context, opts api.StreamOptions, after api.Position) (*stream.Stream, error) {
-	opts.After, opts.Snapshot = &after, api.SnapshotNever
+	opts.Start = api.After(after)
 	opened, err := r.streams.Open(opts)
 	rewinder, again := r.session.(Rewinder)
 	if !again || err == nil || !errs.Is(err, errs.Unavailable) {

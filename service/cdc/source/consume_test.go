@@ -171,11 +171,11 @@ func TestAPositionOfAnotherGenerationIsAGap(t *testing.T) {
 	h, kept := newConsuming(t)
 	kept.states["one"] = consumer.State{Name: "one", Generation: "other", Position: api.Behind(7)}
 	h.serve()
-	_, err := h.catalog.Subscribe(t.Context(), sourceID, api.StreamOptions{Consumer: "one", Snapshot: api.SnapshotAlways})
+	_, err := h.catalog.Subscribe(t.Context(), sourceID, api.StreamOptions{Consumer: "one", Start: api.Snapshot()})
 	gap, isGap := errors.AsType[*api.GapError](err)
 	require.True(t, isGap, err)
 	require.Equal(t, api.GapRestored, gap.Cause)
-	s := h.subscribe(api.StreamOptions{Consumer: "one", Snapshot: api.SnapshotAlways})
+	s := h.subscribe(api.StreamOptions{Consumer: "one", Start: api.Snapshot()})
 	require.Equal(t, 1, h.said.count("begins anew with a snapshot"))
 	h.session().commit(1)
 	c, err := s.Next(t.Context())

@@ -62,14 +62,15 @@ func (r *Run) Counters() *stream.Counters { return r.record.counters }
 
 // subscribe opens a stream, with a snapshot if that is asked for or due.
 func (r *Run) subscribe(ctx context.Context, opts api.StreamOptions) (api.Stream, error) {
+	after, resumes := opts.Start.After()
 	switch {
 	case opts.Consumer != "":
 		return r.consume(ctx, opts)
-	case opts.After != nil:
-		return r.resume(ctx, opts)
-	case opts.Snapshot == api.SnapshotAlways:
+	case resumes:
+		return r.resume(ctx, opts, after)
+	case opts.Start == api.Snapshot():
 		return r.streams.OpenSnapshot(ctx, opts, nil)
-	case opts.Snapshot == api.SnapshotDefault && r.bootstraps && !r.bootstrapped.Load():
+	case opts.Start == api.Start{} && r.bootstraps && !r.bootstrapped.Load():
 		return r.streams.OpenSnapshot(ctx, opts, r.bootstrap)
 	default:
 		return r.open(opts)

@@ -207,7 +207,7 @@ func TestTheFirstStreamIsToldWhatItMisses(t *testing.T) {
 	h := newHouse(t)
 	h.serve()
 	h.session().missed = []error{errs.New(errs.Unavailable, "changes were not captured")}
-	h.subscribe(api.StreamOptions{Snapshot: api.SnapshotAlways})
+	h.subscribe(api.StreamOptions{Start: api.Snapshot()})
 	require.Len(t, h.session().missed, 1, "a stream with a snapshot misses nothing")
 	_, err := h.catalog.Subscribe(t.Context(), sourceID, api.StreamOptions{})
 	require.EqualError(t, err, `cdc: source "app:cdc": changes were not captured`)
@@ -224,7 +224,7 @@ func TestASourceStartsAndStopsOftenUnderSubscribers(t *testing.T) {
 	h.prepared = func(s *session) { s.rows = []int64{1} }
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
-	for _, opts := range []api.StreamOptions{{}, {Snapshot: api.SnapshotAlways}} {
+	for _, opts := range []api.StreamOptions{{}, {Start: api.Snapshot()}} {
 		work.Go(func() {
 			for ctx.Err() == nil {
 				s, err := h.catalog.Subscribe(ctx, sourceID, opts)

@@ -62,7 +62,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	b.Run("snapshot", func(b *testing.B) {
 		for b.Loop() {
 			s, err := h.catalog.Subscribe(b.Context(), cdcID, api.StreamOptions{
-				Snapshot: api.SnapshotAlways, Tables: []string{"t"}, Buffer: 1024,
+				Start: api.Snapshot(), Tables: []string{"t"}, Buffer: 1024,
 			})
 			if err != nil {
 				b.Fatal(err)

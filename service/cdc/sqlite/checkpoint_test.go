@@ -136,7 +136,7 @@ func TestSourceBootstrapsOnce(t *testing.T) {
 	require.Zero(t, row.done)
 	run = h.serve(source)
 	require.Equal(t, "snapshot", byDefault())
-	require.Equal(t, "insert", h.firstOp(api.StreamOptions{Snapshot: api.SnapshotNever}, 1))
+	require.Equal(t, "insert", h.firstOp(api.StreamOptions{Start: api.Live()}, 1))
 	require.Equal(t, "snapshot", h.firstOp(always, 6), "read to its end, but not by default")
 	require.Equal(t, "snapshot", h.firstOp(api.StreamOptions{}, 7))
 	require.Eventually(t, func() bool {

@@ -24,7 +24,7 @@ func durable(tables ...string) *api.SQLiteConfig {
 // resume opens a stream behind a position.
 func (h *house) resume(after api.Position) api.Stream {
 	h.t.Helper()
-	return h.subscribe(cdcID, api.StreamOptions{After: &after})
+	return h.subscribe(cdcID, api.StreamOptions{Start: api.After(after)})
 }
 
 func (h *house) newest() api.Position { return api.Behind(h.db.LogState().Newest) }
@@ -100,7 +100,7 @@ func TestSchemaChangesInADurableLog(t *testing.T) {
 		"insert pets -> Tom 1 cat", "alter animals", "insert animals -> Kit 0 cat",
 		"create copy", "insert copy -> Rex 4 dog", "insert copy -> Tom 1 cat", "insert copy -> Kit 0 cat",
 	}
-	opts := api.StreamOptions{After: &begin, Schema: true}
+	opts := api.StreamOptions{Start: api.After(begin), Schema: true}
 	require.Equal(t, want, read(h.subscribe(cdcID, opts), len(want)))
 	require.NoError(t, served.stop())
 	h.reopenDB()

@@ -26,7 +26,7 @@ func (e told) String() string {
 // history reads the log behind a position, gaps included, until a transaction of the ledger that must be there.
 func (h *house) history(after api.Position, until int64) (all []told) {
 	for {
-		s, err := h.catalog.Subscribe(h.t.Context(), cdcID, api.StreamOptions{After: &after})
+		s, err := h.catalog.Subscribe(h.t.Context(), cdcID, api.StreamOptions{Start: api.After(after)})
 		if err == nil {
 			var more []told
 			more, err = h.readHistory(s, until)

@@ -213,7 +213,7 @@ func TestAReaderBehindTheRetention(t *testing.T) {
 		h.exec("INSERT INTO users (id, name) VALUES (?, hex(zeroblob(20000)))", i+1)
 	}
 	require.NoError(t, h.db.TrimLog())
-	s, err := h.catalog.Subscribe(context.WithoutCancel(t.Context()), cdcID, api.StreamOptions{After: &begin})
+	s, err := h.catalog.Subscribe(context.WithoutCancel(t.Context()), cdcID, api.StreamOptions{Start: api.After(begin)})
 	if err == nil {
 		_, err = s.Next(t.Context())
 		s.Close()

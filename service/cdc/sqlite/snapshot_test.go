@@ -26,7 +26,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/unit"
 )
 
-var always = api.StreamOptions{Snapshot: api.SnapshotAlways}
+var always = api.StreamOptions{Start: api.Snapshot()}
 
 func inMemory(c *sqlapi.SQLiteConfig) { c.File = sqlapi.InMemory }
 
@@ -42,7 +42,7 @@ func TestSnapshotIsTheSourceAsOfItsPosition(t *testing.T) {
 			h.transact("INSERT INTO users VALUES (2, 'bob', 2.5), (1, 'ann', NULL)", "INSERT INTO pair VALUES (1, 'z'), (2, 'y')")
 			h.exec("INSERT INTO orders VALUES (7, x'00')")
 			s := h.subscribe(cdcID, always)
-			onlyPair := h.subscribe(cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways, Tables: []string{"PAIR"}})
+			onlyPair := h.subscribe(cdcID, api.StreamOptions{Start: api.Snapshot(), Tables: []string{"PAIR"}})
 			h.exec("DELETE FROM pair")
 			changes := take(t, s, 7)
 			require.Equal(t, []string{
@@ -82,7 +82,7 @@ func TestTablesThatChangeDuringTheScan(t *testing.T) {
 	h.exec("INSERT INTO orders VALUES (1, 1), (2, 2), (3, 3)")
 	h.exec("INSERT INTO users VALUES (1, 'ann', 1)")
 	h.serve(h.source(cdcID, config()))
-	s := h.subscribe(cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 1, Schema: true})
+	s := h.subscribe(cdcID, api.StreamOptions{Start: api.Snapshot(), Buffer: 1, Schema: true})
 	require.Equal(t, []string{"0.0 snapshot orders -> 1 1"}, lines(take(t, s, 1)))
 	h.exec("CREATE TABLE between_times (a)")
 	h.exec("INSERT INTO between_times VALUES (1)")
@@ -207,7 +207,7 @@ func (w *historian) commit(ctx context.Context) error {
 
 // follow reads a stream from its snapshot until the end of some transaction, and compares at the end of each.
 func (w *historian) follow(ctx context.Context) error {
-	s, err := w.catalog.Subscribe(ctx, cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways, Schema: true})
+	s, err := w.catalog.Subscribe(ctx, cdcID, api.StreamOptions{Start: api.Snapshot(), Schema: true})
 	if err != nil {
 		return err
 	}
@@ -331,7 +331,7 @@ func TestLaggardDuringASnapshotDoesNotHoldUpTheWriter(t *testing.T) {
 	c := config()
 	c.LogBytes = unit.MiB
 	h.serve(h.source(cdcID, c))
-	s := h.subscribe(cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways, MaxBytes: 64 * unit.KiB})
+	s := h.subscribe(cdcID, api.StreamOptions{Start: api.Snapshot(), MaxBytes: 64 * unit.KiB})
 	take(t, s, 1)
 	for i := range 100 {
 		h.exec("INSERT INTO orders VALUES (?, zeroblob(4096))", i)
@@ -376,7 +376,7 @@ func TestLongSnapshotsTellHowFarTheyAre(t *testing.T) {
 		h.log = slog.NewTextHandler(&text, nil)
 		h.exec("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO users SELECT i, 'user', i FROM n")
 		run := h.serve(h.source(cdcID, config()))
-		s := h.subscribe(cdcID, api.StreamOptions{Snapshot: api.SnapshotAlways, Buffer: 1})
+		s := h.subscribe(cdcID, api.StreamOptions{Start: api.Snapshot(), Buffer: 1})
 		for range 3 {
 			take(t, s, 1000)
 			synctest.Wait()

@@ -42,7 +42,7 @@ func TestSourcesComeAndGoUnderSnapshots(t *testing.T) {
 	last := uint64(0)
 	for range 15 {
 		run := h.serve(source)
-		s := h.subscribe(cdcID, api.StreamOptions{Snapshot: api.SnapshotNever})
+		s := h.subscribe(cdcID, api.StreamOptions{Start: api.Live()})
 		sequence := take(t, s, 1)[0].Transaction.Sequence
 		require.Greater(t, sequence, last)
 		last = sequence
@@ -57,7 +57,7 @@ func TestSourcesComeAndGoUnderSnapshots(t *testing.T) {
 
 // readSome opens some stream and reads until it has enough.
 func readSome(ctx context.Context, h *house) error {
-	s, err := h.catalog.Subscribe(ctx, cdcID, api.StreamOptions{Snapshot: api.SnapshotChoice(rand.IntN(3)), Buffer: 1 + rand.IntN(70)})
+	s, err := h.catalog.Subscribe(ctx, cdcID, api.StreamOptions{Start: []api.Start{{}, api.Live(), api.Snapshot()}[rand.IntN(3)], Buffer: 1 + rand.IntN(70)})
 	if err != nil {
 		return err
 	}

@@ -207,7 +207,7 @@ func (m *machine) resume(t *rapid.T) {
 		t.Skip("no stream is in the middle")
 	}
 	r := m.newReading(m.options(t))
-	r.opts.After, r.opts.MaxBytes = &after, m.bytes
+	r.opts.Start, r.opts.MaxBytes = api.After(after), m.bytes
 	opened, err := m.streams.Open(r.opts)
 	if err != nil {
 		require.ErrorContains(t, err, "has left the log")

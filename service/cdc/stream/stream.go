@@ -19,6 +19,8 @@ type Stream struct {
 	selection *Selection
 	place     reservation
 	reader    *log.Reader
+	// after is where the stream resumes, nil if it does not.
+	after *api.Position
 	// delivered is called when the reader has come back after the last row of the snapshot; nil if that does not
 	// matter.
 	delivered func()
@@ -77,7 +79,7 @@ func (s *Stream) Poll() (*api.Change, error) {
 	case c == nil:
 	case s.opts.ManualAck:
 		s.reader.Hand(c.Position())
-	case c.Last && s.opts.After == nil:
+	case c.Last && s.after == nil:
 		s.record = nil
 		s.reader.Done()
 	}
@@ -175,7 +177,7 @@ func (s *Stream) Close() {
 		s.acknowledge()
 		s.scan = nil
 	}
-	if s.opts.After == nil {
+	if s.after == nil {
 		s.reader.Done()
 	}
 	s.reader.Close()

@@ -140,7 +140,7 @@ const MaxSnapshotLag = unit.GiB
 // DefaultSnapshotReserve is what such a stream counts for in subscriptions.max_bytes.
 const DefaultSnapshotReserve = 3 * api.DefaultMaxBytes
 
-// Open opens a stream, which delivers what is appended from now on, or what opts.After says. Its errors are those of
+// Open opens a stream, which delivers what is appended from now on, or where opts.Start says it resumes. Its errors are those of
 // api.Streamer.
 func (s *Streams) Open(opts api.StreamOptions) (*Stream, error) {
 	opened, err := s.admit(opts, false)
@@ -148,10 +148,10 @@ func (s *Streams) Open(opts api.StreamOptions) (*Stream, error) {
 		return nil, err
 	}
 	limit := opened.opts.MaxBytes
-	if opts.After != nil { // it is behind until it has caught up
+	if opened.after != nil { // it is behind until it has caught up
 		limit, opened.live = cmp.Or(opts.MaxBytes, MaxSnapshotLag), false
 	}
-	if err := opened.open(opts.After, int64(limit)); err != nil {
+	if err := opened.open(opened.after, int64(limit)); err != nil {
 		s.admission.leave(&opened.place)
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (s *Streams) Open(opts api.StreamOptions) (*Stream, error) {
 	return opened, nil
 }
 
-// OpenAgain is Open for a stream that begins behind opts.After, which has left the log, when everything behind it will
+// OpenAgain is Open for a stream that begins behind a position that has left the log, when everything behind it will
 // be appended again and nothing is appended meanwhile.
 func (s *Streams) OpenAgain(opts api.StreamOptions) (*Stream, error) {
 	opened, err := s.admit(opts, false)
@@ -170,7 +170,7 @@ func (s *Streams) OpenAgain(opts api.StreamOptions) (*Stream, error) {
 		s.admission.leave(&opened.place)
 		return nil, err
 	}
-	opened.reader.SkipTo(*opts.After)
+	opened.reader.SkipTo(*opened.after)
 	s.settings.Engine.Changed()
 	return opened, nil
 }
@@ -211,6 +211,9 @@ func (s *Streams) admit(opts api.StreamOptions, snapshot bool) (*Stream, error) 
 	}
 	admitted := &Stream{
 		streams: s, opts: opts, selection: NewSelection(s.settings.Tables, opts), decoder: s.settings.Engine.NewDecoder(), live: !snapshot,
+	}
+	if after, resumes := opts.Start.After(); resumes {
+		admitted.after = &after
 	}
 	admitted.place, err = s.admission.admit(opts.MaxBytes, snapshot)
 	return admitted, err
