@@ -374,6 +374,6 @@ function main() assert(assert(require("sql").get("app:db")):execute("CREATE TABL
 	_, err = f.app(t).Execute(t.Context(), id("watch"), nil)
 	require.NoError(t, err)
 	require.NotContains(t, f.log.String(), "database file created")
-	require.Equal(t, 1, strings.Count(f.log.String(), "tables that the source selects do not exist"), f.log)
+	require.Equal(t, 1, strings.Count(f.log.String(), "selected tables do not exist"), f.log)
 	require.Contains(t, f.log.String(), `tables="[ordres; did you mean orders? users]"`)
 }

@@ -77,6 +77,16 @@ func (r *run) Capture(ctx context.Context, streams *stream.Streams, ready func()
 	return err
 }
 
+// ListTables implements source.Session: those of the publication.
+func (r *run) ListTables(ctx context.Context) ([]string, error) {
+	all, err := r.published(ctx)
+	names := make([]string, len(all))
+	for i := range all {
+		names[i] = all[i].schema + "." + all[i].name
+	}
+	return names, err
+}
+
 // Check implements source.Session: the goroutine that captures does it, which has to know whether the server answers.
 func (r *run) Check(context.Context) error { return nil }
 

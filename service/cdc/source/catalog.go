@@ -83,6 +83,7 @@ func (c *Catalog) begin(id registry.ID, logger *slog.Logger) (*Run, error) {
 	r.info.Epoch++
 	r.info.Generation = strconv.FormatInt(c.newest, 16)
 	r.run = &Run{id: id, catalog: c, record: r, generation: r.info.Generation, logger: logger, changed: make(chan struct{}, 1)}
+	r.run.wanted = wanted{seen: make(map[string]bool), wake: make(chan struct{}, 1)}
 	return r.run, nil
 }
 

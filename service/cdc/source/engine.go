@@ -46,6 +46,8 @@ type Session interface {
 	// Missed returns, once, what the next stream has to be told that begins without a snapshot: it would miss
 	// something. The stream has been opened. It is nil if there is nothing.
 	Missed() error
+	// ListTables lists what the source can capture changes of now, schema.table each.
+	ListTables(ctx context.Context) ([]string, error)
 	// Check is called each status interval. Its error ends the run.
 	Check(ctx context.Context) error
 	// Save writes the checkpoint: how far the source is, and what c says. There is nothing to tell if it is not kept at

@@ -69,7 +69,7 @@ func (e *engine) Open(ctx context.Context, run *source.Run) (source.Session, err
 			return nil, err
 		}
 	}
-	s := &session{run: run, failing: make(chan error, 1)}
+	s := &session{run: run, failing: make(chan error, 1), tables: []string{"main.users"}}
 	if e.prepared != nil {
 		e.prepared(s)
 	}
@@ -99,6 +99,9 @@ type session struct {
 	saving func(ctx context.Context, c source.Checkpoint) error
 	// rows are those of a snapshot.
 	rows []int64
+	// tables are what ListTables returns, untold why it cannot.
+	tables []string
+	untold error
 
 	// failing makes Capture return what it receives; cause is why the context of Capture has ended.
 	failing chan error
@@ -144,6 +147,8 @@ func (s *session) Missed() error {
 	s.missed = s.missed[1:]
 	return next
 }
+
+func (s *session) ListTables(context.Context) ([]string, error) { return s.tables, s.untold }
 
 func (s *session) Check(ctx context.Context) error {
 	if s.checking == nil {

@@ -49,6 +49,7 @@ type Run struct {
 	// consumers are nil if there are none, because of unconsumed.
 	consumers  *consumer.Consumers
 	unconsumed error
+	wanted     wanted
 }
 
 // Generation names the run. Names of later runs are greater as strings; they consist of hexadecimal digits.
@@ -62,6 +63,7 @@ func (r *Run) Counters() *stream.Counters { return r.record.counters }
 
 // subscribe opens a stream, with a snapshot if that is asked for or due.
 func (r *Run) subscribe(ctx context.Context, opts api.StreamOptions) (api.Stream, error) {
+	r.wanted.add(opts.Tables)
 	after, resumes := opts.Start.After()
 	switch {
 	case opts.Consumer != "":
@@ -134,6 +136,8 @@ func (r *Run) tend(ctx context.Context, limits Limits, done <-chan struct{}) err
 			if err := r.check(ctx); err != nil {
 				return err
 			}
+		case <-r.wanted.wake:
+			r.lookForTables(ctx)
 		case <-r.changed:
 			r.save(ctx, saveTimeout, false)
 		case <-retry:

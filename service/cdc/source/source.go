@@ -71,6 +71,7 @@ func (s *Source) run(ctx context.Context, run *Run, ready func()) error {
 	} else {
 		run.save(ctx, saveTimeout, false)
 	}
+	run.lookForTables(ctx)
 	err = s.capture(ctx, run, ready)
 	if ctx.Err() != nil {
 		err = nil
@@ -95,6 +96,7 @@ func (s *Source) prepare(run *Run, session Session) error {
 	run.streams = stream.New(stream.Settings{
 		Source: s.id, Generation: run.position().Generation, Tables: info.Tables, Limits: limits.Limits, Counters: run.Counters(), Logger: run.logger, Engine: session,
 	})
+	run.wanted.add(info.Tables)
 	run.bootstraps = info.Snapshot
 	run.bootstrapped.Store(saved.Bootstrapped)
 	return err

@@ -79,6 +79,5 @@ func (e *Engine) Open(ctx context.Context, run *source.Run) (source.Session, err
 		}
 		run.Logger().InfoContext(ctx, "the source is not durable any more: its log was deleted")
 	}
-	tellMissing(ctx, db.Pool(), e.config.Tables, run.Logger())
 	return s, nil
 }

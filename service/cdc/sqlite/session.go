@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -107,6 +108,24 @@ func (s *session) advance(sequence uint64) {
 
 // Missed implements source.Session: streams are told when it happens.
 func (s *session) Missed() error { return nil }
+
+// ListTables implements source.Session: those of main that hold rows of their own.
+func (s *session) ListTables(ctx context.Context) (names []string, err error) {
+	rows, err := s.db.Pool().QueryContext(ctx, `SELECT 'main.' || name FROM main.sqlite_schema
+		WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
+}
 
 // Check implements source.Session: a database that is gone says so itself.
 func (s *session) Check(context.Context) error { return nil }

@@ -103,12 +103,17 @@ func checkTables(source, tables []string) error {
 		return nil
 	}
 	for _, name := range tables {
-		if !slices.ContainsFunc(source, func(captured string) bool { return mayBeSame(captured, name) }) {
+		if !Names(source, name) {
 			return errs.New(errs.Invalid, "tables has %q, which the source does not capture: it captures %s",
 				name, strings.Join(source, ", "))
 		}
 	}
 	return nil
+}
+
+// Names reports whether one of the tables can be the one that name means, each of them bare or qualified.
+func Names(tables []string, name string) bool {
+	return slices.ContainsFunc(tables, func(table string) bool { return mayBeSame(table, name) })
 }
 
 // mayBeSame reports whether two names, each bare or qualified, can mean the same table.
