@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/api/registry"
-	"github.com/wippy-cdc/runtime/api/supervisor"
-	"github.com/wippy-cdc/runtime/internal/suggest"
+	"github.com/wippy-cdc/runtime/lua/engine"
 	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
 
@@ -26,7 +24,7 @@ func (a *App) Test(ctx context.Context, id registry.ID) (process.Exit, error) {
 }
 
 func (a *App) executeIn(ctx context.Context, state *declarations.State, id registry.ID, args []any) (process.Exit, error) {
-	if err := a.executable(id); err != nil {
+	if err := engine.Runnable(a.state.Entries(), id); err != nil {
 		return process.Exit{}, err
 	}
 	r, err := a.begin(ctx)
@@ -37,52 +35,19 @@ func (a *App) executeIn(ctx context.Context, state *declarations.State, id regis
 	return exit, errors.Join(err, r.end(ctx))
 }
 
-func (a *App) executable(id registry.ID) error {
-	switch entry := a.state.Entry(id); {
-	case entry == nil:
-		var known []string
-		for entry := range a.state.Entries() {
-			if entry.Kind == process.KindLua {
-				known = append(known, entry.ID.String())
-			}
-		}
-		return errs.New(errs.NotFound, "run: there is no entry %q%s", id, suggest.Among(id.String(), known))
-	case entry.Kind != process.KindLua:
-		return errs.New(errs.Invalid, "run: the entry %q is a %s; only a %s can be run", id, entry.Kind, process.KindLua)
-	default:
-		return nil
-	}
-}
-
 func (r *runtime) execute(ctx context.Context, state *declarations.State, id registry.ID, args []any) (process.Exit, error) {
-	state, host := withTerminal(state)
+	host, declared := engine.TerminalAmong(state.Entries())
+	if !declared {
+		state = state.With(host)
+	}
 	failed := r.apply(ctx, state.Starting(id, host.ID))
 	if ctx.Err() != nil {
 		return process.Exit{}, context.Cause(ctx)
 	}
-	r.report(failed)
+	r.services.Report(failed)
 	if err := errors.Join(failed[id.String()], failed[host.ID.String()]); err != nil {
 		return process.Exit{}, err
 	}
 	spawn := process.Spawn{Process: id, Host: host.ID, Args: args}
 	return r.engine.Run(ctx, spawn, host.Lifecycle.StopTimeout.Std())
-}
-
-// withTerminal returns the state with the host on which commands run: the first terminal.host that is started anyway, else
-// the first that the app declares, else one that is added.
-func withTerminal(state *declarations.State) (*declarations.State, *registry.Entry) {
-	var host *registry.Entry
-	for entry := range state.Entries() {
-		if entry.Kind == process.KindTerminal && (host == nil || (entry.Start && !host.Start)) {
-			host = entry
-		}
-	}
-	if host != nil {
-		return state, host
-	}
-	host = &registry.Entry{
-		ID: registry.ID{Namespace: "wippy", Name: "terminal"}, Kind: process.KindTerminal,
-		Config: new(process.HostConfig), Lifecycle: supervisor.DefaultLifecycle(),
-	}
-	return state.With(host), host
 }

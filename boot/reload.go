@@ -2,7 +2,6 @@ package boot
 
 import (
 	"context"
-	"errors"
 
 	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
@@ -12,7 +11,7 @@ import (
 func (r *runtime) reload(app *App) *App {
 	next, err := Load(app.settings)
 	if err != nil {
-		r.refuse(err)
+		declarations.LogRefusal(r.Logger, err)
 		return nil
 	}
 	// Asking for a reload is also the way to say that the cause of a failure is gone: what has failed is in the plan.
@@ -32,17 +31,4 @@ func (r *runtime) reapply(ctx context.Context, next *App) map[string]error {
 		r.Logger.Info("reloaded", "failed", len(failed))
 	}
 	return failed
-}
-
-// refuse logs why declarations cannot be used, one record for each problem.
-func (r *runtime) refuse(err error) {
-	problems, ok := errors.AsType[*Problems](err)
-	if !ok {
-		r.Logger.Error("reload refused, the app goes on as it was", "error", err)
-		return
-	}
-	for _, p := range problems.List {
-		r.Logger.Error("reload: problem", p.Attrs()...)
-	}
-	r.Logger.Error("reload refused, the app goes on as it was", "problems", len(problems.List))
 }

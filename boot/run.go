@@ -3,13 +3,9 @@ package boot
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/wippy-cdc/runtime/api/process"
-	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/service/metrics"
 	declarations "github.com/wippy-cdc/runtime/service/registry"
 	supervision "github.com/wippy-cdc/runtime/service/supervisor"
@@ -58,9 +54,9 @@ func (r *runtime) run(ctx context.Context, app *App) error {
 	for ctx.Err() == nil {
 		wanted, reasons := r.wanted(app.state)
 		if len(wanted) > 0 && r.services.Ended(reasons...) {
-			return r.failure(wanted, failed)
+			return r.services.Failure(wanted, failed)
 		}
-		r.report(failed)
+		r.services.Report(failed)
 		if len(wanted) == 0 {
 			r.Logger.Warn("nothing is started: no entry has lifecycle.auto_start")
 		}
@@ -69,7 +65,7 @@ func (r *runtime) run(ctx context.Context, app *App) error {
 		case next != nil:
 			app, failed = next, r.reapply(ctx, next)
 		case ctx.Err() == nil:
-			return r.failure(wanted, failed)
+			return r.services.Failure(wanted, failed)
 		}
 	}
 	return nil
@@ -116,29 +112,6 @@ func (r *runtime) wanted(state *declarations.State) (wanted, reasons []string) {
 		reasons = wanted
 	}
 	return wanted, reasons
-}
-
-// failure joins why entries were not started or have failed for good, ordered by name.
-func (r *runtime) failure(wanted []string, failed map[string]error) error {
-	for _, name := range wanted {
-		if status := r.services.Status(name); status.State == supervisor.Failed {
-			failed[name] = fmt.Errorf("%s: %w", name, status.Err)
-		}
-	}
-	var all []error
-	for _, name := range slices.Sorted(maps.Keys(failed)) {
-		all = append(all, failed[name])
-	}
-	return errors.Join(all...)
-}
-
-// report logs what could not be started, as far as the supervisor has not done it.
-func (r *runtime) report(failed map[string]error) {
-	for _, name := range slices.Sorted(maps.Keys(failed)) {
-		if _, logged := errors.AsType[*supervision.FailedError](failed[name]); !logged {
-			r.Logger.Error("entry is not started", "entry", name, "error", failed[name])
-		}
-	}
 }
 
 // apply brings what runs in line with a state. It returns why entries were not started, and logs which have not ended as

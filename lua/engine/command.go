@@ -2,10 +2,13 @@ package engine
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
@@ -63,4 +66,37 @@ func (c *Checker) checkName(p *registry.Problems, field string, command *process
 	if i >= 0 {
 		p.Addf(field, "there is another command %s: %s", command.Name, c.commands[i].ID)
 	}
+}
+
+// Runnable says why the process of that ID cannot be run, nil if it can.
+func Runnable(entries iter.Seq[*registry.Entry], id registry.ID) error {
+	var known []string
+	for entry := range entries {
+		switch {
+		case entry.ID == id && entry.Kind == process.KindLua:
+			return nil
+		case entry.ID == id:
+			return errs.New(errs.Invalid, "run: the entry %q is a %s; only a %s can be run", id, entry.Kind, process.KindLua)
+		case entry.Kind == process.KindLua:
+			known = append(known, entry.ID.String())
+		}
+	}
+	return errs.New(errs.NotFound, "run: there is no entry %q%s", id, suggest.Among(id.String(), known))
+}
+
+// TerminalAmong returns the host on which commands run: the first terminal.host that is started anyway, else the first
+// that is declared, else one that has yet to be declared.
+func TerminalAmong(entries iter.Seq[*registry.Entry]) (host *registry.Entry, declared bool) {
+	for entry := range entries {
+		if entry.Kind == process.KindTerminal && (host == nil || entry.Start && !host.Start) {
+			host = entry
+		}
+	}
+	if host != nil {
+		return host, true
+	}
+	return &registry.Entry{
+		ID: registry.ID{Namespace: "wippy", Name: "terminal"}, Kind: process.KindTerminal,
+		Config: new(process.HostConfig), Lifecycle: supervisor.DefaultLifecycle(),
+	}, false
 }

@@ -4,6 +4,7 @@ package registry
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -67,6 +68,19 @@ func (p *Problems) Error() string {
 		lines[i] = problem.String()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// LogRefusal logs why declarations cannot take the place of those that run, one record for each problem.
+func LogRefusal(logger *slog.Logger, err error) {
+	problems, ok := errors.AsType[*Problems](err)
+	if !ok {
+		logger.Error("reload refused, the app goes on as it was", "error", err)
+		return
+	}
+	for _, p := range problems.List {
+		logger.Error("reload: problem", p.Attrs()...)
+	}
+	logger.Error("reload refused, the app goes on as it was", "problems", len(problems.List))
 }
 
 // report collects problems while declarations are read.

@@ -2,7 +2,10 @@ package supervisor
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/wippy-cdc/runtime/api/supervisor"
@@ -57,4 +60,28 @@ func failure(ch change) []any {
 		args = append(args, "stack", string(p.Stack))
 	}
 	return args
+}
+
+// Failure joins why services were not started, as failed has it by name, and why those of the names have failed for good,
+// ordered by name.
+func (s *Supervisor) Failure(names []string, failed map[string]error) error {
+	for _, name := range names {
+		if status := s.Status(name); status.State == supervisor.Failed {
+			failed[name] = fmt.Errorf("%s: %w", name, status.Err)
+		}
+	}
+	var all []error
+	for _, name := range slices.Sorted(maps.Keys(failed)) {
+		all = append(all, failed[name])
+	}
+	return errors.Join(all...)
+}
+
+// Report logs what could not be started, by name, as far as that was not done when it failed.
+func (s *Supervisor) Report(failed map[string]error) {
+	for _, name := range slices.Sorted(maps.Keys(failed)) {
+		if _, logged := errors.AsType[*FailedError](failed[name]); !logged {
+			s.logger.Error("entry is not started", "entry", name, "error", failed[name])
+		}
+	}
 }
