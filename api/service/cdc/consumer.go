@@ -20,8 +20,9 @@ type ConsumerInfo struct {
 	Snapshot bool
 	// LagBytes and LagTransactions are how much lies behind the position, -1 if that is not known.
 	LagBytes, LagTransactions int64
-	// Connected says that the consumer has a stream.
+	// Connected says that the consumer has a stream, and Reader who reads it.
 	Connected bool
+	Reader    string
 }
 
 // Consuming tells about named consumers and ends them. Methods may be called from any goroutine. The error is
@@ -32,6 +33,9 @@ type Consuming interface {
 	// Forget ends a consumer, and its stream with an error that says so. What was kept for it is freed. The error is
 	// NotFound if there is none of that name.
 	Forget(ctx context.Context, id registry.ID, name string) error
+	// Reset makes a consumer go on elsewhere: with what commits from now on, with a snapshot, or behind a position. The
+	// error is NotFound if there is none of that name, and Conflict while it has a stream.
+	Reset(ctx context.Context, id registry.ID, name string, start Start) error
 }
 
 // consumerName is what a consumer may be called: an entry ID, for instance.

@@ -1,6 +1,10 @@
 package cdc
 
-import "github.com/wippy-cdc/runtime/api/registry"
+import (
+	"time"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+)
 
 // State is where a source is in its life.
 type State string
@@ -64,12 +68,35 @@ type Capabilities struct {
 	Coalesced              bool
 }
 
+// StreamInfo describes an open stream at one moment.
+type StreamInfo struct {
+	// ID tells the stream from all others that its source has had since the program started.
+	ID     uint64
+	Source registry.ID
+	// Reader says who reads, "" if that is not known; Consumer is the named consumer that the stream is of, "" for none.
+	Reader, Consumer string
+	// Tables, Ops and Schema are what it selects; nil means all.
+	Tables []string
+	Ops    []Op
+	Schema bool
+	// Since is when it was opened.
+	Since time.Time
+	// Snapshot says that it reads its snapshot, of which SnapshotRows were read.
+	Snapshot     bool
+	SnapshotRows int64
+	// Cursor is the position behind which it reads. LagBytes is how much lies behind it, -1 if that is not known.
+	Cursor   string
+	LagBytes int64
+}
+
 // Inspector tells about sources. Methods may be called from any goroutine.
 type Inspector interface {
 	// Sources describes all sources, ordered by ID.
 	Sources() []SourceInfo
 	// Source describes one source; false if there is none of that ID.
 	Source(id registry.ID) (SourceInfo, bool)
+	// Streams describes all open streams, ordered by source and age.
+	Streams() []StreamInfo
 }
 
 // Engine is all sources of an app, whatever captures them.

@@ -45,6 +45,8 @@ func (f *fakeSource) Source(id registry.ID) (api.SourceInfo, bool) {
 	return f.info(), id == scripttest.ID("pg")
 }
 
+func (f *fakeSource) Streams() []api.StreamInfo { return nil }
+
 func (f *fakeSource) Check(registry.ID, api.StreamOptions) error { return nil }
 
 func (f *fakeSource) Subscribe(ctx context.Context, _ registry.ID, _ api.StreamOptions) (api.Stream, error) {

@@ -85,6 +85,8 @@ func Run(t *testing.T, subject func(t *testing.T, entry Entry) *Subject) {
 		"one of a name":       {test: testOneStreamOfAConsumer},
 		"markers":             {test: testMarkers},
 		"forget":              {test: testForget},
+		"reset":               {test: testReset},
+		"streams":             {test: testStreams},
 		"acks":                {test: testAcks},
 		"after":               {test: testAfter},
 		"no consumers":        {test: testNoConsumers},

@@ -205,7 +205,7 @@ func (c *Consumers) Describe(lag func(api.Position) (bytes, transactions int64))
 		one := c.byName[name]
 		info := api.ConsumerInfo{
 			Name: name, Cursor: one.Position.Cursor(one.Generation), AckedAt: one.AckedAt, Snapshot: one.Position.InSnapshot(),
-			Connected: one.open(), LagBytes: -1, LagTransactions: -1,
+			Connected: one.open(), Reader: one.readerNow(), LagBytes: -1, LagTransactions: -1,
 		}
 		if one.Generation == c.settings.Generation {
 			positions[name] = one.Position
@@ -223,6 +223,14 @@ func (c *Consumers) Describe(lag func(api.Position) (bytes, transactions int64))
 
 // open reports whether the consumer has a stream that goes on. The mu of Consumers must be held.
 func (one *consumer) open() bool { return one.stream != nil && one.stream.Err() == nil }
+
+// readerNow says who reads the stream of the consumer, "" if it has none. The mu of Consumers must be held.
+func (one *consumer) readerNow() string {
+	if one.open() {
+		return one.reader
+	}
+	return ""
+}
 
 // Forget ends a consumer, and its stream with an error that says so.
 func (c *Consumers) Forget(ctx context.Context, name string) error {
@@ -249,6 +257,46 @@ func (c *Consumers) Forget(ctx context.Context, name string) error {
 	}
 	c.wake()
 	return nil
+}
+
+// Reset makes a consumer that has no stream go on behind p.
+func (c *Consumers) Reset(ctx context.Context, name string, p api.Position) error {
+	c.storing.Lock()
+	defer c.storing.Unlock()
+	one, err := c.idle(name)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		one.claimed = false
+	}()
+	state := State{Name: name, Generation: c.settings.Generation, Position: p, AckedAt: time.Now()}
+	if err := c.settings.Store.Save(ctx, []State{state}); err != nil {
+		return c.about(name, "reset", err)
+	}
+	c.mu.Lock()
+	one.State, one.stored, one.told = state, new(p), false
+	c.mu.Unlock()
+	c.wake()
+	return nil
+}
+
+// idle claims a consumer that has no stream, so that none is opened meanwhile.
+func (c *Consumers) idle(name string) (*consumer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch one := c.byName[name]; {
+	case one == nil:
+		return nil, errs.New(errs.NotFound, "cdc: source %q: no consumer is called %q", c.settings.Source, name)
+	case one.open() || one.claimed && one.stream == nil:
+		return nil, errs.New(errs.Conflict, "cdc: source %q: consumer %q has a stream, of %s: close that first", c.settings.Source, name, one.reader)
+	default:
+		one.detach()
+		one.claimed, one.reader = true, "a reset"
+		return one, nil
+	}
 }
 
 func (c *Consumers) errForgotten(name string) error {

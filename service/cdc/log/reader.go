@@ -57,6 +57,8 @@ type Reader struct {
 	// fallen says that the reader has left the log because it was too far behind; replayed is where it is in the store.
 	fallen   bool
 	replayed place
+	// stored says that the reader reads the store, as others see it.
+	stored bool
 	// over says that there is nothing more to read, not even the rest of a record.
 	over atomic.Bool
 	// manual says that only Ack acknowledges: positions up to acked, of those up to handed.
@@ -344,6 +346,22 @@ func (r *Reader) own() place {
 		return r.replayed
 	}
 	return r.place
+}
+
+// Progress tells how far the reader has come: the sequence up to which it has read everything, and how many bytes of the log lie
+// behind that, -1 while it reads the store. A reader that has read everything waits; then the sequence does not count.
+func (r *Reader) Progress() (sequence uint64, lag int64, waits bool) {
+	end := r.log.appended.Load()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.stored:
+		return r.replayed.before, -1, false
+	case r.parked:
+		return 0, 0, true
+	default:
+		return r.place.before, max(0, end-r.place.offset), false
+	}
 }
 
 // reach returns where the reader is, how large the record there is, 0 if that is not known, and its limit.

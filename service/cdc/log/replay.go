@@ -48,7 +48,7 @@ func (r *Reader) replay(after api.Position) error {
 	r.replays = &replaying{from: from, sequence: sequence}
 	r.segment, r.window = nil, window{}
 	r.mu.Lock()
-	r.replayed = place{before: sequence}
+	r.replayed, r.stored = place{before: sequence}, true
 	r.mu.Unlock()
 	notify(r.ready)
 	return nil
@@ -202,6 +202,9 @@ func (r *Reader) leaveStore() {
 			r.segment.content.Load().release()
 		}
 		r.replays, r.segment, r.window = nil, nil, window{}
+		r.mu.Lock()
+		r.stored = false
+		r.mu.Unlock()
 	}
 }
 

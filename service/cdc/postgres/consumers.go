@@ -166,11 +166,14 @@ func (r *run) Newest() api.Position {
 }
 
 // Ahead implements source.Session.
-func (r *run) Ahead(p api.Position) bool { return p.Sequence > max(r.walEnd.Load(), r.newest.Load()) }
+func (r *run) Ahead(p api.Position) bool { return p.Sequence > r.Latest().Sequence }
+
+// Latest implements source.Session.
+func (r *run) Latest() api.Position { return api.Behind(max(r.walEnd.Load(), r.newest.Load())) }
 
 // Lag implements source.Session: what the server has written since, of other tables and databases too.
 func (r *run) Lag(p api.Position) (bytes, transactions int64) {
-	end := max(r.walEnd.Load(), r.newest.Load())
+	end := r.Latest().Sequence
 	return int64(max(end, p.Sequence) - p.Sequence), -1 //nolint:gosec // no WAL is that long
 }
 

@@ -131,6 +131,20 @@ func (c *Catalog) Source(id registry.ID) (api.SourceInfo, bool) {
 	return api.SourceInfo{}, false
 }
 
+// Streams implements api.Inspector.
+func (c *Catalog) Streams() []api.StreamInfo {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var all []api.StreamInfo
+	for _, r := range c.sources {
+		if r.running {
+			all = append(all, r.run.streams.Describe(r.run.session.Newest(), r.run.session.Lag)...)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b api.StreamInfo) int { return cmp.Compare(a.Source.String(), b.Source.String()) })
+	return all
+}
+
 func (r *record) describe() api.SourceInfo {
 	info := r.info
 	info.Tables = slices.Clone(info.Tables)
@@ -233,6 +247,19 @@ func (c *Catalog) Forget(ctx context.Context, id registry.ID, name string) error
 		return err
 	}
 	return consumers.Forget(ctx, name)
+}
+
+// Reset implements api.Consuming.
+func (c *Catalog) Reset(ctx context.Context, id registry.ID, name string, start api.Start) error {
+	run, consumers, err := c.consuming(id)
+	if err != nil {
+		return err
+	}
+	p, err := run.begins(start)
+	if err != nil {
+		return err
+	}
+	return consumers.Reset(ctx, name, p)
 }
 
 func (c *Catalog) consuming(id registry.ID) (*Run, *consumer.Consumers, error) {

@@ -52,6 +52,7 @@ func (r *Run) consume(ctx context.Context, opts api.StreamOptions) (api.Stream, 
 		claim.Release()
 		return nil, err
 	}
+	opened.Of(claim.Name())
 	return claim.Connect(opened), nil
 }
 
@@ -112,18 +113,41 @@ func begun(ctx context.Context, claim *consumer.Claim, opened *stream.Stream, p 
 
 // resume opens a stream behind a position that its reader keeps.
 func (r *Run) resume(ctx context.Context, opts api.StreamOptions, after api.Position) (api.Stream, error) {
-	if asked, generation := opts.Start.Generation(), r.position().Generation; asked != "" && asked != generation {
-		return nil, errs.New(errs.Invalid, "cdc: source %q: after is a cursor of generation %q, and the source is of %q: "+
-			"begin anew with a snapshot", r.id, asked, generation)
-	}
-	if r.session.Ahead(after) {
-		return nil, errs.New(errs.Invalid, "cdc: source %q: after is a position that the source has not come to: take the cursor of a change", r.id)
+	if err := r.reached(opts.Start, after); err != nil {
+		return nil, err
 	}
 	opened, err := r.openAfter(ctx, opts, after)
 	if err != nil {
 		return nil, err
 	}
 	return opened, nil
+}
+
+// reached says why no stream can begin behind a position; nil if the source has come to it.
+func (r *Run) reached(start api.Start, after api.Position) error {
+	if asked, generation := start.Generation(), r.position().Generation; asked != "" && asked != generation {
+		return errs.New(errs.Invalid, "cdc: source %q: after is a cursor of generation %q, and the source is of %q: "+
+			"begin anew with a snapshot", r.id, asked, generation)
+	}
+	if r.session.Ahead(after) {
+		return errs.New(errs.Invalid, "cdc: source %q: after is a position that the source has not come to: take the cursor of a change", r.id)
+	}
+	return nil
+}
+
+// begins returns where a consumer goes on that is to begin there.
+func (r *Run) begins(start api.Start) (api.Position, error) {
+	after, resumes := start.After()
+	switch {
+	case start == api.Snapshot():
+		return api.SnapshotOf(r.session.Newest().Sequence), nil
+	case !resumes:
+		return r.session.Latest(), nil
+	case after.InSnapshot():
+		return after, errs.New(errs.Invalid, "cdc: source %q: after lies within a snapshot, which no stream can go on with: begin anew with a snapshot", r.id)
+	default:
+		return after, r.reached(start, after)
+	}
 }
 
 // openAfter opens a stream behind a position, from the log, or after that was rewound.

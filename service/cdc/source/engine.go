@@ -58,6 +58,8 @@ type Session interface {
 	Consumers() (consumer.Store, error)
 	// Newest is the position behind which a stream begins that is opened now.
 	Newest() api.Position
+	// Latest is the position behind everything that has committed, as far as the source knows.
+	Latest() api.Position
 	// Ahead reports whether a position lies behind everything that has committed, so that no change can have it.
 	Ahead(p api.Position) bool
 	// Lag tells how much lies behind a position, -1 for what is not known.

@@ -185,6 +185,8 @@ func (s *session) Consumers() (consumer.Store, error) {
 
 func (s *session) Newest() api.Position { return api.Behind(s.sequence.Load()) }
 
+func (s *session) Latest() api.Position { return s.Newest() }
+
 func (s *session) Ahead(p api.Position) bool { return p.Sequence > s.sequence.Load() }
 
 func (s *session) Lag(p api.Position) (bytes, transactions int64) {

@@ -23,6 +23,9 @@ func (s *session) Consumers() (consumer.Store, error) {
 // Newest implements source.Session.
 func (s *session) Newest() api.Position { return api.Behind(s.sequence.Load()) }
 
+// Latest implements source.Session.
+func (s *session) Latest() api.Position { return s.Newest() }
+
 // Ahead implements source.Session.
 func (s *session) Ahead(p api.Position) bool { return p.Sequence > s.sequence.Load() }
 

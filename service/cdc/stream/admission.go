@@ -130,6 +130,13 @@ func (a *admission) leave(r *reservation) {
 	}
 }
 
+// hasLeft reports whether the place was given back.
+func (a *admission) hasLeft(r *reservation) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return r.left
+}
+
 func (a *admission) snapshot() api.Admission {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -12,6 +12,8 @@ import (
 // Counters are the figures of a source that go on over its runs. Methods may be called from any goroutine.
 type Counters struct {
 	snapshotRows, checkpointFailures atomic.Uint64
+	// opened counts the streams that were asked for: it numbers them.
+	opened atomic.Uint64
 
 	mu    sync.Mutex
 	ended map[api.EndReason]uint64

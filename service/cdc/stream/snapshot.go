@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -51,7 +52,8 @@ type scan struct {
 	slabs           slabs
 	logger          *slog.Logger
 	began, reportAt time.Time
-	count           int
+	start           api.Position
+	count           atomic.Int64
 	lsn             string
 
 	// These belong to the reader: the rows that it has yet to take, whether it has taken the last change of the
@@ -81,10 +83,10 @@ func (s *Stream) begin(ctx context.Context) error {
 	now := time.Now()
 	sc := &scan{
 		stream: s, snapshot: snapshot, header: snapshot.Transaction(), rows: make(chan []*api.Change, 1), done: make(chan struct{}),
-		logger: streams.settings.Logger, began: now, reportAt: now.Add(reportInterval),
+		logger: streams.settings.Logger, start: api.SnapshotOf(position.Sequence), began: now, reportAt: now.Add(reportInterval),
 	}
 	sc.ctx, sc.cancel = context.WithCancel(streams.closing)
-	s.scan, s.start = sc, api.SnapshotOf(position.Sequence)
+	s.scan, s.start = sc, sc.start
 	s.scanning.Store(sc)
 	streams.scans.Go(sc.run)
 	if err := s.reader.Err(); err != nil { // it ended before there was anything to cancel
@@ -171,13 +173,14 @@ func (sc *scan) stop() {
 // counted notes that a row was read.
 func (sc *scan) counted(c *api.Change) {
 	sc.stream.streams.settings.Counters.snapshotRows.Add(1)
-	if sc.count++; sc.count == 1 {
+	count := sc.count.Add(1)
+	if count == 1 {
 		sc.lsn = c.Transaction.LSN
 	}
-	if sc.count%rowsPerTurn == 0 {
+	if count%rowsPerTurn == 0 {
 		runtime.Gosched()
 	}
-	if sc.count%rowsPerLook != 0 {
+	if count%rowsPerLook != 0 {
 		return
 	}
 	if now := time.Now(); !now.Before(sc.reportAt) {
@@ -193,7 +196,8 @@ func (sc *scan) complete() {
 }
 
 func (sc *scan) summary() *slog.Logger {
-	return sc.logger.With("rows", sc.count, "rows_per_second", int(float64(sc.count)/time.Since(sc.began).Seconds()), "lsn", sc.lsn)
+	count := sc.count.Load()
+	return sc.logger.With("rows", count, "rows_per_second", int(float64(count)/time.Since(sc.began).Seconds()), "lsn", sc.lsn)
 }
 
 // fromSnapshot returns the next row of the snapshot, nil if there is none yet, or none any more: then s.scan is nil.
@@ -231,10 +235,11 @@ func (s *Stream) afterSnapshot() (*api.Change, error) {
 	}
 	if s.opts.Markers && !sc.last {
 		sc.last = true
-		return &api.Change{Op: api.OpEnd, Transaction: sc.header, Index: sc.count + 1, Last: true}, nil
+		return &api.Change{Op: api.OpEnd, Transaction: sc.header, Index: int(sc.count.Load()) + 1, Last: true}, nil
 	}
 	s.acknowledge()
 	s.scan = nil
+	s.scanning.Store(nil)
 	return nil, nil //nolint:nilnil // as documented
 }
 
@@ -242,7 +247,7 @@ func (s *Stream) afterSnapshot() (*api.Change, error) {
 // delivered. With ManualAck the reader says so itself, unless there was nothing to hand over. s.mu must be held.
 func (s *Stream) acknowledge() {
 	sc := s.scan
-	empty := sc.finished && sc.count == 0 && !s.opts.Markers
+	empty := sc.finished && sc.count.Load() == 0 && !s.opts.Markers
 	if s.delivered != nil && (empty || sc.last && !s.opts.ManualAck) {
 		s.delivered()
 	}

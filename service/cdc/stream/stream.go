@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
@@ -24,8 +25,12 @@ type Stream struct {
 	// delivered is called when the reader has come back after the last row of the snapshot; nil if that does not
 	// matter.
 	delivered func()
-	// scanning is the scan as others see it, who cancel it.
+	// scanning is the scan as others see it, who cancel it and ask how far it is.
 	scanning atomic.Pointer[scan]
+	// number, since and consumer tell the stream from others; the roster guards consumer.
+	number   uint64
+	since    time.Time
+	consumer string
 
 	// mu is held while the reader takes a change.
 	mu      sync.Mutex
@@ -176,6 +181,7 @@ func (s *Stream) Close() {
 		s.scan.stop()
 		s.acknowledge()
 		s.scan = nil
+		s.scanning.Store(nil)
 	}
 	if s.after == nil {
 		s.reader.Done()
@@ -186,6 +192,7 @@ func (s *Stream) Close() {
 
 // ended is called once when the stream is to end.
 func (s *Stream) ended(reason api.EndReason) {
+	s.streams.roster.remove(s)
 	s.streams.settings.Counters.end(reason)
 	s.streams.admission.leave(&s.place)
 	if sc := s.scanning.Load(); sc != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -64,6 +65,7 @@ type Streams struct {
 	*log.Log
 	settings  Settings
 	admission *admission
+	roster    roster
 	// closing is done when Close was called. Streams with a snapshot join scans under mu while it is not.
 	closing context.Context //nolint:containedctx // it is the life of the streams, and ends what they wait for
 	cancel  context.CancelFunc
@@ -155,6 +157,7 @@ func (s *Streams) Open(opts api.StreamOptions) (*Stream, error) {
 		s.admission.leave(&opened.place)
 		return nil, err
 	}
+	s.roster.add(opened)
 	s.settings.Engine.Changed()
 	return opened, nil
 }
@@ -171,6 +174,7 @@ func (s *Streams) OpenAgain(opts api.StreamOptions) (*Stream, error) {
 		return nil, err
 	}
 	opened.reader.SkipTo(*opened.after)
+	s.roster.add(opened)
 	s.settings.Engine.Changed()
 	return opened, nil
 }
@@ -199,6 +203,7 @@ func (s *Streams) OpenSnapshot(ctx context.Context, opts api.StreamOptions, deli
 		}
 		return nil, err
 	}
+	s.roster.add(opened)
 	s.settings.Engine.Changed()
 	return opened, nil
 }
@@ -211,6 +216,7 @@ func (s *Streams) admit(opts api.StreamOptions, snapshot bool) (*Stream, error) 
 	}
 	admitted := &Stream{
 		streams: s, opts: opts, selection: NewSelection(s.settings.Tables, opts), decoder: s.settings.Engine.NewDecoder(), live: !snapshot,
+		number: s.settings.Counters.opened.Add(1), since: time.Now(),
 	}
 	if after, resumes := opts.Start.After(); resumes {
 		admitted.after = &after
