@@ -32,10 +32,14 @@ type record struct {
 	info     api.SourceInfo
 	logBytes unit.Size
 	counters *stream.Counters
-	// run is the latest run, nil if there was none; running says that it takes subscriptions.
-	run     *Run
-	running bool
+	// run is the latest run, nil if there was none. It takes subscriptions in StateRunning, and has ended in StateStopped
+	// and StateFaulted.
+	run *Run
 }
+
+func (r *record) runs() bool { return r.info.State == api.StateRunning }
+
+func (r *record) hasEnded() bool { return !r.runs() && r.info.State != api.StateStarting }
 
 var (
 	_ api.Engine = (*Catalog)(nil)
@@ -75,7 +79,7 @@ func (c *Catalog) begin(id registry.ID, logger *slog.Logger) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.run != nil && !r.run.ended {
+	if !r.hasEnded() {
 		return nil, errs.New(errs.Conflict, "cdc: source %q: its previous run has not ended", id)
 	}
 	c.newest = max(c.newest+1, time.Now().UnixMicro())
@@ -91,7 +95,6 @@ func (c *Catalog) begin(id registry.ID, logger *slog.Logger) (*Run, error) {
 func (r *Run) ready() {
 	r.catalog.mu.Lock()
 	defer r.catalog.mu.Unlock()
-	r.record.running = true
 	r.record.info.State = api.StateRunning
 }
 
@@ -99,10 +102,9 @@ func (r *Run) ready() {
 func (r *Run) end(err error) {
 	r.catalog.mu.Lock()
 	defer r.catalog.mu.Unlock()
-	if r.ended {
+	if r.record.run != r || r.record.hasEnded() {
 		return
 	}
-	r.ended, r.record.running = true, false
 	r.record.info.State, r.record.info.Err = api.StateStopped, err
 	if err != nil {
 		r.record.info.State = api.StateFaulted
@@ -148,7 +150,7 @@ func (c *Catalog) Streams() []api.StreamInfo {
 func (r *record) describe() api.SourceInfo {
 	info := r.info
 	info.Tables = slices.Clone(info.Tables)
-	if r.running {
+	if r.runs() {
 		r.run.describe(&info)
 	}
 	return info
@@ -182,7 +184,7 @@ func (c *Catalog) counted() (all []api.Stats, running []*Run) {
 		stats := api.Stats{Source: id}
 		r.counters.Fill(&stats)
 		all = append(all, stats)
-		if running = append(running, nil); r.running {
+		if running = append(running, nil); r.runs() {
 			running[len(running)-1] = r.run
 		}
 	}
@@ -278,7 +280,7 @@ func (c *Catalog) runOf(id registry.ID) (*Run, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case r.running:
+	case r.runs():
 		return r.run, nil
 	case r.info.Err != nil:
 		return nil, errs.New(errs.Unavailable, "cdc: source %q is not running (%s): %w", id, r.info.State, r.info.Err)

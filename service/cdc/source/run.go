@@ -32,7 +32,6 @@ type Run struct {
 	catalog    *Catalog
 	record     *record
 	generation string
-	ended      bool // guarded by catalog.mu
 
 	logger  *slog.Logger
 	session Session
