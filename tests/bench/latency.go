@@ -34,6 +34,20 @@ func crowds() []*crowd {
 			}
 			return nil
 		}},
+		{name: "1000 on this table that read", subscribe: func(ctx context.Context, s *captured) error {
+			for range 1000 {
+				stream, err := s.catalog.Subscribe(ctx, s.id, api.StreamOptions{MaxBytes: api.DefaultLogBytes})
+				if err != nil {
+					return err
+				}
+				go func() {
+					for err == nil { // until the source stops
+						_, err = stream.Next(ctx)
+					}
+				}()
+			}
+			return nil
+		}},
 	}
 }
 
@@ -77,7 +91,7 @@ func commitLatency(ctx context.Context, r *report, rounds int) (err error) {
 			fmt.Sprintf("%.2f", c.times.percentile(99)/all[0].times.percentile(99)),
 		})
 	}
-	r.table("B2: latency of commits", "Single-row transactions. Goal: at most 1.1.", rows)
+	r.table("B2: latency of commits", "Single-row transactions. Goals: at most 1.05 beside streams on another table, 1.1 beside those on this one.", rows)
 	return nil
 }
 

@@ -52,6 +52,7 @@ func measurements() []measurement {
 		{"B9", durableCost},
 		{"B10", replayRate},
 		{"B12", schemaCost},
+		{"B13", idleStream},
 	}
 }
 
