@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
@@ -56,7 +57,7 @@ func idleStream(ctx context.Context, r *report, _ int) (err error) {
 	r.table("B13: idle streams", fmt.Sprintf("%d streams on a table that does not change, while %d transactions commit on another. "+
 		"Goal: no wake-up.", idleStreams, idleCommits), [][]string{
 		{"bytes a stream", "goroutines", "woken"},
-		{fmt.Sprint(added / idleStreams), fmt.Sprint(started), fmt.Sprint(woken)},
+		{strconv.FormatUint(added/idleStreams, 10), strconv.Itoa(started), strconv.Itoa(woken)},
 	})
 	return nil
 }
