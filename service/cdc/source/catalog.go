@@ -139,7 +139,7 @@ func (c *Catalog) Streams() []api.StreamInfo {
 	defer c.mu.RUnlock()
 	var all []api.StreamInfo
 	for _, r := range c.sources {
-		if r.running {
+		if r.runs() {
 			all = append(all, r.run.streams.Describe(r.run.session.Newest(), r.run.session.Lag)...)
 		}
 	}
