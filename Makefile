@@ -65,8 +65,8 @@ test-postgres: ## Run the tests of Postgres on all versions that are supported; 
 	@set -e -o pipefail; for dir in $$(bash .ci/postgres-versions '$(TOOLS)/postgres' $(VERSIONS)); do \
 		export WIPPY_TEST_POSTGRES_BIN=$$dir/bin; unset WIPPY_TEST_POSTGRES_DSN; \
 		$(SAY_SERVER); \
-		$(GO) test -race -count 1 -p 1 -tags '$(TAGS)' $(POSTGRES); \
-		$(GO) test -race -count 1 -p 1 -tags '$(TAGS)' -run '$(USES)' $(MIXED); \
+		$(GO) test -timeout 40m -race -count 1 -p 1 -tags '$(TAGS)' $(POSTGRES); \
+		$(GO) test -timeout 40m -race -count 1 -p 1 -tags '$(TAGS)' -run '$(USES)' $(MIXED); \
 	done
 
 # A failure prints the seed and the shortest script that shows it.
