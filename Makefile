@@ -61,8 +61,8 @@ MIXED    := ./boot ./lua/modules/sql ./tests
 USES     := Postgres|Slot|ASourceWaitsForItsTables|DeletingASourceThatHasFailed
 # One package at a time: each has a server of its own.
 .PHONY: test-postgres
-test-postgres: ## Run the tests of Postgres on all versions that are supported; fetches the servers by npm
-	@set -e -o pipefail; for dir in $$(bash .ci/postgres-versions '$(TOOLS)/postgres' $(VERSIONS)); do \
+test-postgres: ## Run the tests of Postgres on all supported versions, or VERSIONS="16 17"; fetches the servers by npm
+	@set -e -o pipefail; servers=$$(bash .ci/postgres-versions '$(TOOLS)/postgres' $(VERSIONS)); for dir in $$servers; do \
 		export WIPPY_TEST_POSTGRES_BIN=$$dir/bin; unset WIPPY_TEST_POSTGRES_DSN; \
 		$(SAY_SERVER); \
 		$(GO) test -timeout 40m -race -count 1 -p 1 -tags '$(TAGS)' $(POSTGRES); \
