@@ -12,5 +12,11 @@ const (
 	KindPostgres registry.Kind = "db.cdc.postgres"
 )
 
+// The engines, as SourceInfo and Transaction name them.
+const (
+	EngineSQLite   = "sqlite"
+	EnginePostgres = "postgres"
+)
+
 // OffsetsTable is the table in the source database that holds checkpoints. It is never reported as a change.
 const OffsetsTable = "wippy_cdc_offsets"

@@ -45,6 +45,9 @@ type Change struct {
 	// Before and After are the old and the new row, parallel to Table.Columns; nil if there is none, as on OpTruncate,
 	// OpSchema, OpBegin and OpEnd.
 	Before, After []sqlapi.Value
+	// KeyOnly says that Before holds the values of Table.Key alone: the server did not send the others, which are NULL.
+	// It is what Postgres does for tables whose REPLICA IDENTITY is not FULL.
+	KeyOnly bool
 	// Unchanged lists indexes into Table.Columns of values that the server did not send, because the update has not
 	// touched them: they are NULL in After. It is for large values on Postgres.
 	Unchanged []int
@@ -78,6 +81,10 @@ const (
 type Transaction struct {
 	// Source is the entry ID of the source.
 	Source registry.ID
+	// Engine is that of the source, as in SourceInfo.
+	Engine string
+	// Database is the name of the database: that on the server for Postgres, the entry ID of the database for SQLite.
+	Database string
 	// Generation changes when the source was rebuilt; it is the same for all streams of one run of a source.
 	Generation string
 	// Sequence is the position of the transaction in the log of its source.

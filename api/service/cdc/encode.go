@@ -22,6 +22,10 @@ func Formats() []Format { return []Format{FormatJSON, FormatDebezium, FormatClou
 // nothing of a change.
 type Encoder interface {
 	// AppendChange appends one record to dst, without a line feed at its end or in it. Every value is exact: what JSON
-	// cannot hold is written as a string and marked with its type. The error is Invalid for an unknown format.
+	// cannot hold is written as a string and marked with its type. The error is Invalid for an unknown format, and
+	// Internal for a change that no source delivers; then dst is returned as it was.
 	AppendChange(dst []byte, format Format, c *Change) ([]byte, error)
+	// AppendKey appends what Change.Key returns or, if newKey is true, what Change.NewKey returns; nothing if the change
+	// has no such key. Two keys of one table are equal if and only if their bytes are.
+	AppendKey(dst []byte, c *Change, newKey bool) []byte
 }

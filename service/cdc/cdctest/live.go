@@ -20,8 +20,18 @@ func testOrder(t *testing.T, s *Subject) {
 	require.Equal(t, []string{"insert users 1", "insert orders 1", "insert users 2 !", "delete users 1 !"}, brief(changes))
 	require.Same(t, changes[0].Transaction, changes[2].Transaction)
 	require.NotEqual(t, changes[2].Transaction.ID(), changes[3].Transaction.ID())
-	require.Equal(t, s.ID, changes[0].Transaction.Source)
-	require.False(t, changes[0].Transaction.CommittedAt.IsZero())
+	s.checkOrigin(t, changes)
+}
+
+// checkOrigin requires that transactions say where they come from.
+func (s *Subject) checkOrigin(t *testing.T, changes []*api.Change) {
+	t.Helper()
+	for _, c := range changes {
+		require.Equal(t, s.ID, c.Transaction.Source)
+		require.Equal(t, s.info(t).Engine, c.Transaction.Engine)
+		require.NotEmpty(t, c.Transaction.Database)
+		require.False(t, c.Transaction.CommittedAt.IsZero())
+	}
 }
 
 func testUndone(t *testing.T, s *Subject) {

@@ -35,7 +35,9 @@ func testSnapshot(t *testing.T, s *Subject) {
 	defer s.Start()()
 	stream := s.subscribe(t, api.StreamOptions{Start: api.Snapshot(), Tables: []string{"users"}, Ops: []api.Op{api.OpDelete}})
 	s.Transact("INSERT INTO users (id, name) VALUES (3, 'd')", "DELETE FROM users WHERE id = 1")
-	require.Equal(t, []string{"snapshot users 1", "snapshot users 2 !", "delete users 1 !"}, brief(take(t, stream, 3)))
+	changes := take(t, stream, 3)
+	require.Equal(t, []string{"snapshot users 1", "snapshot users 2 !", "delete users 1 !"}, brief(changes))
+	s.checkOrigin(t, changes)
 }
 
 func testBootstrap(t *testing.T, s *Subject) {

@@ -58,7 +58,7 @@ func New(id registry.ID, config *api.PostgresConfig, settings Settings) *Engine 
 // Info implements source.Engine.
 func (s *Engine) Info() api.SourceInfo {
 	return api.SourceInfo{
-		ID: s.id, Kind: api.KindPostgres, Engine: "postgres", DBResource: s.config.DBResource,
+		ID: s.id, Kind: api.KindPostgres, Engine: api.EnginePostgres, DBResource: s.config.DBResource,
 		Tables: s.config.Tables, Snapshot: s.config.Snapshot, Slot: s.config.SlotName, Publication: publicationOf(s.config),
 		Streaming: s.config.Streaming, Failover: s.config.Failover, Temporary: s.config.Temporary,
 		Capabilities: api.Capabilities{

@@ -19,7 +19,8 @@ func (s *Engine) Open(ctx context.Context, running *source.Run) (source.Session,
 	db := at.side()
 	r := &run{
 		source: s, logger: running.Logger(), endpoint: at, db: db, checkpoint: checkpoint{slot: s.config.SlotName, db: db},
-		woken: make(chan struct{}, 1), origin: origin{source: s.id}, running: running, lost: make(map[uint64]error),
+		woken: make(chan struct{}, 1), running: running,
+		origin: origin{source: s.id, database: at.config.Database}, lost: make(map[uint64]error),
 	}
 	if err := r.prepare(ctx); err != nil {
 		r.Close(ctx)

@@ -79,7 +79,8 @@ func (r *run) pin(ctx context.Context) (*snapshot, pglogrepl.LSN, error) {
 		return nil, 0, err
 	}
 	s := &snapshot{conn: conn, fetch: r.source.config.SnapshotFetchSize, header: api.Transaction{
-		Source: r.origin.source, Generation: r.origin.generation, Sequence: uint64(fence), LSN: fence.String(), CommittedAt: time.Now(),
+		Source: r.origin.source, Engine: api.EnginePostgres, Database: r.origin.database, Generation: r.origin.generation,
+		Sequence: uint64(fence), LSN: fence.String(), CommittedAt: time.Now(),
 	}}
 	// A row that a policy hides from us would be missing; this way the server says so.
 	_, err = conn.Exec(ctx, "SET row_security = off; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT "+literal(made.SnapshotName)).ReadAll()

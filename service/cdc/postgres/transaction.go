@@ -15,6 +15,7 @@ import (
 // origin is what all transactions of one run of a source have in common.
 type origin struct {
 	source     registry.ID
+	database   string
 	generation string
 }
 
@@ -105,7 +106,8 @@ type rowDecoder struct {
 func (d *rowDecoder) Begin(record *log.Record) {
 	end := pglogrepl.LSN(record.Sequence)
 	d.header = &api.Transaction{
-		Source: d.origin.source, Generation: d.origin.generation, Sequence: record.Sequence, LSN: end.String(), CommittedAt: record.At,
+		Source: d.origin.source, Engine: api.EnginePostgres, Database: d.origin.database, Generation: d.origin.generation,
+		Sequence: record.Sequence, LSN: end.String(), CommittedAt: record.At,
 		CommitLSN: pglogrepl.LSN(binary.LittleEndian.Uint64(record.Head)).String(), XID: binary.LittleEndian.Uint32(record.Head[8:]),
 	}
 }
@@ -141,12 +143,13 @@ func codeOf(kind byte) log.Code {
 func (r *relation) decode(data []byte, change *api.Change) error {
 	t := tuples{rest: data}
 	before, after := change.Before, change.After
-	change.Before, change.After = nil, nil
+	change.Before, change.After, change.KeyOnly = nil, nil, false
 	for len(t.rest) > 0 {
 		var err error
 		switch mark := t.byte(); mark {
 		case 'O', 'K':
 			var missing []int
+			change.KeyOnly = mark == 'K'
 			change.Before, err = t.row(r.forms, before, &missing)
 		case 'N':
 			change.After, err = t.row(r.forms, after, &change.Unchanged)

@@ -99,6 +99,12 @@ func TestReplicaIdentities(t *testing.T) {
 		"0 insert indexed -> 1 k 1", "1 update indexed -> 1 k 2", "2 update indexed <nil> k <nil> -> 1 l 2", "3 delete indexed <nil> l <nil> -> !",
 		"0 insert bare -> 1 !",
 	}, lines(changes))
+	for i, change := range changes {
+		table := change.Table.Name
+		require.Equal(t, change.Before != nil && table != "full_", change.KeyOnly, "%d of %s", i, table)
+		require.Equal(t, api.EnginePostgres, change.Transaction.Engine)
+		require.Equal(t, h.Name, change.Transaction.Database)
+	}
 	names, values := changes[5].Key()
 	require.Equal(t, []string{"a", "b"}, names, "in the order of the key")
 	require.Equal(t, []int64{2, 1}, []int64{values[0].Int64(), values[1].Int64()})

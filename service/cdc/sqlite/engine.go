@@ -38,7 +38,7 @@ func (e *Engine) Info() api.SourceInfo {
 	return api.SourceInfo{
 		ID:           e.id,
 		Kind:         api.KindSQLite,
-		Engine:       "sqlite",
+		Engine:       api.EngineSQLite,
 		DBResource:   e.config.DBResource,
 		Tables:       e.config.Tables,
 		Snapshot:     e.config.Snapshot,
@@ -62,7 +62,7 @@ func (e *Engine) Open(ctx context.Context, run *source.Run) (source.Session, err
 		return nil, err
 	}
 	s := &session{
-		origin: origin{source: e.id, generation: run.Generation()}, db: db, tables: e.config.Tables,
+		origin: origin{source: e.id, database: e.config.DBResource.String(), generation: run.Generation()}, db: db, tables: e.config.Tables,
 		checkpoint: checkpoint{id: e.id, db: db}, closed: make(chan struct{}), logger: run.Logger(),
 	}
 	saved, err := s.checkpoint.load(ctx)

@@ -21,6 +21,7 @@ import (
 // origin is what all transactions of one run of a source have in common.
 type origin struct {
 	source     registry.ID
+	database   string
 	generation string
 }
 
@@ -221,7 +222,7 @@ type decoder struct {
 // Begin implements stream.Decoder.
 func (d *decoder) Begin(record *log.Record) {
 	d.header = &api.Transaction{
-		Source: d.origin.source, Generation: d.origin.generation,
+		Source: d.origin.source, Engine: api.EngineSQLite, Database: d.origin.database, Generation: d.origin.generation,
 		Sequence: record.Sequence, LSN: lsn(record.Sequence), CommittedAt: record.At,
 	}
 }

@@ -24,7 +24,8 @@ func (s *session) Snapshot(ctx context.Context, selection *stream.Selection) (st
 	opened, err := s.db.Snapshot(pinned, func() {
 		sequence := s.sequence.Load()
 		snap.header = api.Transaction{
-			Source: s.origin.source, Generation: s.origin.generation, Sequence: sequence, LSN: lsn(sequence), CommittedAt: time.Now(),
+			Source: s.origin.source, Engine: api.EngineSQLite, Database: s.origin.database, Generation: s.origin.generation,
+			Sequence: sequence, LSN: lsn(sequence), CommittedAt: time.Now(),
 		}
 	})
 	if err != nil {
