@@ -47,6 +47,8 @@ func NewCollector(meter api.Meter) *Collector {
 			counter("snapshot_rows_total", "Rows delivered by snapshots.", func(s *api.Stats) uint64 { return s.SnapshotRows }),
 			counter("checkpoint_failures_total", "Attempts to write the checkpoint that have failed.",
 				func(s *api.Stats) uint64 { return s.CheckpointFailures }),
+			counter("external_commits_total", "Commits of others that were noticed and not captured.",
+				func(s *api.Stats) uint64 { return s.ExternalCommits }),
 			gauge("log_bytes", "Size of the transactions that the log holds.", func(s *api.Stats) int64 { return s.LogBytes }),
 			gauge("streams", "Open streams.", func(s *api.Stats) int64 { return int64(s.Streams) }),
 			gauge("stream_lag_bytes", "How much of the log the slowest stream has not read.",

@@ -26,7 +26,7 @@ func full() *meter {
 			Changes:  map[api.Op]uint64{api.OpInsert: 7, api.OpUpdate: 0},
 			LogBytes: 100, Streams: 2, LagBytes: 50,
 			Ended:        map[api.EndReason]uint64{api.EndClosed: 4, api.EndLag: 1},
-			SpilledBytes: 9, CheckpointFailures: 5, SnapshotRows: 11, WALBytes: &wal,
+			SpilledBytes: 9, CheckpointFailures: 5, ExternalCommits: 6, SnapshotRows: 11, WALBytes: &wal,
 		},
 		{Source: registry.ID{Namespace: "app", Name: "pg"}, RetainedWALBytes: &retained, Consumers: []api.ConsumerInfo{
 			{Name: "away", LagBytes: 4096, LagTransactions: -1}, {Name: "search", Connected: true, LagBytes: -1, LagTransactions: 2},
@@ -53,6 +53,10 @@ wippy_cdc_consumer_lag_bytes{consumer="away",source="app:pg"} 4096
 # HELP wippy_cdc_consumer_lag_transactions How many transactions lie behind what a consumer has acknowledged.
 # TYPE wippy_cdc_consumer_lag_transactions gauge
 wippy_cdc_consumer_lag_transactions{consumer="search",source="app:pg"} 2
+# HELP wippy_cdc_external_commits_total Commits of others that were noticed and not captured.
+# TYPE wippy_cdc_external_commits_total counter
+wippy_cdc_external_commits_total{source="app:cdc"} 6
+wippy_cdc_external_commits_total{source="app:pg"} 0
 # HELP wippy_cdc_log_bytes Size of the transactions that the log holds.
 # TYPE wippy_cdc_log_bytes gauge
 wippy_cdc_log_bytes{source="app:cdc"} 100

@@ -41,6 +41,8 @@ type Stats struct {
 	SnapshotRows uint64
 	// CheckpointFailures counts attempts to write the checkpoint that have failed.
 	CheckpointFailures uint64
+	// ExternalCommits counts commits of other connections and processes that a SQLite source has noticed and not captured.
+	ExternalCommits uint64
 	// Consumers are the named consumers of a source that runs.
 	Consumers []ConsumerInfo
 	// WALBytes is the size of SQLite's write-ahead log now, RetainedWALBytes what a Postgres slot keeps; nil if the

@@ -61,7 +61,7 @@ func newHouse(tb testing.TB, configure ...func(*sqlapi.SQLiteConfig)) *house {
 
 func (h *house) openDB() {
 	h.t.Helper()
-	db, err := sqlite.Open(h.t.Context(), dbID, h.config, h.dir)
+	db, err := sqlite.Open(h.t.Context(), dbID, h.config, h.dir, sqlite.WithLogger(slog.New(h.log)))
 	require.NoError(h.t, err)
 	h.db, h.withdraw = db, h.directory.Publish(dbID, db)
 	h.t.Cleanup(func() { _ = db.Close() })

@@ -35,6 +35,8 @@ type session struct {
 	saved    source.Checkpoint
 	unloaded error
 	logger   *slog.Logger
+	// counters are those of the source.
+	counters *stream.Counters
 	// streams is set before the writer hands anything over.
 	streams *stream.Streams
 	// sequence is that of the newest transaction, of earlier runs too, 0 if there is none yet.
@@ -80,9 +82,7 @@ func (s *session) Capture(ctx context.Context, streams *stream.Streams, ready fu
 		case <-s.closed:
 			return errs.New(errs.Unavailable, "database %q was closed", s.db.ID())
 		case <-look:
-			if s.durable {
-				s.look(ctx)
-			}
+			s.look(ctx)
 		}
 	}
 }
@@ -92,6 +92,9 @@ const lookInterval = time.Second
 
 func (s *session) look(ctx context.Context) {
 	s.db.LookForOthers()
+	if !s.durable {
+		return
+	}
 	if err := s.db.TrimLog(); err != nil {
 		s.logger.WarnContext(ctx, "the durable log cannot be trimmed", "error", err)
 	}
@@ -185,6 +188,9 @@ func (s *session) Lost(sequence uint64, cause api.GapCause, err error) {
 	}
 	s.streams.Lose(sequence, &api.GapError{Cause: cause, Err: err})
 }
+
+// Others implements sqlite.Sink.
+func (s *session) Others(commits int) { s.counters.ExternalCommits(commits) }
 
 // Closed implements sqlite.Sink.
 func (s *session) Closed() { close(s.closed) }

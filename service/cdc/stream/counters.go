@@ -11,7 +11,7 @@ import (
 
 // Counters are the figures of a source that go on over its runs. Methods may be called from any goroutine.
 type Counters struct {
-	snapshotRows, checkpointFailures atomic.Uint64
+	snapshotRows, checkpointFailures, externalCommits atomic.Uint64
 	// opened counts the streams that were asked for: it numbers them.
 	opened atomic.Uint64
 
@@ -29,6 +29,9 @@ func NewCounters() *Counters {
 
 // CheckpointFailure counts an attempt to write the checkpoint that has failed.
 func (c *Counters) CheckpointFailure() { c.checkpointFailures.Add(1) }
+
+// ExternalCommits counts commits of other connections that are not captured.
+func (c *Counters) ExternalCommits(n int) { c.externalCommits.Add(uint64(n)) } //nolint:gosec // never negative
 
 // end counts a stream that has ended.
 func (c *Counters) end(reason api.EndReason) {
@@ -63,6 +66,7 @@ func (c *Counters) sum() log.Stats {
 func (c *Counters) Fill(stats *api.Stats) {
 	stats.SnapshotRows = c.snapshotRows.Load()
 	stats.CheckpointFailures = c.checkpointFailures.Load()
+	stats.ExternalCommits = c.externalCommits.Load()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	sum := c.sum()

@@ -61,6 +61,7 @@ func runAs[T any](c *conn, what class, engaged bool, f func() (T, error)) (T, er
 	result, err := f()
 	err = c.explain(err)
 	if engaged {
+		c.session.failed = err != nil
 		c.session.after(what)
 	}
 	if c.tx != nil && (err != nil || what == controls || what == pragmas) {
@@ -88,6 +89,9 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	}
 	what := classOf(query)
 	c.session.about(what, query)
+	if what == vacuums {
+		return withoutRows(runAs(c, what, engaged, func() (driver.Result, error) { return c.inner.ExecContext(ctx, query, args) }))
+	}
 	inner, err := runAs(c, what, engaged, func() (driver.Rows, error) { return c.inner.QueryContext(ctx, query, args) })
 	if err != nil {
 		return nil, err
@@ -154,9 +158,8 @@ func (c *conn) IsValid() bool { return !c.broken }
 func (c *conn) Close() error {
 	var log *durable
 	if c.session != nil {
-		if log = c.session.durable; log != nil {
-			log.end(c.db)
-		}
+		c.db.endWatch(c.session)
+		log = c.session.durable
 		c.session.close()
 	}
 	if c.authorizer != nil {

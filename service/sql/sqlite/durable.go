@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,12 +33,8 @@ type durable struct {
 	// unsynced says that SQLite does not wait for the disk.
 	unsynced bool
 	logger   *slog.Logger
-	// foreign counts commits of others.
-	foreign atomic.Uint64
 
-	// These belong to the connection that is open: how the segment file calls shapes, and which of them it describes. session is set
-	// under the database's mu.
-	session   *captureSession
+	// These belong to the connection that is open: how the segment file calls shapes, and which of them it describes.
 	names     map[*Shape]uint32
 	described map[uint32]bool
 
@@ -170,7 +165,7 @@ func (d *durable) begin(ctx context.Context, c *conn) (err error) {
 	c.session.durable = d
 	c.db.mu.Lock()
 	defer c.db.mu.Unlock()
-	d.session = c.session
+	c.db.watching = c.session
 	return nil
 }
 
@@ -271,13 +266,6 @@ func (d *durable) frames(from, to uint32) (f segment.Frames, err error) {
 		}
 	}
 	return f, nil
-}
-
-// end is called before a connection is closed, when it writes no more; left after that.
-func (d *durable) end(db *DB) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	d.session = nil
 }
 
 // left notes how the database was left by a connection that was closed in good order.

@@ -44,6 +44,7 @@ func (db *DB) makeLog(ctx context.Context, writer *conn, settings LogSettings, s
 		return errs.Wrap(errs.Invalid, err)
 	}
 	d := newDurable(made, path, db.connector.cfg, db.logger)
+	db.LookForOthers() // what they have done until now is none of the log's
 	if err := d.begin(ctx, writer); err != nil {
 		return errors.Join(err, segment.Remove(segment.Dir(path)))
 	}
@@ -76,7 +77,7 @@ func (db *DB) DropLog(ctx context.Context, source string) error {
 		if d == nil || d.log.Settings().Source != source {
 			return nil
 		}
-		d.end(db)
+		db.endWatch(writer.session)
 		writer.session.recorder.EndSegment()
 		writer.session.durable = nil
 		db.durable.Store(nil)
@@ -102,8 +103,6 @@ type LogState struct {
 	Trimmed uint64
 	// Newest is the sequence up to which the log can be read.
 	Newest uint64
-	// Foreign counts commits of others since the database was opened.
-	Foreign uint64
 }
 
 // LogState describes the durable log, which there must be.
@@ -111,7 +110,7 @@ func (db *DB) LogState() LogState {
 	d := db.durable.Load()
 	settings, size := d.log.Settings(), d.log.Size()
 	return LogState{
-		Generation: settings.Generation, Bootstrapped: settings.Bootstrapped, Foreign: d.foreign.Load(),
+		Generation: settings.Generation, Bootstrapped: settings.Bootstrapped,
 		Bytes: size.Bytes, Oldest: size.Oldest, Trimmed: size.Trimmed, Newest: size.Newest,
 	}
 }

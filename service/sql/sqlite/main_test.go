@@ -63,6 +63,8 @@ func (r *recording) Committed(c *sqlite.Commit) {
 	r.transactions = append(r.transactions, tx)
 }
 
+func (r *recording) Others(int) {}
+
 func (r *recording) Lost(_ uint64, _ api.GapCause, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

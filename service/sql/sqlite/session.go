@@ -47,8 +47,12 @@ type captureSession struct {
 
 	shapes  shapes
 	catalog catalog
-	// vacuumed is the rowids before the VACUUM that runs, by table.
-	vacuumed map[string]rowIDRange
+	// vacuumed is the rowids before the VACUUM that runs, by table. vacuums says that one runs, or has just ended, and
+	// vacuumsMain that it is about main itself.
+	vacuumed             map[string]rowIDRange
+	vacuums, vacuumsMain bool
+	// failed says that the last statement has failed.
+	failed bool
 	// buffer is where small transactions are moved to, commit what is handed to the sinks.
 	buffer []byte
 	commit Commit
@@ -91,6 +95,7 @@ func (s *captureSession) apply() {
 	s.shapes.reset()
 	s.active, s.applied = filter.active, s.db.filterVersion.Load()
 	s.db.enforcedLocked()
+	s.watchLocked()
 	if s.active {
 		s.restoreSentinel()
 		s.catalog.read(s.inner)
@@ -136,7 +141,7 @@ func (s *captureSession) before(what class) {
 	if what == vacuums {
 		s.beforeVacuum()
 	}
-	if s.durable != nil && what >= creates {
+	if what >= creates {
 		s.announce(what)
 	}
 	if what < writes || s.state.Idle() || s.state&capture.Enlisted != 0 {
@@ -174,7 +179,7 @@ func (s *captureSession) after(what class) {
 	if s.state&(capture.Committed|capture.Copied) == capture.Committed {
 		s.take()
 	}
-	if s.durable != nil && (what == pragmas || what == vacuums || s.recorder.HasNews()) {
+	if what == pragmas || what == vacuums || s.durable != nil && s.recorder.HasNews() {
 		s.lookAtLog(what)
 	}
 	if s.state.Idle() && s.shapes.stale {

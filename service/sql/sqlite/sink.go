@@ -19,6 +19,8 @@ type Sink interface {
 	// Lost is called when changes of a committed transaction could not be captured; err says why. The sequence is that of the gap in
 	// the durable log, 0 without one.
 	Lost(sequence uint64, cause api.GapCause, err error)
+	// Others is called when other connections are known to have committed, so many times. With a durable log Lost is called as well.
+	Others(commits int)
 	// Closed is called once, when the database closes; nothing is called after it, nor after detach.
 	Closed()
 }

@@ -49,6 +49,8 @@ type DB struct {
 	mu     sync.Mutex
 	sinks  []*attachment
 	closed bool
+	// watching is the session of the writer while its hooks look for commits of others, nil while they do not.
+	watching *captureSession
 	// readers is the pool that Readers has made, nil if it was not called.
 	readers *sql.DB
 }

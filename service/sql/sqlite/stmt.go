@@ -40,6 +40,9 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 		return nil, err
 	}
 	s.conn.session.about(s.what, s.text)
+	if s.what == vacuums {
+		return withoutRows(run(s.conn, s.what, func() (driver.Result, error) { return s.SQLiteStmt.ExecContext(ctx, args) }))
+	}
 	inner, err := run(s.conn, s.what, func() (driver.Rows, error) { return s.SQLiteStmt.QueryContext(ctx, args) })
 	if err != nil {
 		return nil, err

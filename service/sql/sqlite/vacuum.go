@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,48 @@ import (
 // VACUUM may number rows anew that are identified by their rowid, and no hook tells of it:
 // https://www.sqlite.org/lang_vacuum.html. It keeps their order and counts from 1, so that how many there are, with the
 // smallest and the largest, tells whether it did.
+
+// noRows is what a query for VACUUM returns. The query runs as Exec does, at once: capture looks at the database before and after it.
+type noRows struct{}
+
+func withoutRows(_ driver.Result, err error) (driver.Rows, error) {
+	if err != nil {
+		return nil, err
+	}
+	return noRows{}, nil
+}
+
+// Columns implements driver.Rows.
+func (noRows) Columns() []string { return nil }
+
+// Next implements driver.Rows.
+func (noRows) Next([]driver.Value) error { return io.EOF }
+
+// Close implements driver.Rows.
+func (noRows) Close() error { return nil }
+
+// vacuumCommits returns how many commits of main the VACUUM makes that has ended, whose commit has no hook.
+func (s *captureSession) vacuumCommits() int {
+	s.vacuums = false
+	if s.failed || !s.vacuumsMain {
+		return 0
+	}
+	return 1
+}
+
+// vacuumsMain reports whether a VACUUM is about main, and not about a copy.
+func vacuumsMain(text string) bool {
+	r := &reading{text: text}
+	for r.next().is(";") {
+	}
+	if name := r.next(); !r.isAtEnd() && !name.is(";") && !name.is("INTO") {
+		if lower(name.text) != "main" {
+			return false
+		}
+		r.next()
+	}
+	return !r.now.is("INTO")
+}
 
 // rowIDRange is what is compared of the rowids of a table before and after.
 type rowIDRange struct{ count, smallest, largest any }

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"database/sql"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,4 +60,30 @@ func TestVacuumInATransactionIsRefusedAsEver(t *testing.T) {
 	require.ErrorContains(t, err, "cannot VACUUM from within a transaction")
 	mustExec(t, conn, "COMMIT")
 	require.Len(t, r.take(t), 1)
+}
+
+// A query for VACUUM is no different: by one that runs when its rows are asked for, new rowids would not be noticed.
+func TestVacuumAsAQuery(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	mustExec(t, db.Pool(), "CREATE TABLE t (a)", "INSERT INTO t VALUES (1), (2)", "DELETE FROM t WHERE a = 1", "CREATE TABLE u (a)")
+	r := record(t, db)
+	prepared, err := db.Pool().PrepareContext(t.Context(), "VACUUM")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, prepared.Close()) })
+	for n, query := range []func() (*sql.Rows, error){
+		func() (*sql.Rows, error) { return db.Pool().QueryContext(t.Context(), "VACUUM") },
+		func() (*sql.Rows, error) { return prepared.QueryContext(t.Context()) },
+		func() (*sql.Rows, error) {
+			return db.Pool().QueryContext(t.Context(), "CREATE INDEX u_a ON u (a); VACUUM")
+		},
+	} {
+		rows, err := query()
+		require.NoError(t, err)
+		require.False(t, rows.Next())
+		require.NoError(t, rows.Err())
+		require.NoError(t, rows.Close())
+		require.Len(t, r.lost, n+1)
+		mustExec(t, db.Pool(), "INSERT INTO t VALUES (3), (4)", "DELETE FROM t WHERE a = 3")
+	}
 }

@@ -32,8 +32,7 @@ static int on_commit(void *arg) {
 static void on_rollback(void *arg) {
   wippy_capture *c = arg;
   c->unreset = 1;
-  int committed = c->segment ? wippy_segment_rollback(c) : c->committing && wippy_wal_has_committed(c);
-  if (committed) {
+  if (wippy_segment_rollback(c)) {
     c->signals.rolled_back = 1; /* which is what SQLite does to its schemas */
     wippy_seal(c);
     return;

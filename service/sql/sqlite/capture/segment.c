@@ -39,12 +39,14 @@ static void note_unwritten(struct wippy_segment *s, uint32_t gap, int why) {
 
 /* Notes that others have committed. It is written where it belongs: behind all that concerns the transaction before. */
 static void note_foreign(struct wippy_segment *s, uint32_t commits) {
+  if (commits > INT32_MAX) commits = 1; /* the counter begins at 0 again when the wal-index is made anew */
   s->foreign += commits;
   s->news.foreign += commits;
   s->signals->segment_news = 1;
 }
 
 static void append_foreign(struct wippy_segment *s) {
+  if (s->fd < 0) s->foreign = 0;
   if (!s->foreign) return;
   s->news.gap = ++s->sequence;
   wippy_seg_record r = {.kind = WIPPY_SEG_GAP, .detail = WIPPY_GAP_EXTERNAL, .sequence = s->sequence, .before = s->last};
@@ -103,6 +105,8 @@ int wippy_segment_commit(wippy_capture *c) {
     s->known = 1;
   }
   append_foreign(s);
+  s->pending = s->fd < 0;
+  if (s->pending) return 0;
   s->pending_begin = s->end;
   s->sequence++;
   c->sealing.unnamed = 0;
@@ -137,11 +141,20 @@ void wippy_segment_settle(wippy_capture *c) {
   wippy_seg_put_slot(s, 1, &behind);
 }
 
+/* A rollback where there is no file. */
+static int rollback_unwritten(wippy_capture *c) {
+  int committed = c->committing && wippy_wal_has_committed(c);
+  if (committed) wippy_segment_settle(c);
+  if (c->segment) c->segment->pending = 0;
+  return committed;
+}
+
 /* Called by the rollback hook. SQLite may call it where main was committed: another database of the transaction was not. Reports
 ** whether main was. */
 int wippy_segment_rollback(wippy_capture *c) {
   struct wippy_segment *s = c->segment;
-  if (!s || !s->pending) return 0;
+  if (!s || s->fd < 0) return rollback_unwritten(c);
+  if (!s->pending) return 0;
   wippy_wal_place behind = s->before;
   if (wal_place(c, &behind) && behind.changes != s->before.changes) {
     wippy_segment_settle(c);
@@ -172,22 +185,35 @@ uint64_t wippy_segment_length(const wippy_capture *c) { return c->segment ? c->s
 
 /* Before a checkpoint moves frames into the database what tells of them has to be on the disk. */
 void wippy_segment_checkpoint(wippy_capture *c) {
-  if (c->segment) fdatasync(c->segment->fd);
+  if (c->segment && c->segment->fd >= 0) fdatasync(c->segment->fd);
 }
 
-int wippy_segment_begin(wippy_capture *c, int fd, uint64_t end, uint64_t sequence, int refuse) {
+int wippy_segment_watch(wippy_capture *c) {
+  if (c->segment) return 0;
   struct wippy_segment *s = calloc(1, sizeof *s);
   if (!s) return ENOMEM;
   s->fd = -1;
   s->signals = &c->signals;
-  s->sequence = sequence;
-  s->refuse = refuse;
   sqlite3_mutex *mutex = sqlite3_db_mutex(c->db);
   sqlite3_mutex_enter(mutex);
   c->segment = s;
   s->known = wal_place(c, &s->last);
-  int why = wippy_segment_switch(c, fd, end);
-  if (why) {
+  sqlite3_mutex_leave(mutex);
+  return 0;
+}
+
+int wippy_segment_begin(wippy_capture *c, int fd, uint64_t end, uint64_t sequence, int refuse) {
+  sqlite3_mutex *mutex = sqlite3_db_mutex(c->db);
+  sqlite3_mutex_enter(mutex);
+  wippy_segment_end(c);
+  int why = wippy_segment_watch(c);
+  struct wippy_segment *s = c->segment;
+  if (!why) {
+    s->sequence = sequence;
+    s->refuse = refuse;
+    why = wippy_segment_switch(c, fd, end);
+  }
+  if (why && s) {
     c->segment = NULL;
     free(s);
   }
@@ -225,7 +251,7 @@ void wippy_segment_end(wippy_capture *c) {
   sqlite3_mutex *mutex = sqlite3_db_mutex(c->db);
   sqlite3_mutex_enter(mutex);
   wippy_segment_settle(c);
-  fdatasync(s->fd);
+  if (s->fd >= 0) fdatasync(s->fd);
   leave(s);
   c->segment = NULL;
   free(s->tables);
@@ -250,11 +276,13 @@ int wippy_segment_append(wippy_capture *c, int kind, uint32_t detail, uint64_t *
 
 void wippy_segment_mark(wippy_capture *c) {
   struct wippy_segment *s = c->segment;
+  if (!s) return;
   sqlite3_mutex *mutex = sqlite3_db_mutex(c->db);
   sqlite3_mutex_enter(mutex);
   wippy_segment_settle(c);
+  s->marked = 1;
   wippy_wal_place at;
-  if (wal_place(c, &at)) {
+  if (s->fd >= 0 && wal_place(c, &at)) {
     wippy_seg_record r = {.kind = WIPPY_SEG_MARK, .sequence = s->sequence, .before = at};
     wippy_seg_append(s, &r, NULL); /* without it a crash meanwhile leaves a gap */
   }
@@ -263,10 +291,14 @@ void wippy_segment_mark(wippy_capture *c) {
 
 void wippy_segment_refresh(wippy_capture *c, uint32_t own) {
   struct wippy_segment *s = c->segment;
+  if (!s) return;
   sqlite3_mutex *mutex = sqlite3_db_mutex(c->db);
   sqlite3_mutex_enter(mutex);
+  s->marked = 0;
   wippy_wal_place at;
-  if (!s->pending && wal_place(c, &at) && memcmp(&at, &s->last, sizeof at)) {
+  int found = !s->pending && wal_place(c, &at);
+  if (s->fd < 0 && !s->pending && !found) s->known = 0; /* in another journal mode nothing is counted */
+  if (found && memcmp(&at, &s->last, sizeof at)) {
     uint32_t commits = s->known ? at.changes - s->last.changes : 0;
     s->last = at;
     s->known = 1;
@@ -281,7 +313,7 @@ void wippy_segment_look(wippy_capture *c) {
   if (sqlite3_mutex_try(mutex)) return;
   struct wippy_segment *s = c->segment;
   wippy_wal_place at;
-  if (s && !s->pending && sqlite3_txn_state(c->db, "main") != SQLITE_TXN_WRITE && wal_place(c, &at) && s->known &&
+  if (s && !s->pending && !s->marked && sqlite3_txn_state(c->db, "main") != SQLITE_TXN_WRITE && wal_place(c, &at) && s->known &&
       at.changes != s->last.changes) {
     uint32_t commits = at.changes - s->last.changes;
     s->last = at;
@@ -312,7 +344,7 @@ wippy_seg_news wippy_segment_news(wippy_capture *c) {
 int wippy_segment_sync(wippy_capture *c) {
   sqlite3_mutex *mutex = sqlite3_db_mutex(c->db);
   sqlite3_mutex_enter(mutex);
-  int why = c->segment && fdatasync(c->segment->fd) ? errno : 0;
+  int why = c->segment && c->segment->fd >= 0 && fdatasync(c->segment->fd) ? errno : 0;
   sqlite3_mutex_leave(mutex);
   return why;
 }

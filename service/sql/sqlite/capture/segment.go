@@ -78,6 +78,10 @@ func (r *Recorder) BeginSegment(fd int, end int64, sequence uint64, refuse bool)
 	return segmentError("begin", C.wippy_segment_begin(r.c, C.int(fd), C.uint64_t(end), C.uint64_t(sequence), flag(refuse)))
 }
 
+// Watch makes the hooks count commits of other connections, without a segment file, until EndSegment. It does nothing if they do
+// already. No transaction may be open.
+func (r *Recorder) Watch() error { return segmentError("watch without", C.wippy_segment_watch(r.c)) }
+
 // SwitchSegment goes on in another file. No transaction may be committing.
 func (r *Recorder) SwitchSegment(fd int, end int64) error {
 	return segmentError("switch", C.wippy_segment_switch(r.c, C.int(fd), C.uint64_t(end)))
@@ -90,7 +94,7 @@ func segmentError(step string, rc C.int) error {
 	return fmt.Errorf("capture: %s a segment: %w", step, errno(rc))
 }
 
-// EndSegment closes the file.
+// EndSegment closes the file, if there is one.
 func (r *Recorder) EndSegment() { C.wippy_segment_end(r.c) }
 
 // AppendSegment writes a record that is no commit, and returns the length of the file. A gap takes the next sequence, which is

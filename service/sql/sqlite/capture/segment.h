@@ -81,6 +81,9 @@ typedef struct wippy_seg_news {
 int wippy_segment_begin(wippy_capture*, int fd, uint64_t end, uint64_t sequence, int refuse);
 void wippy_segment_end(wippy_capture*);
 
+/* Looks for commits of others without a file, from now on: nothing is written, and no transaction has a sequence. */
+int wippy_segment_watch(wippy_capture*);
+
 /* Goes on in another file, behind a settled transaction. */
 int wippy_segment_switch(wippy_capture*, int fd, uint64_t end);
 
@@ -88,7 +91,7 @@ int wippy_segment_switch(wippy_capture*, int fd, uint64_t end);
 int wippy_segment_append(wippy_capture*, int kind, uint32_t detail, uint64_t *sequence, const void *payload, uint64_t length);
 
 /* Before and after a statement of this connection, or of one beside it, that may commit without a hook; own is how many commits
-** are not those of others. */
+** are not those of others. In between wippy_segment_look does not look. */
 void wippy_segment_mark(wippy_capture*);
 void wippy_segment_refresh(wippy_capture*, uint32_t own);
 

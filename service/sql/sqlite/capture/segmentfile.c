@@ -11,6 +11,7 @@
 /* Writes slots and records to a segment file. What they say is decided in segment.c. */
 
 void wippy_seg_put_slot(struct wippy_segment *s, uint32_t state, const wippy_wal_place *behind) {
+  if (!s->page) return;
   wippy_seg_slot v = {.generation = ++s->generation, .sequence = s->sequence, .behind = *behind, .state = state, .unwritten = s->unwritten,
                       .foreign = s->foreign};
   v.crc = wippy_crc32c(0, &v, offsetof(wippy_seg_slot, crc));

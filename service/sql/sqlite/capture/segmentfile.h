@@ -5,7 +5,8 @@
 #include "internal.h"
 
 struct wippy_segment {
-  int fd;
+  int fd;                  /* -1 if there is none: only commits of others are counted */
+  int marked;              /* a statement runs that may commit without a hook */
   wippy_signals *signals;
   uint8_t *page;           /* the header page, mapped: a slot is stored without a system call */
   uint64_t end;            /* the file is valid up to here */
