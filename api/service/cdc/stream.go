@@ -48,6 +48,22 @@ type Stream interface {
 	Close()
 }
 
+// Abandoner is a Stream that can be closed by another than its reader.
+type Abandoner interface {
+	// Abandon is Close for when the reader has ended before its stream: what it leaves unread is told in the log of the
+	// program, unless it comes again.
+	Abandon()
+}
+
+// Abandon closes a stream whose reader has ended.
+func Abandon(s Stream) {
+	if a, ok := s.(Abandoner); ok {
+		a.Abandon()
+		return
+	}
+	s.Close()
+}
+
 // The bounds of StreamOptions.
 const (
 	DefaultBuffer   = 64
@@ -70,8 +86,9 @@ type StreamOptions struct {
 	// say, the next ones behind what it has acknowledged by Ack, over restarts. A snapshot that it has not acknowledged
 	// to the last row begins anew. There is one stream of a consumer at a time, a second one is a Conflict.
 	Consumer string
-	// Reader says who reads, in the words of messages.
-	Reader string
+	// Reader says who reads, in the words of messages. Owner names the reader over its restarts, "" if it has none: what its
+	// streams miss between two lives is told.
+	Reader, Owner string
 	// Markers is whether OpBegin and OpEnd are delivered around a snapshot.
 	Markers bool
 	// ManualAck is whether changes are acknowledged by Ack alone. Otherwise a transaction is acknowledged when its last

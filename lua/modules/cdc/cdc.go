@@ -129,7 +129,7 @@ func (s *session) stream(L *lua.LState) int {
 			return engine.Fail(L, fmt.Errorf("cdc: stream %q: after: %w", id, err))
 		}
 	}
-	opts.Reader = fmt.Sprintf("process %s of %s", s.process.PID(), s.process.ID())
+	opts.Reader, opts.Owner = fmt.Sprintf("process %s of %s", s.process.PID(), s.process.ID()), s.process.ID().String()
 	if err := s.sources.Check(id, opts); err != nil {
 		return engine.Fail(L, err)
 	}

@@ -33,6 +33,8 @@ type fakeSource struct {
 	mu   sync.Mutex
 	open int
 	made int
+	// abandoned counts the streams that were closed for their readers.
+	abandoned int
 }
 
 func (f *fakeSource) info() api.SourceInfo {
@@ -96,6 +98,14 @@ func (s *fakeStream) Poll() (*api.Change, error) {
 func (s *fakeStream) Ready() <-chan struct{} { return s.ready }
 
 func (s *fakeStream) Err() error { return nil }
+
+// Abandon implements api.Abandoner.
+func (s *fakeStream) Abandon() {
+	s.Close()
+	s.source.mu.Lock()
+	defer s.source.mu.Unlock()
+	s.source.abandoned++
+}
 
 func (s *fakeStream) Close() {
 	s.mu.Lock()
@@ -245,3 +255,21 @@ func TestCloseWhileSubscribing(t *testing.T) {
 
 // Ack implements api.Stream.
 func (*fakeStream) Ack(api.Position) error { return nil }
+
+// Streams that a process leaves open are abandoned, however it ends; one that it has closed is closed.
+func TestStreamsOfAProcessThatEndsAreAbandoned(t *testing.T) {
+	t.Parallel()
+	for end, abandoned := range map[string]int{"": 2, `error("failed")`: 2, "ok(a:close())": 1, "ok(a:close()) ok(b:close())": 0} {
+		f := &fakeSource{}
+		_ = fakeWorld(t, f).Run(fakePrelude + `
+			local a, b = ok(cdc.stream("pg")), ok(cdc.stream("pg"))
+			ok(a:channel())
+			ok(b:channel())
+			` + end)
+		f.mu.Lock()
+		require.Equal(t, abandoned, f.abandoned, end)
+		f.mu.Unlock()
+		made, open := f.counts()
+		require.Equal(t, []int{2, 0}, []int{made, open})
+	}
+}

@@ -102,7 +102,7 @@ func (s *stream) subscribe(L *lua.LState) error {
 	}
 	s.channel = engine.NewProducerChannel(L, s.producer)
 	if s.closed { // while it was subscribing
-		s.producer.Close()
+		opened.Close()
 		s.producer.drop()
 	}
 	return nil
@@ -177,7 +177,7 @@ func (p *producer) Ready() <-chan struct{} {
 // Close implements engine.Producer.
 func (p *producer) Close() {
 	if p.stream != nil {
-		p.stream.Close()
+		api.Abandon(p.stream)
 	}
 }
 

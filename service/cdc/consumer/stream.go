@@ -47,6 +47,9 @@ func (c *Consumers) acknowledge(s *Stream, p api.Position) error {
 	return nil
 }
 
+// Abandon implements api.Abandoner: what was not acknowledged comes again.
+func (s *Stream) Abandon() { s.Close() }
+
 // Close implements api.Stream. What was acknowledged is written soon.
 func (s *Stream) Close() {
 	c := s.consumers

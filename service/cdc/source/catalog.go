@@ -32,6 +32,8 @@ type record struct {
 	info     api.SourceInfo
 	logBytes unit.Size
 	counters *stream.Counters
+	// absent are the readers that have ended.
+	absent absences
 	// run is the latest run, nil if there was none. It takes subscriptions in StateRunning, and has ended in StateStopped
 	// and StateFaulted.
 	run *Run

@@ -54,6 +54,12 @@ func (m *memory) Delete(_ context.Context, name string) error {
 	return m.fault
 }
 
+func (m *memory) written() [][]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.writes)
+}
+
 func (m *memory) position(name string) api.Position {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,7 +89,7 @@ func TestAcknowledgementsAreWrittenEachInterval(t *testing.T) {
 		h.limits.AckInterval = time.Minute
 		run := h.serve()
 		one, two := h.subscribe(api.StreamOptions{Consumer: "one"}), h.subscribe(api.StreamOptions{Consumer: "two"})
-		require.Equal(t, [][]string{{"one"}, {"two"}}, kept.writes, "where they begin is written at once")
+		require.Equal(t, [][]string{{"one"}, {"two"}}, kept.written(), "where they begin is written at once")
 		for n := range int64(5) {
 			h.session().commit(n, n)
 		}
@@ -95,17 +101,17 @@ func TestAcknowledgementsAreWrittenEachInterval(t *testing.T) {
 			}
 		}
 		pass(30 * time.Second)
-		require.Len(t, kept.writes, 2)
+		require.Len(t, kept.written(), 2)
 		pass(31 * time.Second)
-		require.Equal(t, []string{"one", "two"}, kept.writes[2], "both at once")
+		require.Equal(t, []string{"one", "two"}, kept.written()[2], "both at once")
 		require.Equal(t, api.Position{Sequence: 5}, kept.position("one"))
 		pass(10 * time.Minute)
-		require.Len(t, kept.writes, 3, "nothing has changed")
+		require.Len(t, kept.written(), 3, "nothing has changed")
 		c, err := one.Next(t.Context())
 		require.NoError(t, err)
 		require.NoError(t, one.Ack(c.Position()))
 		require.NoError(t, run.stop())
-		require.Equal(t, []string{"one"}, kept.writes[3], "what is left is written when the source stops")
+		require.Equal(t, []string{"one"}, kept.written()[3], "what is left is written when the source stops")
 		require.Equal(t, errs.Unavailable, errs.KindOf(one.Ack(c.Position())))
 	})
 }

@@ -74,12 +74,12 @@ func (r *Run) subscribe(ctx context.Context, opts api.StreamOptions) (api.Stream
 	case opts.Start == api.Start{} && r.bootstraps && !r.bootstrapped.Load():
 		return r.streams.OpenSnapshot(ctx, opts, r.bootstrap)
 	default:
-		return r.open(opts)
+		return r.open(ctx, opts)
 	}
 }
 
 // open opens a stream without a snapshot.
-func (r *Run) open(opts api.StreamOptions) (api.Stream, error) {
+func (r *Run) open(ctx context.Context, opts api.StreamOptions) (api.Stream, error) {
 	opened, err := r.streams.Open(opts)
 	if err != nil {
 		return nil, err
@@ -88,6 +88,7 @@ func (r *Run) open(opts api.StreamOptions) (api.Stream, error) {
 		opened.Close()
 		return nil, fmt.Errorf("cdc: source %q: %w", r.id, missed)
 	}
+	r.back(ctx, opts)
 	return opened, nil
 }
 

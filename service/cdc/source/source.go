@@ -95,6 +95,7 @@ func (s *Source) prepare(run *Run, session Session) error {
 	run.session = session
 	run.streams = stream.New(stream.Settings{
 		Source: s.id, Generation: run.position().Generation, Tables: info.Tables, Limits: limits.Limits, Counters: run.Counters(), Logger: run.logger, Engine: session,
+		Left: run.left,
 	})
 	run.wanted.add(info.Tables)
 	run.bootstraps = info.Snapshot

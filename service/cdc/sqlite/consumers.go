@@ -35,7 +35,11 @@ func (s *session) Lag(p api.Position) (bytes, transactions int64) {
 	if p.Sequence >= newest {
 		return 0, 0
 	}
-	return s.db.LogBehind(p.Sequence), int64(newest - p.Sequence) //nolint:gosec // it is positive
+	bytes = -1
+	if s.durable {
+		bytes = s.db.LogBehind(p.Sequence)
+	}
+	return bytes, int64(newest - p.Sequence) //nolint:gosec // it is positive
 }
 
 // consumers keeps the consumers of a durable source beside its log. It implements consumer.Store.

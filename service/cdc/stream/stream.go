@@ -41,6 +41,8 @@ type Stream struct {
 	scan  *scan
 	start api.Position
 	live  bool
+	// told says that the reader was told why the stream has ended.
+	told bool
 	// read is the sequence of the last transaction that was read.
 	read uint64
 	// record is the transaction that is being read, nil if none is.
@@ -82,6 +84,7 @@ func (s *Stream) Poll() (*api.Change, error) {
 	c, err := s.fromLog()
 	switch {
 	case c == nil:
+		s.told = err != nil
 	case s.opts.ManualAck:
 		s.reader.Hand(c.Position())
 	case c.Last && s.after == nil:
@@ -167,6 +170,38 @@ func (s *Stream) Ack(position api.Position) error {
 		return errs.New(errs.Invalid, "cdc: source %q: ack: %w", s.streams.settings.Source, err)
 	}
 	return nil
+}
+
+// Unread is what a stream has left unread.
+type Unread = log.Unread
+
+// mostUnread bounds how many changes are counted of those that a reader has left.
+const mostUnread = 100_000
+
+// Abandon implements api.Abandoner.
+func (s *Stream) Abandon() {
+	unread, comesAgain := s.unread()
+	s.Close()
+	if left := s.streams.settings.Left; left != nil && !comesAgain {
+		left(s.opts, unread)
+	}
+}
+
+// unread returns what is left, or that all of it will come again: with another snapshot, or to a reader that keeps its position.
+func (s *Stream) unread() (unread log.Unread, comesAgain bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.scan != nil || s.after != nil || s.opts.ManualAck {
+		return unread, true
+	}
+	if s.record == nil && s.read > 0 {
+		s.reader.SkipTo(api.Behind(s.read))
+	}
+	unread = s.reader.Unread(mostUnread)
+	if s.told {
+		unread.Ended = ""
+	}
+	return unread, false
 }
 
 // Close implements api.Stream.

@@ -29,6 +29,8 @@ type Settings struct {
 	Logger *slog.Logger
 	// Engine knows what the records are.
 	Engine Engine
+	// Left is called with what a stream has left unread whose reader has ended; nil if that does not matter.
+	Left func(opts api.StreamOptions, unread log.Unread)
 }
 
 // Limits bound the streams of a source and their log.
