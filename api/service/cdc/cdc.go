@@ -3,6 +3,8 @@
 package cdc
 
 import (
+	"strings"
+
 	"github.com/wippy-cdc/runtime/api/registry"
 )
 
@@ -20,3 +22,14 @@ const (
 
 // OffsetsTable is the table in the source database that holds checkpoints. It is never reported as a change.
 const OffsetsTable = "wippy_cdc_offsets"
+
+// ParkedTable is the table in the source database that holds what destinations of sinks have rejected. It is never
+// reported as a change.
+const ParkedTable = "wippy_cdc_parked"
+
+// Internal reports whether a table of this name is one of those that are never reported, whatever a source selects.
+// SQLite does not tell upper case from lower case in names.
+func Internal(table string) bool {
+	return len(table) == len(OffsetsTable) && strings.EqualFold(table, OffsetsTable) ||
+		len(table) == len(ParkedTable) && strings.EqualFold(table, ParkedTable)
+}

@@ -29,7 +29,7 @@ type relation struct {
 func (r *relation) Table() *sqlapi.Table { return r.table }
 
 // internal reports whether the changes of the table are our own business.
-func (r *relation) internal() bool { return r.table.Name == api.OffsetsTable }
+func (r *relation) internal() bool { return api.Internal(r.table.Name) }
 
 // form is how a column's text becomes a value.
 type form uint8

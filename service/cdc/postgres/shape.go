@@ -58,7 +58,7 @@ const shapeQuery = `
 		FROM pg_publication p JOIN pg_publication_tables t USING (pubname) JOIN pg_namespace n ON n.nspname = t.schemaname
 			JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
 			LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
-		WHERE p.pubname = $1 AND c.relname <> '` + api.OffsetsTable + `'),
+		WHERE p.pubname = $1 AND c.relname NOT IN ('` + api.OffsetsTable + `', '` + api.ParkedTable + `')),
 	tree(root, oid, parent, edge, command) AS (
 		SELECT oid, oid, 0::oid, 0::bigint, 0 FROM published
 		UNION ALL

@@ -26,10 +26,10 @@ func NewSelection(source []string, opts api.StreamOptions) *Selection {
 	}
 }
 
-// Accepts reports whether changes of this kind to table are delivered. Those of the table of checkpoints never are.
+// Accepts reports whether changes of this kind to table are delivered. Those of tables of our own never are.
 func (s *Selection) Accepts(table *sqlapi.Table, op api.Op) bool {
 	return s.acceptsOp(op) &&
-		anyNames(s.stream, table) && anyNames(s.source, table) && !sameName(table.Name, api.OffsetsTable)
+		anyNames(s.stream, table) && anyNames(s.source, table) && !api.Internal(table.Name)
 }
 
 // interest says for which transactions a stream is to be woken.

@@ -38,6 +38,7 @@ func TestSelectionOfTables(t *testing.T) {
 		{[]string{}, []string{"users"}, "users", true},
 		{nil, nil, api.OffsetsTable, false},
 		{nil, []string{api.OffsetsTable}, api.OffsetsTable, false},
+		{nil, []string{"wippy_cdc_parked"}, "Wippy_CDC_parked", false},
 	} {
 		selection := stream.NewSelection(test.source, api.StreamOptions{Tables: test.stream})
 		require.Equal(t, test.want, selection.Accepts(table(test.table), api.OpInsert), "%+v", test)

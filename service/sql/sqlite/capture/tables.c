@@ -10,7 +10,11 @@ static uint32_t hash_of(const char *s) { /* FNV-1a */
 }
 
 static int is_wanted(const wippy_capture *c, const char *name) {
-  if (sqlite3_strnicmp(name, "sqlite_", 7) == 0 || sqlite3_stricmp(name, "wippy_cdc_offsets") == 0) return 0;
+  static const char *const own[] = {"wippy_cdc_offsets", "wippy_cdc_parked"};
+  if (sqlite3_strnicmp(name, "sqlite_", 7) == 0) return 0;
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+    if (sqlite3_stricmp(name, own[i]) == 0) return 0;
+  }
   if (c->all) return 1;
   for (int i = 0; i < c->nnames; i++) {
     if (sqlite3_stricmp(name, c->names[i]) == 0) return 1;
