@@ -117,6 +117,15 @@ type Config interface {
 	Validate() error
 }
 
+// Linked is a Config that needs more of the entries it refers to than their kinds.
+type Linked interface {
+	Config
+	// CheckLinks returns what is wrong with what the entry of the given ID refers to, in the form of Validate. The
+	// configurations of other entries are found by target, which returns nil for an entry that is not known; they may
+	// have problems of their own.
+	CheckLinks(id ID, target func(ID) Config) error
+}
+
 // FieldError is a problem of one field of a configuration.
 type FieldError struct {
 	// Field is the path of the field as the user writes it, for instance pool.max_lifetime.

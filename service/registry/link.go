@@ -2,6 +2,7 @@ package registry
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -32,6 +33,38 @@ func link(records []*record, byID map[registry.ID]*rawEntry, r *report) {
 			}
 		}
 	}
+}
+
+// checkLinks lets entries check what they refer to beyond its kind.
+func checkLinks(records []*record, r *report) {
+	configs := make(map[registry.ID]registry.Config, len(records))
+	for _, rec := range records {
+		configs[rec.entry.ID] = rec.entry.Config
+	}
+	for _, rec := range records {
+		linked, ok := rec.entry.Config.(registry.Linked)
+		if !ok {
+			continue
+		}
+		for _, problem := range fieldErrors(linked.CheckLinks(rec.entry.ID, func(id registry.ID) registry.Config { return configs[id] })) {
+			r.addf(rec.at(problem.Field), rec.entry.ID, problem.Field, "%s", problem.Problem)
+		}
+	}
+}
+
+// fieldErrors lists the field errors that are joined in err.
+func fieldErrors(err error) []*registry.FieldError {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []*registry.FieldError
+		for _, err := range joined.Unwrap() {
+			all = append(all, fieldErrors(err)...)
+		}
+		return all
+	}
+	if e, ok := errors.AsType[*registry.FieldError](err); ok {
+		return []*registry.FieldError{e}
+	}
+	return nil
 }
 
 // suggestEntry names the entry that was probably meant, among those of an accepted kind.

@@ -70,6 +70,7 @@ func (l *Loader) Load(appDir string) (*State, error) {
 	l.recognize(raws, r)
 	records := l.decode(raws, byID, r)
 	link(records, byID, r)
+	checkLinks(records, r)
 	ordered := order(records, r) // records are ordered as they are written from here on
 	soleOwners(records, appDir, r)
 	if err := r.err(); err != nil {
