@@ -16,7 +16,7 @@ func (a *App) begin(ctx context.Context) (*runtime, error) {
 	r := newRuntime(ctx, a.settings)
 	if a.settings.Metrics != "" && ctx.Err() == nil {
 		var err error
-		if r.metrics, err = metrics.Start(ctx, a.settings.Metrics, r.sources, a.settings.Logger); err != nil {
+		if r.metrics, err = metrics.Start(ctx, a.settings.Metrics, r.sources, r.sinks, a.settings.Logger); err != nil {
 			return nil, errors.Join(err, r.end(ctx))
 		}
 	}

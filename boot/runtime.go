@@ -12,7 +12,9 @@ import (
 	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/lua/modules"
+	"github.com/wippy-cdc/runtime/service/cdc/encode"
 	cdcpostgres "github.com/wippy-cdc/runtime/service/cdc/postgres"
+	"github.com/wippy-cdc/runtime/service/cdc/sink"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/metrics"
@@ -36,6 +38,7 @@ type runtime struct {
 	files     *sqlite.Files
 	directory *resource.Directory
 	sources   *source.Catalog
+	sinks     *sink.Catalog
 	slots     *cdcpostgres.Slots
 	engine    *engine.Engine
 	terminal  *engine.Terminal
@@ -54,6 +57,9 @@ func newRuntime(ctx context.Context, s Settings) *runtime {
 	}
 	ctx, r.tell = context.WithCancel(ctx)
 	r.services = supervision.New(ctx, s.Logger)
+	r.sinks = sink.NewCatalog(sink.Settings{
+		Engine: r.sources, Encoder: encode.New(), Directory: r.directory, AppDir: s.Dir, Logger: s.Logger,
+	})
 	r.slots = cdcpostgres.NewSlots(r.declared, r.LookupEnv)
 	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: modules.All(r.sources, r.directory)})
 	for _, k := range kinds(nil) {
@@ -120,6 +126,14 @@ func (r *runtime) source(e source.Engine, external registry.ExternalState) super
 		r.sources.Declare(e)
 		return func() { r.sources.Remove(e.Info().ID) }
 	}}
+}
+
+// sinks is the listener of sinks whose configuration is a C.
+func sinks[C sink.Config](r *runtime, kind func(id registry.ID, config C) sink.Kind) registry.Listener {
+	return listener(r, func(entry *registry.Entry, config C) (supervision.Plan, error) {
+		s := r.sinks.New(entry.ID, config.Sink(), kind(entry.ID, config))
+		return supervision.Plan{Service: s, External: s.External(), Declare: func() func() { return r.sinks.Declare(s) }}, nil
+	})
 }
 
 func (r *runtime) processes() registry.Listener { return r.engine.Processes() }

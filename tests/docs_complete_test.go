@@ -20,6 +20,7 @@ import (
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/boot"
+	"github.com/wippy-cdc/runtime/service/cdc/sink"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/metrics"
 )
@@ -61,7 +62,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	text := document(t, "yaml.md")
 	for _, config := range []reflect.Type{
 		reflect.TypeFor[sqlapi.SQLiteConfig](), reflect.TypeFor[sqlapi.PostgresConfig](),
-		reflect.TypeFor[api.SQLiteConfig](), reflect.TypeFor[api.PostgresConfig](),
+		reflect.TypeFor[api.SQLiteConfig](), reflect.TypeFor[api.PostgresConfig](), reflect.TypeFor[api.WebhookConfig](),
 		reflect.TypeFor[process.LuaConfig](), reflect.TypeFor[process.LibraryConfig](),
 		reflect.TypeFor[process.HostConfig](), reflect.TypeFor[process.ServiceConfig](),
 		reflect.TypeFor[env.VariableConfig](), reflect.TypeFor[supervisor.Lifecycle](),
@@ -77,7 +78,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 	t.Parallel()
 	text := document(t, "operations.md")
 	descs := make(chan *prometheus.Desc, 100)
-	metrics.NewCollector(source.NewCatalog()).Describe(descs)
+	metrics.NewCollector(source.NewCatalog(), sink.NewCatalog(sink.Settings{})).Describe(descs)
 	close(descs)
 	require.NotEmpty(t, descs)
 	for desc := range descs {

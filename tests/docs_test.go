@@ -84,7 +84,7 @@ func validate(t *testing.T, declared string) {
 		}
 	}
 	write(t, filepath.Join(dir, "around.yaml"), strings.Join(others, "\n"))
-	_, err := boot.Load(boot.Settings{Dir: dir, LookupEnv: func(string) (string, bool) { return "set", true }})
+	_, err := boot.Load(boot.Settings{Dir: dir, LookupEnv: func(string) (string, bool) { return "set-to-something", true }})
 	require.NoError(t, err)
 }
 

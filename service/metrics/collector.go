@@ -10,11 +10,13 @@ import (
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
-// Collector turns the figures of a meter into metrics, whenever they are asked for. Nothing is kept in between, so
+// Collector turns the figures of sources and sinks into metrics, whenever they are asked for. Nothing is kept in between, so
 // the sources pay for being watched only then. It implements prometheus.Collector.
 type Collector struct {
 	meter   api.Meter
+	sinks   api.SinkInspector
 	metrics []metric
+	ofSinks sinkMetrics
 	// The others have a second label.
 	changes, ended                         *prometheus.Desc
 	lagBytes, lagTransactions, isConnected *prometheus.Desc
@@ -30,10 +32,10 @@ type metric struct {
 
 var _ prometheus.Collector = (*Collector)(nil)
 
-// NewCollector returns a collector over meter. It is safe to use from any goroutine if the meter is.
-func NewCollector(meter api.Meter) *Collector {
+// NewCollector returns a collector over sources and sinks. It is safe to use from any goroutine if they are.
+func NewCollector(meter api.Meter, sinks api.SinkInspector) *Collector {
 	return &Collector{
-		meter:    meter,
+		meter: meter, sinks: sinks, ofSinks: newSinkMetrics(),
 		changes:  describe("changes_total", "Row changes of the transactions appended to the log, whatever streams select.", "op"),
 		ended:    describe("streams_ended_total", "Streams that have ended.", "reason"),
 		lagBytes: describe("consumer_lag_bytes", "How much lies behind what a consumer has acknowledged.", "consumer"),
@@ -94,6 +96,7 @@ func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- c.lagBytes
 	descs <- c.lagTransactions
 	descs <- c.isConnected
+	c.ofSinks.describe(descs)
 	for _, m := range c.metrics {
 		descs <- m.desc
 	}
@@ -117,6 +120,9 @@ func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 		for i := range s.Consumers {
 			c.collectConsumer(metrics, source, &s.Consumers[i])
 		}
+	}
+	for _, info := range c.sinks.Sinks() {
+		c.ofSinks.collect(metrics, &info.Stats)
 	}
 }
 

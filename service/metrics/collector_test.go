@@ -34,6 +34,21 @@ func full() *meter {
 	}
 }
 
+// outlets tells what it holds.
+type outlets []api.SinkInfo
+
+func (o outlets) Sinks() []api.SinkInfo { return o }
+
+func sinks() outlets {
+	return outlets{
+		{Stats: api.SinkStats{
+			Sink: registry.ID{Namespace: "app", Name: "hook"}, Published: 5, Failed: 3, Retried: 2, Parked: 1, LagBytes: 77,
+			Delay: api.Histogram{Bounds: []float64{0.5, 2}, Counts: []uint64{3, 1, 2}, Sum: 12.5},
+		}},
+		{Stats: api.SinkStats{Sink: registry.ID{Namespace: "app", Name: "idle"}, LagBytes: -1}},
+	}
+}
+
 const expected = `
 # HELP wippy_cdc_changes_total Row changes of the transactions appended to the log, whatever streams select.
 # TYPE wippy_cdc_changes_total counter
@@ -64,6 +79,35 @@ wippy_cdc_log_bytes{source="app:pg"} 0
 # HELP wippy_cdc_retained_wal_bytes Write-ahead log that the server keeps for the replication slot.
 # TYPE wippy_cdc_retained_wal_bytes gauge
 wippy_cdc_retained_wal_bytes{source="app:pg"} 0
+# HELP wippy_cdc_sink_delay_seconds Time from commits to their confirmation by the destination.
+# TYPE wippy_cdc_sink_delay_seconds histogram
+wippy_cdc_sink_delay_seconds_bucket{sink="app:hook",le="0.5"} 3
+wippy_cdc_sink_delay_seconds_bucket{sink="app:hook",le="2"} 4
+wippy_cdc_sink_delay_seconds_bucket{sink="app:hook",le="+Inf"} 6
+wippy_cdc_sink_delay_seconds_sum{sink="app:hook"} 12.5
+wippy_cdc_sink_delay_seconds_count{sink="app:hook"} 6
+wippy_cdc_sink_delay_seconds_bucket{sink="app:idle",le="+Inf"} 0
+wippy_cdc_sink_delay_seconds_sum{sink="app:idle"} 0
+wippy_cdc_sink_delay_seconds_count{sink="app:idle"} 0
+# HELP wippy_cdc_sink_failed_total Attempts to deliver that have failed.
+# TYPE wippy_cdc_sink_failed_total counter
+wippy_cdc_sink_failed_total{sink="app:hook"} 3
+wippy_cdc_sink_failed_total{sink="app:idle"} 0
+# HELP wippy_cdc_sink_lag_bytes How much of the source's log the sink has not delivered.
+# TYPE wippy_cdc_sink_lag_bytes gauge
+wippy_cdc_sink_lag_bytes{sink="app:hook"} 77
+# HELP wippy_cdc_sink_parked_total Changes that were put aside because the destination has rejected them.
+# TYPE wippy_cdc_sink_parked_total counter
+wippy_cdc_sink_parked_total{sink="app:hook"} 1
+wippy_cdc_sink_parked_total{sink="app:idle"} 0
+# HELP wippy_cdc_sink_published_total Changes that the destination of the sink has confirmed.
+# TYPE wippy_cdc_sink_published_total counter
+wippy_cdc_sink_published_total{sink="app:hook"} 5
+wippy_cdc_sink_published_total{sink="app:idle"} 0
+# HELP wippy_cdc_sink_retried_total Attempts to deliver that followed one that has failed.
+# TYPE wippy_cdc_sink_retried_total counter
+wippy_cdc_sink_retried_total{sink="app:hook"} 2
+wippy_cdc_sink_retried_total{sink="app:idle"} 0
 # HELP wippy_cdc_snapshot_rows_total Rows delivered by snapshots.
 # TYPE wippy_cdc_snapshot_rows_total counter
 wippy_cdc_snapshot_rows_total{source="app:cdc"} 11
@@ -96,13 +140,13 @@ wippy_cdc_wal_size_bytes{source="app:cdc"} 4096
 func TestCollectsEveryFigure(t *testing.T) {
 	t.Parallel()
 	registerer := prometheus.NewPedanticRegistry()
-	require.NoError(t, registerer.Register(metrics.NewCollector(full())))
+	require.NoError(t, registerer.Register(metrics.NewCollector(full(), sinks())))
 	require.NoError(t, testutil.GatherAndCompare(registerer, strings.NewReader(expected)))
 }
 
 func TestNamesAreAsPrometheusWantsThem(t *testing.T) {
 	t.Parallel()
-	problems, err := testutil.CollectAndLint(metrics.NewCollector(full()))
+	problems, err := testutil.CollectAndLint(metrics.NewCollector(full(), sinks()))
 	require.NoError(t, err)
 	require.Empty(t, problems)
 }
@@ -111,7 +155,7 @@ func TestCollectsWhatIsThereNow(t *testing.T) {
 	t.Parallel()
 	m := full()
 	registerer := prometheus.NewPedanticRegistry()
-	require.NoError(t, registerer.Register(metrics.NewCollector(m)))
+	require.NoError(t, registerer.Register(metrics.NewCollector(m, outlets(nil))))
 	*m = nil
 	require.NoError(t, testutil.GatherAndCompare(registerer, strings.NewReader("")))
 }

@@ -32,11 +32,11 @@ type Server struct {
 	serving  sync.WaitGroup
 }
 
-// Start serves the figures that meter has of its sources, and those of Go and of the program, at an address, see Address.
-func Start(ctx context.Context, address string, meter api.Meter, logger *slog.Logger) (*Server, error) {
+// Start serves the figures of sources and sinks, and those of Go and of the program, at an address, see Address.
+func Start(ctx context.Context, address string, meter api.Meter, sinks api.SinkInspector, logger *slog.Logger) (*Server, error) {
 	registerer := prometheus.NewRegistry()
 	if err := errors.Join(
-		registerer.Register(NewCollector(meter)),
+		registerer.Register(NewCollector(meter, sinks)),
 		registerer.Register(collectors.NewGoCollector()),
 		registerer.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
 	); err != nil {

@@ -70,7 +70,7 @@ func dial(t *testing.T, s *metrics.Server) (net.Conn, error) {
 func TestServer(t *testing.T) {
 	t.Parallel()
 	registerer := prometheus.NewRegistry()
-	registerer.MustRegister(metrics.NewCollector(full()))
+	registerer.MustRegister(metrics.NewCollector(full(), sinks()))
 	s, log := serve(t, registerer)
 	require.True(t, strings.HasPrefix(s.URL(), "http://127.0.0.1:"), s.URL())
 	status, body := request(t, http.MethodGet, s.URL())
@@ -125,7 +125,7 @@ func TestIncompleteMetricsAreLogged(t *testing.T) {
 	twice := full()
 	*twice = append(*twice, (*twice)[0])
 	registerer := prometheus.NewRegistry()
-	registerer.MustRegister(metrics.NewCollector(twice))
+	registerer.MustRegister(metrics.NewCollector(twice, outlets(nil)))
 	s, log := serve(t, registerer)
 	status, body := request(t, http.MethodGet, s.URL())
 	require.Equal(t, http.StatusOK, status)
@@ -147,7 +147,7 @@ func TestAnAddressInUseTellsWhatToDo(t *testing.T) {
 
 func TestStartServesSourcesAndTheProgram(t *testing.T) {
 	t.Parallel()
-	s, err := metrics.Start(t.Context(), ":0", full(), slog.New(slog.DiscardHandler))
+	s, err := metrics.Start(t.Context(), ":0", full(), sinks(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	status, body := request(t, http.MethodGet, s.URL())
@@ -155,6 +155,6 @@ func TestStartServesSourcesAndTheProgram(t *testing.T) {
 	for _, want := range []string{`wippy_cdc_transactions_total{source="app:cdc"} 3`, "go_goroutines ", "process_start_time_seconds "} {
 		require.Contains(t, body, want)
 	}
-	_, err = metrics.Start(t.Context(), "nowhere", full(), slog.New(slog.DiscardHandler))
+	_, err = metrics.Start(t.Context(), "nowhere", full(), sinks(), slog.New(slog.DiscardHandler))
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
 }

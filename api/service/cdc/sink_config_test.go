@@ -1,0 +1,91 @@
+package cdc_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+func TestWebhookConfig(t *testing.T) {
+	t.Parallel()
+	valid := func() *api.WebhookConfig {
+		c := new(api.WebhookConfig)
+		c.SetDefaults()
+		c.Source = registry.ID{Namespace: "app", Name: "cdc"}
+		c.URL = "https://ann:hidden@example.com/hidden?token=hidden"
+		return c
+	}
+	require.NoError(t, valid().Validate())
+	require.Equal(t, "https://example.com", valid().Shown())
+	for want, spoil := range map[string]func(*api.WebhookConfig){
+		"source: is required":                    func(c *api.WebhookConfig) { c.Source = registry.ID{} },
+		"url: is required":                       func(c *api.WebhookConfig) { c.URL = "" },
+		"url: is no address":                     func(c *api.WebhookConfig) { c.URL = "ftp://hidden.example" },
+		"url: is no address that":                func(c *api.WebhookConfig) { c.URL = "https://[hidden" },
+		"headers.a b: is not":                    func(c *api.WebhookConfig) { c.Headers = map[string]string{"a b": "c"} },
+		"headers.webhook-id: is set by the sink": func(c *api.WebhookConfig) { c.Headers = map[string]string{"webhook-id": "c"} },
+		"headers.x: has a line break":            func(c *api.WebhookConfig) { c.Headers = map[string]string{"x": "hidden\r\nb: c"} },
+		"secret: has 6 bytes, must have":         func(c *api.WebhookConfig) { c.Secret = "hidden" },
+		"secret: is not base64":                  func(c *api.WebhookConfig) { c.Secret = "whsec_hidden?" },
+		"timeout: is 0s":                         func(c *api.WebhookConfig) { c.Timeout = 0 },
+		"format: \"json\" is not known":          func(c *api.WebhookConfig) { c.Format = api.FormatJSON },
+		"on_reject: \"skip\" is not known":       func(c *api.WebhookConfig) { c.OnReject = "skip" },
+		"ops[1]: \"upsert\" is not known":        func(c *api.WebhookConfig) { c.Ops = []api.Op{api.OpInsert, "upsert"} },
+		"tables: names \"a\" twice":              func(c *api.WebhookConfig) { c.Tables = []string{"a", "a"} },
+		"batch.max_changes: is 0":                func(c *api.WebhookConfig) { c.Batch.MaxChanges = 0 },
+		"batch.max_bytes: is 1 bytes":            func(c *api.WebhookConfig) { c.Batch.MaxBytes = 1 },
+		"batch.max_wait: is -1ns":                func(c *api.WebhookConfig) { c.Batch.MaxWait = -1 },
+		"retry.initial_delay: is 0s":             func(c *api.WebhookConfig) { c.Retry.InitialDelay = 0 },
+		"retry.max_delay: is 1ns":                func(c *api.WebhookConfig) { c.Retry.MaxDelay = 1 },
+		"retry.max_attempts: is -1":              func(c *api.WebhookConfig) { c.Retry.MaxAttempts = -1 },
+	} {
+		c := valid()
+		spoil(c)
+		err := c.Validate()
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "hidden")
+	}
+}
+
+// A sink that could not go on where it was is refused before anything runs.
+func TestSinkNeedsASourceThatKeeps(t *testing.T) {
+	t.Parallel()
+	database := registry.ID{Namespace: "app", Name: "db"}
+	for want, test := range map[string]struct {
+		source registry.Config
+		sink   api.SinkConfig
+		name   string
+	}{
+		"source: the entry \"app:cdc\" does not keep what has committed": {source: &api.SQLiteConfig{}},
+		"source: the entry \"app:cdc\" has a temporary slot":             {source: &api.PostgresConfig{Temporary: true}},
+		"on_reject: park writes to the database": {
+			source: &api.PostgresConfig{}, sink: api.SinkConfig{OnReject: api.OnRejectPark},
+		},
+		"name: \"app:größe\" is the name of a consumer": {source: &api.SQLiteConfig{Durable: true}, name: "größe"},
+		"name: \"app:" + strings.Repeat("a", 125):       {source: &api.SQLiteConfig{Durable: true}, name: strings.Repeat("a", 125)},
+		"": {
+			source: &api.PostgresConfig{DBResource: database}, sink: api.SinkConfig{OnReject: api.OnRejectPark},
+		},
+	} {
+		test.sink.Source = registry.ID{Namespace: "app", Name: "cdc"}
+		if test.name == "" {
+			test.name = "sink"
+		}
+		err := test.sink.CheckLinks(registry.ID{Namespace: "app", Name: test.name}, func(id registry.ID) registry.Config {
+			require.Equal(t, test.sink.Source, id)
+			return test.source
+		})
+		if want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, want)
+	}
+	var missing api.SinkConfig
+	require.NoError(t, missing.CheckLinks(registry.ID{Namespace: "app", Name: "sink"}, func(registry.ID) registry.Config { return nil }),
+		"an entry that is not there is told elsewhere")
+}

@@ -1,0 +1,143 @@
+package sinktest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+// poison is a name that a destination with a limit rejects.
+func poison() string { return strings.Repeat("p", 40_000) }
+
+// insert makes a transaction of one row.
+func (h *House) insert(name string) {
+	h.t.Helper()
+	h.Exec("INSERT INTO users VALUES ($1, $2)", h.next, name)
+	h.next++
+}
+
+// testRejects: a change that the destination does not take ends the sink; nothing is skipped.
+func testRejects(t *testing.T, h *House, p Properties) {
+	t.Helper()
+	h.destination.Limit(t, true)
+	h.Insert(1) // before the sink begins, so that it does not arrive
+	s := h.Sink(func(c *api.SinkConfig) { c.Snapshot = new(true) })
+	h.Insert(4)
+	h.insert(poison())
+	h.Insert(3)
+	err := s.wait(t)
+	require.Equal(t, errs.Invalid, errs.KindOf(err))
+	require.False(t, errs.Retryable(err))
+	require.ErrorContains(t, err, `cdc: sink "app:outlet": the destination rejects the change with the cursor `)
+	require.ErrorContains(t, err, "(insert of main.users)")
+	require.ErrorContains(t, err, "on_reject: park")
+	require.Equal(t, api.StateFaulted, h.info().State)
+	require.Equal(t, upTo(5), h.rows(p), "what lies before it was delivered, what lies behind it was not")
+
+	again := h.Sink()
+	require.Equal(t, errs.Invalid, errs.KindOf(again.wait(t)))
+	h.destination.Limit(t, false)
+	h.Sink()
+	h.arrived(p)
+}
+
+// testParks: a change that the destination does not take is put aside, and everything else is delivered.
+func testParks(t *testing.T, h *House, p Properties) {
+	t.Helper()
+	h.destination.Limit(t, true)
+	park := func(c *api.SinkConfig) { c.OnReject = api.OnRejectPark }
+	s := h.Sink(park)
+	var want []int
+	for i := range 40 {
+		if i%13 == 5 {
+			h.insert(poison())
+			continue
+		}
+		want = append(want, h.next)
+		h.Insert(1)
+	}
+	h.drained()
+	require.ElementsMatch(t, want, h.rows(p))
+	require.EqualValues(t, 3, h.info().Stats.Parked)
+	require.EqualValues(t, 37, h.info().Stats.Published)
+	require.Equal(t, 3, h.log.count("a change is parked"))
+	require.Equal(t, []string{`main.users {"id":6}`, `main.users {"id":19}`, `main.users {"id":32}`},
+		h.query("SELECT key FROM wippy_cdc_parked WHERE sink = 'app:outlet' ORDER BY cursor"))
+	require.Equal(t, []string{"3"}, h.query("SELECT count(*) FROM wippy_cdc_parked WHERE error <> '' AND at <> '' AND json_extract(change, '$.op') = 'c'"))
+	for _, e := range h.events() {
+		require.Equal(t, "users", e.Source.Table, "what is parked is not captured itself")
+	}
+	require.NoError(t, s.Stop())
+}
+
+// testParkedByKey: later changes of a key go where an earlier one was parked, until that is gone from the table.
+func testParkedByKey(t *testing.T, h *House, p Properties) {
+	t.Helper()
+	h.destination.Limit(t, true)
+	park := func(c *api.SinkConfig) { c.OnReject = api.OnRejectPark }
+	s := h.Sink(park)
+	parked := func() []string {
+		return h.query("SELECT json_extract(change, '$.op') FROM wippy_cdc_parked ORDER BY cursor")
+	}
+	h.insert(poison())
+	h.Insert(1)
+	h.Exec("UPDATE users SET name = 'short' WHERE id = 1")
+	h.Exec("UPDATE users SET id = 100 WHERE id = 1")
+	h.drained()
+	require.NoError(t, s.Stop())
+	h.Sink(park) // it knows from the table
+	h.Exec("UPDATE users SET name = 'moved' WHERE id = 100; INSERT INTO users VALUES (1, 'again'); UPDATE users SET name = 'free' WHERE id = 2")
+	h.drained()
+	require.Equal(t, []string{"c", "u", "u", "u", "c"}, parked())
+	require.Equal(t, []int{2}, h.rows(p))
+	require.Contains(t, h.query("SELECT DISTINCT error FROM wippy_cdc_parked"), "an earlier change of the same key is parked")
+
+	h.Exec("DELETE FROM wippy_cdc_parked")
+	h.Exec("UPDATE users SET name = 'then' WHERE id = 100; DELETE FROM users WHERE id = 1")
+	h.drained()
+	require.Empty(t, parked())
+	var names []string
+	for _, e := range h.events() {
+		names = append(names, fmt.Sprint(e.Op, " ", e.Before != nil, e.After != nil))
+	}
+	require.ElementsMatch(t, []string{"c false true", "u true true", "u true true", "d true false"}, names)
+}
+
+// testUnparks: what is deleted from the table and touched in one transaction is delivered as it is then.
+func testUnparks(t *testing.T, h *House, _ Properties) {
+	t.Helper()
+	h.destination.Limit(t, true)
+	h.Sink(func(c *api.SinkConfig) { c.OnReject = api.OnRejectPark })
+	h.insert(poison())
+	h.Exec("UPDATE users SET name = 'short'")
+	h.drained()
+	require.Empty(t, h.events())
+	h.Exec("BEGIN; DELETE FROM wippy_cdc_parked WHERE sink = 'app:outlet'; UPDATE users SET id = id WHERE id = 1; COMMIT")
+	h.drained()
+	events := h.events()
+	require.Len(t, events, 1)
+	require.Equal(t, "u", events[0].Op)
+	require.Equal(t, "short", events[0].After.Name)
+}
+
+// testGivesUp: a sink whose attempts are bounded fails, and nothing is parked for that.
+func testGivesUp(t *testing.T, h *House, p Properties) {
+	t.Helper()
+	h.destination.Down(t)
+	bounded := func(c *api.SinkConfig) { c.OnReject, c.Retry.MaxAttempts = api.OnRejectPark, 3 }
+	s := h.Sink(bounded)
+	h.Insert(2)
+	err := s.wait(t)
+	require.Equal(t, errs.Invalid, errs.KindOf(err))
+	require.ErrorContains(t, err, "3 attempts to deliver have failed (retry.max_attempts)")
+	require.EqualValues(t, 3, h.info().Stats.Failed)
+	require.Equal(t, []string{"0"}, h.query("SELECT count(*) FROM wippy_cdc_parked"))
+	h.destination.Up(t)
+	h.Sink(bounded)
+	h.arrived(p)
+}

@@ -1,0 +1,85 @@
+package sinktest
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+func snapshot(c *api.SinkConfig) { c.Snapshot = new(true) }
+
+// testSnapshot: a sink begins with what is there, and goes on with what commits.
+func testSnapshot(t *testing.T, h *House, p Properties) {
+	t.Helper()
+	h.Insert(700, 50)
+	s := h.Sink(snapshot)
+	h.Insert(2)
+	h.arrived(p)
+	require.NoError(t, s.Stop())
+	h.Insert(1)
+	h.Sink(snapshot)
+	h.arrived(p)
+	rows := 0
+	for _, e := range h.events() {
+		if e.Op == "r" {
+			rows++
+		}
+	}
+	require.GreaterOrEqual(t, rows, 750)
+	require.LessOrEqual(t, rows, 752, "the second run has begun with no snapshot")
+}
+
+// testGap: a gap ends a sink that does not begin anew by itself, and says what to do.
+func testGap(t *testing.T, h *House, p Properties) {
+	t.Helper()
+	s := h.Sink()
+	h.Insert(2)
+	h.arrived(p)
+	h.outsider("INSERT INTO users VALUES (1000, 'of another connection')")
+	h.Insert(1)
+	err := s.wait(t)
+	require.Equal(t, errs.Invalid, errs.KindOf(err), "%v", err)
+	require.ErrorContains(t, err, "(external_write)")
+	require.ErrorContains(t, err, "snapshot: true")
+	require.ErrorContains(t, err, "wippy consumers reset app:cdc app:outlet")
+	require.Equal(t, []int{1, 2}, h.rows(p))
+	require.Equal(t, api.StateFaulted, h.info().State)
+	require.Equal(t, errs.Invalid, errs.KindOf(h.Sink().wait(t)), "it is told again")
+}
+
+// testGapAnew: behind a gap, a sink with a snapshot begins anew.
+func testGapAnew(t *testing.T, h *House, p Properties) {
+	t.Helper()
+	h.Sink(snapshot)
+	h.Insert(2)
+	h.arrived(p)
+	h.outsider("INSERT INTO users VALUES (1000, 'of another connection')")
+	h.Insert(1)
+	h.eventually(func() bool { return h.log.count("begins anew") > 0 && h.arrivals() == 4 }, "it is told")
+	h.drained()
+	seen := make(map[int]int)
+	for _, e := range h.events() {
+		if e.After != nil {
+			seen[e.After.ID]++
+		}
+	}
+	require.Positive(t, seen[1000])
+	require.Positive(t, seen[3])
+	require.GreaterOrEqual(t, seen[1], 2, "once when it was inserted, once in the snapshot")
+}
+
+// testSchema: changes of tables are delivered to sinks that ask for them.
+func testSchema(t *testing.T, h *House, p Properties) {
+	t.Helper()
+	h.Sink(func(c *api.SinkConfig) { c.Schema = true })
+	h.Insert(1)
+	before := h.info().Stats.Published
+	h.Exec("ALTER TABLE users ADD COLUMN more")
+	h.drained()
+	h.eventually(func() bool { return h.info().Stats.Published > before }, "it is delivered")
+	require.Len(t, h.events(), 2)
+	require.Equal(t, []int{1}, h.rows(p))
+}
