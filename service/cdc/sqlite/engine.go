@@ -74,7 +74,7 @@ func (e *Engine) Open(ctx context.Context, run *source.Run) (source.Session, err
 			return nil, err
 		}
 	case db.HasLog(e.id.String()):
-		if err := db.DropLog(ctx, e.id.String()); err != nil {
+		if err := s.leave(ctx); err != nil {
 			return nil, err
 		}
 		run.Logger().InfoContext(ctx, "the source is not durable any more: its log was deleted")

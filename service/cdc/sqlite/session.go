@@ -160,14 +160,19 @@ func (s *session) Tables() []string {
 	return s.tables
 }
 
+// count returns the sequence of what comes next. That of the durable log, 0 without one, is for the source that keeps it: others of the
+// database have numbers of their own, which may be greater.
+func (s *session) count(inLog uint64) uint64 {
+	if !s.durable || inLog == 0 {
+		return s.sequence.Add(1)
+	}
+	s.sequence.Store(inLog)
+	return inLog
+}
+
 // Committed implements sqlite.Sink.
 func (s *session) Committed(c *sqlite.Commit) {
-	sequence := c.Sequence
-	if sequence == 0 {
-		sequence = s.sequence.Add(1)
-	} else {
-		s.sequence.Store(sequence)
-	}
+	sequence := s.count(c.Sequence)
 	s.touched = s.touched[:0]
 	for _, t := range c.Touched {
 		s.touched = append(s.touched, log.Touched{ID: t.Slot, Shape: t.Shape, Codes: log.Codes(t.Ops)}) //nolint:gosec // a bit for each of five operations
@@ -181,11 +186,7 @@ func (s *session) Committed(c *sqlite.Commit) {
 
 // Lost implements sqlite.Sink.
 func (s *session) Lost(sequence uint64, cause api.GapCause, err error) {
-	if sequence == 0 {
-		sequence = s.sequence.Add(1)
-	} else {
-		s.sequence.Store(sequence)
-	}
+	sequence = s.count(sequence)
 	s.streams.Lose(sequence, &api.GapError{Cause: cause, Err: err})
 }
 

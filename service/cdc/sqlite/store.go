@@ -6,6 +6,7 @@ import (
 
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
 )
 
@@ -26,6 +27,16 @@ func (s *session) keep(ctx context.Context, config *api.SQLiteConfig) error {
 	s.saved.Bootstrapped = state.Bootstrapped
 	s.sequence.Store(state.Newest)
 	return nil
+}
+
+// leave deletes the log of a source that was durable. What it remembers goes into the checkpoint first: its numbers are not used again.
+func (s *session) leave(ctx context.Context) error {
+	state := s.db.LogState()
+	s.sequence.Store(max(s.sequence.Load(), state.Newest))
+	s.saved.Bootstrapped = s.saved.Bootstrapped || state.Bootstrapped
+	now := source.Checkpoint{Bootstrapped: s.saved.Bootstrapped}
+	_ = s.checkpoint.save(ctx, position{Checkpoint: now, sequence: s.sequence.Load()}) // the run tries again, and tells of it
+	return s.db.DropLog(ctx, s.origin.source.String())
 }
 
 // store reads the durable log. It implements log.Store.

@@ -73,7 +73,8 @@ func (db *DB) openDurable(file string) (*durable, error) {
 	if errors.Is(err, segment.ErrDamaged) {
 		d.logger.Error("the log of a durable source is damaged and was set aside: it begins anew when the source starts; "+
 			"let its consumers begin anew with a snapshot", "error", err)
-		return nil, segment.SetAside(segment.Dir(path))
+		_, err := segment.SetAside(segment.Dir(path))
+		return nil, err
 	}
 	if err != nil {
 		return nil, err

@@ -39,14 +39,22 @@ func (db *DB) makeLog(ctx context.Context, writer *conn, settings LogSettings, s
 	if err := refuseMode(writer); err != nil {
 		return err
 	}
+	left, err := segment.SetAside(segment.Dir(path))
+	if err != nil {
+		return err
+	}
 	made, err := segment.Create(segment.Dir(path), settings.stored(), sequence)
 	if err != nil {
 		return errs.Wrap(errs.Invalid, err)
 	}
 	d := newDurable(made, path, db.connector.cfg, db.logger)
+	if left {
+		d.logger.WarnContext(ctx, "there were files of a log without its log.json: they were set aside, and the log begins anew; "+
+			"let its consumers begin anew with a snapshot")
+	}
 	db.LookForOthers() // what they have done until now is none of the log's
 	if err := d.begin(ctx, writer); err != nil {
-		return errors.Join(err, segment.Remove(segment.Dir(path)))
+		return errors.Join(err, made.Undo())
 	}
 	db.durable.Store(d)
 	return nil

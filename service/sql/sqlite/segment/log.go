@@ -105,15 +105,6 @@ func Exists(dir string) bool {
 	return err == nil
 }
 
-// Create makes an empty log, which begins behind a sequence.
-func Create(dir string, settings Settings, sequence uint64) (*Log, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("segment: %w", err)
-	}
-	l := &Log{dir: dir, state: state{Settings: settings, Newest: sequence + 1}, trimmed: sequence}
-	return l, l.save()
-}
-
 // ErrDamaged means that a log cannot go on: what it needs for that is damaged or missing.
 var ErrDamaged = errors.New("segment: the log is damaged")
 
@@ -153,40 +144,6 @@ func Open(dir string) (*Log, error) {
 		l.trimmed = l.state.Newest - 1
 	}
 	return l, nil
-}
-
-// SetAside renames the files of a log that is damaged, so that it is none any more. What consumers have acknowledged stays.
-func SetAside(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("segment: %w", err)
-	}
-	aside := "." + time.Now().UTC().Format("20060102T150405Z") + damaged
-	for _, e := range entries {
-		if _, ok := firstOf(e.Name()); ok || e.Name() == settingsFile {
-			path := filepath.Join(dir, e.Name())
-			err = errors.Join(err, os.Rename(path, path+aside))
-		}
-	}
-	return errors.Join(err, syncDir(dir))
-}
-
-// Remove deletes a log. It is not an error if there is none.
-func Remove(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	for _, e := range entries {
-		if _, ok := firstOf(e.Name()); ok || e.Name() == settingsFile || e.Name() == consumersFile ||
-			strings.HasSuffix(e.Name(), temporary) || strings.HasSuffix(e.Name(), damaged) {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
-		}
-	}
-	if left := os.Remove(dir); err == nil && left != nil { // something else is in it
-		err = left
-	}
-	return err
 }
 
 // Settings returns those of the log.

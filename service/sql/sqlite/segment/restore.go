@@ -99,10 +99,15 @@ func (l *Log) Restore(before Before, live *Place, frames func(from, to uint32) (
 // leap passes over so many sequences that none is used again which may have been delivered and is not known here. A reader
 // that is behind one of them is told. l.mu must be held.
 func (l *Log) leap(o *Outcome) {
-	const bits = 32
 	from := o.Sequence + 1
-	o.Sequence = (o.Sequence>>bits + 1) << bits
+	o.Sequence = leapOver(o.Sequence)
 	l.undo(from, o)
+}
+
+// leapOver returns a sequence that is greater than all that may have been used behind one.
+func leapOver(sequence uint64) uint64 {
+	const bits = 32
+	return (sequence>>bits + 1) << bits
 }
 
 // undo makes all sequences void from one on. The next one is not used either: a reader goes on there that was behind one of these.
