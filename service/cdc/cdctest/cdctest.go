@@ -70,6 +70,7 @@ func Run(t *testing.T, subject func(t *testing.T, entry Entry) *Subject) {
 		"metrics":             {test: testMetrics},
 		"laggard":             {test: testLaggard},
 		"gap":                 {test: testGap},
+		"gap is told once":    {test: testGapIsToldOnce},
 		"restart":             {test: testRestart},
 		"outage":              {test: testOutage},
 		"checkpoint":          {test: testCheckpoint},

@@ -1,6 +1,7 @@
 package cdctest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -67,4 +68,37 @@ func testGap(t *testing.T, s *Subject) {
 	s.Transact("INSERT INTO users (id, name) VALUES (3, 'c')")
 	require.Equal(t, []string{"insert users 3 !"}, brief(take(t, stream, 1)))
 	require.Equal(t, uint64(2), s.stats(t).Ended[api.EndLost])
+}
+
+// testGapIsToldOnce: who was told of a gap is not told again after a restart, though something has committed behind the gap before it
+// was told.
+func testGapIsToldOnce(t *testing.T, s *Subject) {
+	t.Helper()
+	resumes := s.info(t).Capabilities.CaptureResume
+	stop := s.Start()
+	stream := s.subscribe(t, api.StreamOptions{})
+	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')")
+	s.Transact("INSERT INTO users (id, name) VALUES (2, '" + strings.Repeat("x", int(MaxTransaction)) + "'), (22, 'too much')")
+	take(t, stream, 1)
+	for stream.Err() == nil {
+		select {
+		case <-stream.Ready():
+		case <-t.Context().Done():
+			t.Fatal("there is no gap")
+		}
+	}
+	behind := s.subscribe(t, api.StreamOptions{})
+	s.Transact("INSERT INTO users (id, name) VALUES (3, 'c')")
+	require.Equal(t, []string{"insert users 3 !"}, brief(take(t, behind, 1)))
+	behind.Close()
+	_, isGap := errors.AsType[*api.GapError](s.ended(t, stream))
+	require.True(t, isGap)
+	stop()
+	defer s.Start()()
+	stream = s.subscribe(t, api.StreamOptions{})
+	s.Transact("INSERT INTO users (id, name) VALUES (4, 'd')")
+	if resumes {
+		require.Equal(t, []string{"insert users 3 !"}, brief(take(t, stream, 1)), "the stream that was told has not got it")
+	}
+	require.Equal(t, []string{"insert users 4 !"}, brief(take(t, stream, 1)))
 }

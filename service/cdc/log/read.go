@@ -93,6 +93,7 @@ func (r *Reader) state() (at place, waits bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.end != nil && r.end.at.offset <= r.place.offset {
+		r.place.before = max(r.place.before, r.end.sequence) // a gap that was told is not told again
 		return r.place, false, r.end.err
 	}
 	return r.place, r.parked, nil
