@@ -1,6 +1,8 @@
 package cdc
 
 import (
+	"time"
+
 	"github.com/wippy-cdc/runtime/api/registry"
 )
 
@@ -48,6 +50,16 @@ type Stats struct {
 	// WALBytes is the size of SQLite's write-ahead log now, RetainedWALBytes what a Postgres slot keeps; nil if the
 	// engine has no such thing or it is not known.
 	WALBytes, RetainedWALBytes *int64
+	// DurableLog is what the log of a durable SQLite source takes now, nil for others.
+	DurableLog *DurableLog
+}
+
+// DurableLog is what a log takes on the disk.
+type DurableLog struct {
+	Bytes int64
+	Files int
+	// Oldest is when the oldest transaction was committed that is kept; zero if none is.
+	Oldest time.Time
 }
 
 // Meter tells the Stats of all running sources, and of those that have run.

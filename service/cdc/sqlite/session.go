@@ -95,6 +95,11 @@ func (s *session) look(ctx context.Context) {
 	if !s.durable {
 		return
 	}
+	resuming, cancel := context.WithTimeout(ctx, lookInterval)
+	defer cancel()
+	if err := s.db.ResumeLog(resuming); err != nil {
+		s.logger.WarnContext(ctx, "the durable log cannot be begun", "error", err)
+	}
 	if err := s.db.TrimLog(); err != nil {
 		s.logger.WarnContext(ctx, "the durable log cannot be trimmed", "error", err)
 	}
@@ -172,6 +177,10 @@ func (s *session) count(inLog uint64) uint64 {
 
 // Committed implements sqlite.Sink.
 func (s *session) Committed(c *sqlite.Commit) {
+	if c.Unkept && s.durable {
+		s.Lost(c.Sequence, api.GapCaptureLost, errUnkept)
+		return
+	}
 	sequence := s.count(c.Sequence)
 	s.touched = s.touched[:0]
 	for _, t := range c.Touched {
@@ -183,6 +192,9 @@ func (s *session) Committed(c *sqlite.Commit) {
 	}
 	s.streams.Append(&s.tx)
 }
+
+// errUnkept says why a transaction is not in a durable log.
+var errUnkept = errs.New(errs.Unavailable, "the durable log could not be begun for want of room on the disk")
 
 // Lost implements sqlite.Sink.
 func (s *session) Lost(sequence uint64, cause api.GapCause, err error) {
@@ -208,6 +220,10 @@ func (s *session) Describe(info *api.SourceInfo) {
 func (s *session) Measure(stats *api.Stats) {
 	if size, ok := s.db.WALBytes(); ok {
 		stats.WALBytes = &size
+	}
+	if s.durable {
+		state := s.db.LogState()
+		stats.DurableLog = &api.DurableLog{Bytes: state.Bytes, Files: state.Files, Oldest: state.Oldest}
 	}
 }
 

@@ -51,7 +51,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 		err = c.authorize(conn)
 	}
 	if err == nil && c.db.durable.Load() != nil {
-		err = c.db.durable.Load().begin(ctx, conn)
+		err = c.db.durable.Load().beginOrWait(ctx, conn)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", c.file, err), conn.Close())

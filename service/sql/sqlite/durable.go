@@ -43,6 +43,11 @@ type durable struct {
 	mu   sync.Mutex
 	kept uint64
 	late capture.News
+	// away says that there was no room to begin with the log, and away.told is the newest sequence of what has committed since.
+	away struct {
+		isAway bool
+		told   uint64
+	}
 }
 
 // LogSettings are what a durable log is for.
@@ -149,6 +154,9 @@ func (d *durable) begin(ctx context.Context, c *conn) (err error) {
 	outcome, err := d.log.Restore(d.before, live, d.frames)
 	if err != nil {
 		return err
+	}
+	if told := d.toldAway(); told > 0 {
+		d.log.Lose(told, &outcome)
 	}
 	d.tell(ctx, &outcome)
 	if err := d.nameUnnamed(c, &outcome); err != nil {

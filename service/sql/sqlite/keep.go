@@ -105,8 +105,10 @@ type LogState struct {
 	Generation string
 	// Bootstrapped says that a snapshot was delivered in full for which the source had asked.
 	Bootstrapped bool
-	// Bytes is what the files take, Oldest the time of the oldest, Trimmed the sequence up to which all has left.
+	// Bytes is what the Files take, Oldest when the oldest transaction was committed that is kept, zero if none is, and Trimmed the
+	// sequence up to which all has left.
 	Bytes   int64
+	Files   int
 	Oldest  time.Time
 	Trimmed uint64
 	// Newest is the sequence up to which the log can be read.
@@ -119,7 +121,7 @@ func (db *DB) LogState() LogState {
 	settings, size := d.log.Settings(), d.log.Size()
 	return LogState{
 		Generation: settings.Generation, Bootstrapped: settings.Bootstrapped,
-		Bytes: size.Bytes, Oldest: size.Oldest, Trimmed: size.Trimmed, Newest: size.Newest,
+		Bytes: size.Bytes, Files: size.Files, Oldest: size.Oldest, Trimmed: size.Trimmed, Newest: size.Newest,
 	}
 }
 

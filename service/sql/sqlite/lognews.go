@@ -23,6 +23,9 @@ func (db *DB) newsLocked() (gap uint64) {
 func (db *DB) saidLocked(d *durable, news capture.News) (gap uint64) {
 	db.othersLocked(news.Foreign)
 	if news.Foreign > 0 {
+		if sequence, away := d.nextAway(); away {
+			news.Gap = sequence
+		}
 		d.logger.Warn("the database was written by another process or connection, which is not captured: streams are told; "+
 			"let the app alone write it", "commits", news.Foreign, "sequence", news.Gap)
 	}
@@ -34,7 +37,7 @@ func (db *DB) saidLocked(d *durable, news capture.News) (gap uint64) {
 		d.logger.Error("the log of a durable source cannot be written: consumers will be told of a gap; make room on the disk",
 			"transactions", news.Failed, "error", news.Err)
 	}
-	if news.Gap > 0 {
+	if news.Gap > 0 && !d.isAway() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.late = news
@@ -167,7 +170,8 @@ func (s *captureSession) lost(summary *capture.Summary, err error) {
 // gapInLog writes a gap to the durable log and returns its sequence, 0 without a log.
 func (s *captureSession) gapInLog(cause api.GapCause) uint64 {
 	if s.durable == nil {
-		return 0
+		sequence, _ := s.db.durable.Load().nextAway()
+		return sequence
 	}
 	why := capture.GapLost
 	if cause == api.GapTooLarge {

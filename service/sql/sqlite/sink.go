@@ -29,6 +29,8 @@ type Sink interface {
 type Commit struct {
 	// Sequence is that of the transaction in the durable log, 0 without one.
 	Sequence uint64
+	// Unkept says that the durable log could not be begun and does not have the transaction: it will have a gap there.
+	Unkept bool
 	// At is when the commit was seen.
 	At time.Time
 	// Touched are the tables of which there may be records, and Counts says by capture.Op how many there are.
@@ -63,7 +65,11 @@ func (s *captureSession) hand(summary capture.Summary, spilled *tempfile.Part, r
 			c.Touched = append(c.Touched, TouchedTable{t.Slot, s.shapes.bySlot[t.Slot], t.Ops})
 		}
 	}
-	if s.durable != nil && summary.Sequence > 0 {
+	c.Unkept = false
+	switch {
+	case s.durable == nil:
+		c.Sequence, c.Unkept = s.db.durable.Load().nextAway()
+	case summary.Sequence > 0:
 		s.durable.keep(s, &summary)
 	}
 	s.db.commit(c)

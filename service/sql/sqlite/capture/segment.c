@@ -50,8 +50,7 @@ static void append_foreign(struct wippy_segment *s) {
   if (!s->foreign) return;
   s->news.gap = ++s->sequence;
   wippy_seg_record r = {.kind = WIPPY_SEG_GAP, .detail = WIPPY_GAP_EXTERNAL, .sequence = s->sequence, .before = s->last};
-  int why = wippy_seg_append_unwritten(s);
-  if (!why) why = wippy_seg_append(s, &r, NULL);
+  int why = wippy_seg_append_next(s, &r, NULL);
   if (why) note_unwritten(s, WIPPY_GAP_EXTERNAL, why);
   s->foreign = 0;
 }
@@ -83,11 +82,9 @@ void wippy_segment_more(wippy_capture *c) {
 /* A transaction of which changes are missing is a gap. */
 static int append_lost(wippy_capture *c) {
   struct wippy_segment *s = c->segment;
-  int why = wippy_seg_append_unwritten(s);
-  if (why) return why;
   wippy_seg_record r = {.kind = WIPPY_SEG_GAP, .detail = c->lost == WIPPY_LOST_TOO_LARGE ? WIPPY_GAP_TOO_LARGE : WIPPY_GAP_LOST,
                         .sequence = s->sequence, .before = s->before};
-  why = wippy_seg_append(s, &r, NULL);
+  int why = wippy_seg_append_next(s, &r, NULL);
   c->sealing.at = r.at;
   return why;
 }
@@ -266,8 +263,7 @@ int wippy_segment_append(wippy_capture *c, int kind, uint32_t detail, uint64_t *
   if (kind == WIPPY_SEG_GAP) *sequence = ++s->sequence;
   if (kind == WIPPY_SEG_SHAPE) *sequence = s->sequence; /* so that it is known to follow what is in front of it */
   wippy_seg_record r = {.kind = (uint32_t)kind, .detail = detail, .length = length, .sequence = *sequence, .before = s->last};
-  int why = wippy_seg_append_unwritten(s);
-  if (!why) why = wippy_seg_append(s, &r, payload);
+  int why = wippy_seg_append_next(s, &r, payload);
   if (why && kind == WIPPY_SEG_GAP) note_unwritten(s, detail, why);
   if (kind == WIPPY_SEG_GAP && !s->pending) wippy_seg_put_slot(s, s->aborted ? 2 : 1, &s->last);
   sqlite3_mutex_leave(mutex);

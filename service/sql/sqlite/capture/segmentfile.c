@@ -102,13 +102,30 @@ int wippy_seg_append(struct wippy_segment *s, wippy_seg_record *r, const void *p
   return 0;
 }
 
-/* Tells in the file of sequences that are not in it. */
-int wippy_seg_append_unwritten(struct wippy_segment *s) {
+/*
+** Tells in the file of sequences that are not in it. That is written with what comes next, or not at all: of a file that is full for a
+** while there is one gap, also if it has room for a gap and for nothing else.
+*/
+static int append_unwritten(struct wippy_segment *s) {
   if (!s->unwritten) return 0;
   wippy_seg_record r = {.kind = WIPPY_SEG_GAP, .detail = s->unwritten_why, .sequence = s->unwritten_last, .before = s->last};
-  int why = wippy_seg_append(s, &r, NULL);
-  if (!why) s->unwritten = 0;
-  return why;
+  return wippy_seg_append(s, &r, NULL);
+}
+
+static int written_behind(struct wippy_segment *s, uint64_t begin, int why) {
+  if (!why) {
+    s->unwritten = 0;
+    return 0;
+  }
+  s->end = begin;
+  return wippy_seg_failed(s, why);
+}
+
+int wippy_seg_append_next(struct wippy_segment *s, wippy_seg_record *r, const void *payload) {
+  uint64_t begin = s->end;
+  int why = append_unwritten(s);
+  if (!why) why = wippy_seg_append(s, r, payload);
+  return written_behind(s, begin, why);
 }
 
 /* The tables of the open transaction. Returns 0 if memory is short. */
@@ -138,10 +155,9 @@ static int put_tables(wippy_capture *c, wippy_seg_commit *head) {
 }
 
 /* Writes records of the open transaction, from an offset of the arena on. */
-int wippy_seg_append_rows(wippy_capture *c, uint32_t kind, uint64_t sequence, uint64_t from, const uint32_t *but) {
+static int append_rows(wippy_capture *c, uint32_t kind, uint64_t sequence, uint64_t from, const uint32_t *but) {
   struct wippy_segment *s = c->segment;
-  int why = wippy_seg_append_unwritten(s);
-  if (why) return why;
+  int why = 0;
   wippy_seg_commit head = {0};
   for (int op = 0; op < WIPPY_OPS; op++) head.counts[op] = c->counts[op] - but[op];
   uint64_t length = wippy_arena_length(&c->arena) - from;
@@ -166,4 +182,12 @@ int wippy_seg_append_rows(wippy_capture *c, uint32_t kind, uint64_t sequence, ui
   s->end += front + length;
   c->sealing.at = r.at;
   return 0;
+}
+
+int wippy_seg_append_rows(wippy_capture *c, uint32_t kind, uint64_t sequence, uint64_t from, const uint32_t *but) {
+  struct wippy_segment *s = c->segment;
+  uint64_t begin = s->end;
+  int why = append_unwritten(s);
+  if (!why) why = append_rows(c, kind, sequence, from, but);
+  return written_behind(s, begin, why);
 }

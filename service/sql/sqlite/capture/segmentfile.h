@@ -32,11 +32,11 @@ struct wippy_segment {
 /* Stores what is settled: state is 1, or 2 if the newest transaction was rolled back. */
 void wippy_seg_put_slot(struct wippy_segment*, uint32_t state, const wippy_wal_place *behind);
 
-/* Append a record with one piece of payload, the rows of the open transaction from an offset of the arena on, and what tells of
-** sequences that are not in the file. The results are an errno. */
+/* Append a record with one piece of payload; the same, or the rows of the open transaction from an offset of the arena on, behind what
+** tells of sequences that are not in the file. The results are an errno. */
 int wippy_seg_append(struct wippy_segment*, wippy_seg_record*, const void *payload);
+int wippy_seg_append_next(struct wippy_segment*, wippy_seg_record*, const void *payload);
 int wippy_seg_append_rows(wippy_capture*, uint32_t kind, uint64_t sequence, uint64_t from, const uint32_t *but);
-int wippy_seg_append_unwritten(struct wippy_segment*);
 
 /* Cuts off what was written in vain, and returns why. */
 int wippy_seg_failed(struct wippy_segment*, int why);

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -64,9 +65,10 @@ const (
 type Log struct {
 	dir string
 
-	mu    sync.Mutex
-	state state
-	files []*file
+	mu sync.Mutex
+	// saved is what the settings file has of state.
+	state, saved state
+	files        []*file
 	// trimmed is the sequence up to which all has left.
 	trimmed uint64
 	// incomplete says that the newest file is missing.
@@ -82,6 +84,8 @@ type file struct {
 	end  int64
 	last uint64
 	at   time.Time
+	// from is when its first transaction was committed, zero if that was not looked at or there is none.
+	from time.Time
 }
 
 // ReadConsumers reads what WriteConsumers has kept; v stays as it is if there is nothing.
@@ -111,9 +115,10 @@ var ErrDamaged = errors.New("segment: the log is damaged")
 // Open opens a log that exists. The error is ErrDamaged if it must be set aside.
 func Open(dir string) (*Log, error) {
 	l := &Log{dir: dir}
-	if err := readJSON(filepath.Join(dir, settingsFile), &l.state); err != nil {
+	if err := readJSON(filepath.Join(dir, settingsFile), &l.saved); err != nil {
 		return nil, err
 	}
+	l.Revert()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("segment: %w", err)
@@ -158,6 +163,9 @@ func (l *Log) Set(settings Settings) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before := l.state.Settings
+	if reflect.DeepEqual(before, settings) {
+		return nil
+	}
 	l.state.Settings = settings
 	err := l.save()
 	if err != nil {
@@ -166,7 +174,22 @@ func (l *Log) Set(settings Settings) error {
 	return err
 }
 
-func (l *Log) save() error { return writeJSON(filepath.Join(l.dir, settingsFile), &l.state) }
+func (l *Log) save() error {
+	if err := writeJSON(filepath.Join(l.dir, settingsFile), &l.state); err != nil {
+		return err
+	}
+	l.saved = l.state
+	l.saved.Void, l.saved.Revived = slices.Clone(l.state.Void), slices.Clone(l.state.Revived)
+	return nil
+}
+
+// Revert takes back what Restore, and Lose, have found out, because it could not be kept.
+func (l *Log) Revert() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state = l.saved
+	l.state.Void, l.state.Revived = slices.Clone(l.saved.Void), slices.Clone(l.saved.Revived)
+}
 
 // Next makes the next segment file, behind a sequence. It returns the file, its length, and the newest sequence, which is a greater one
 // if there is a gap to tell.
@@ -292,7 +315,9 @@ func (l *Log) cutOff() []*file {
 
 // Size is what a log takes.
 type Size struct {
-	Bytes  int64
+	Bytes int64
+	Files int
+	// Oldest is when the oldest transaction was committed that is kept, zero if none is.
 	Oldest time.Time
 	// Trimmed is the sequence up to which all has left, Newest that up to which the log can be read.
 	Trimmed, Newest uint64
@@ -302,10 +327,11 @@ type Size struct {
 func (l *Log) Size() (s Size) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, f := range l.files {
+	s.Files = len(l.files)
+	for _, f := range l.files {
 		s.Bytes += f.end
-		if i == 0 {
-			s.Oldest = f.at
+		if s.Oldest.IsZero() {
+			s.Oldest = f.begins()
 		}
 	}
 	s.Trimmed, s.Newest = l.trimmed, l.trimmed
@@ -313,6 +339,29 @@ func (l *Log) Size() (s Size) {
 		s.Newest = max(s.Newest, l.files[n-1].first-1, l.files[n-1].last)
 	}
 	return s
+}
+
+// begins returns when the first transaction of the file was committed, or the gap in its place.
+func (f *file) begins() time.Time {
+	if !f.from.IsZero() || f.end <= capture.SegmentPage {
+		return f.from
+	}
+	opened, err := os.Open(f.path)
+	if err != nil {
+		return f.from
+	}
+	defer func() { _ = opened.Close() }() // it was only read
+	for at := int64(capture.SegmentPage); ; {
+		r, _, err := readHeader(opened, at, f.end)
+		if err != nil {
+			return f.from
+		}
+		if r.isOwn() {
+			f.from = time.Unix(0, r.At)
+			return f.from
+		}
+		at = r.next()
+	}
 }
 
 // Behind returns about how many bytes lie behind a sequence: within a file all transactions count alike.

@@ -96,6 +96,15 @@ func (l *Log) Restore(before Before, live *Place, frames func(from, to uint32) (
 	return o, l.save()
 }
 
+// Lose makes a gap of everything that has committed behind an outcome, because it could not be written. Streams were told of sequences up
+// to one.
+func (l *Log) Lose(sequence uint64, o *Outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o.Sequence = max(o.Sequence, sequence-1) // the gap is the next one
+	l.state.Gap, o.Gap, o.Why, o.Unnamed = capture.GapLost, capture.GapLost, "the log could not be begun", nil
+}
+
 // leap passes over so many sequences that none is used again which may have been delivered and is not known here. A reader
 // that is behind one of them is told. l.mu must be held.
 func (l *Log) leap(o *Outcome) {
@@ -131,11 +140,13 @@ func (l *Log) newest() (*file, *tail, error) {
 		for _, r := range t.records {
 			l.state.Gap = capture.Gap(r.Detail) // it has nothing but a gap
 		}
+		all := l.files
 		l.files, l.state.Newest, l.state.Begun = l.files[:last], f.first, false
 		if last > 0 {
 			l.state.Newest, l.state.Begun = l.files[last-1].first, true
 		}
 		if err := l.save(); err != nil {
+			l.files = all
 			return nil, nil, err
 		}
 		if err := os.Remove(f.path); err != nil {
