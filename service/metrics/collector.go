@@ -4,6 +4,7 @@ package metrics
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -56,6 +57,14 @@ func NewCollector(meter api.Meter, sinks api.SinkInspector) *Collector {
 			gauge("stream_lag_bytes", "How much of the log the slowest stream has not read.",
 				func(s *api.Stats) int64 { return s.LagBytes }),
 			optional("wal_size_bytes", "Size of SQLite's write-ahead log file.", func(s *api.Stats) *int64 { return s.WALBytes }),
+			durable("durable_log_bytes", "Size of the files of the durable log.",
+				func(log *api.DurableLog) (float64, bool) { return float64(log.Bytes), true }),
+			durable("durable_log_files", "Files of the durable log.",
+				func(log *api.DurableLog) (float64, bool) { return float64(log.Files), true }),
+			durable("durable_log_oldest_seconds", "Age of the oldest transaction that the durable log has.",
+				func(log *api.DurableLog) (float64, bool) {
+					return time.Since(log.Oldest).Seconds(), !log.Oldest.IsZero()
+				}),
 			optional("retained_wal_bytes", "Write-ahead log that the server keeps for the replication slot.",
 				func(s *api.Stats) *int64 { return s.RetainedWALBytes }),
 		},
@@ -86,6 +95,16 @@ func optional(name, help string, read func(*api.Stats) *int64) metric {
 			return float64(*p), true
 		}
 		return 0, false
+	}}
+}
+
+// durable is a gauge of sources that have a durable log.
+func durable(name, help string, read func(*api.DurableLog) (float64, bool)) metric {
+	return metric{describe(name, help), prometheus.GaugeValue, func(s *api.Stats) (float64, bool) {
+		if s.DurableLog == nil {
+			return 0, false
+		}
+		return read(s.DurableLog)
 	}}
 }
 

@@ -3,6 +3,7 @@ package metrics_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -26,7 +27,7 @@ func full() *meter {
 			Changes:  map[api.Op]uint64{api.OpInsert: 7, api.OpUpdate: 0},
 			LogBytes: 100, Streams: 2, LagBytes: 50,
 			Ended:        map[api.EndReason]uint64{api.EndClosed: 4, api.EndLag: 1},
-			SpilledBytes: 9, CheckpointFailures: 5, ExternalCommits: 6, SnapshotRows: 11, WALBytes: &wal,
+			SpilledBytes: 9, CheckpointFailures: 5, ExternalCommits: 6, SnapshotRows: 11, WALBytes: &wal, DurableLog: &api.DurableLog{Bytes: 8192, Files: 2},
 		},
 		{Source: registry.ID{Namespace: "app", Name: "pg"}, RetainedWALBytes: &retained, Consumers: []api.ConsumerInfo{
 			{Name: "away", LagBytes: 4096, LagTransactions: -1}, {Name: "search", Connected: true, LagBytes: -1, LagTransactions: 2},
@@ -68,6 +69,12 @@ wippy_cdc_consumer_lag_bytes{consumer="away",source="app:pg"} 4096
 # HELP wippy_cdc_consumer_lag_transactions How many transactions lie behind what a consumer has acknowledged.
 # TYPE wippy_cdc_consumer_lag_transactions gauge
 wippy_cdc_consumer_lag_transactions{consumer="search",source="app:pg"} 2
+# HELP wippy_cdc_durable_log_bytes Size of the files of the durable log.
+# TYPE wippy_cdc_durable_log_bytes gauge
+wippy_cdc_durable_log_bytes{source="app:cdc"} 8192
+# HELP wippy_cdc_durable_log_files Files of the durable log.
+# TYPE wippy_cdc_durable_log_files gauge
+wippy_cdc_durable_log_files{source="app:cdc"} 2
 # HELP wippy_cdc_external_commits_total Commits of others that were noticed and not captured.
 # TYPE wippy_cdc_external_commits_total counter
 wippy_cdc_external_commits_total{source="app:cdc"} 6
@@ -158,4 +165,21 @@ func TestCollectsWhatIsThereNow(t *testing.T) {
 	require.NoError(t, registerer.Register(metrics.NewCollector(m, outlets(nil))))
 	*m = nil
 	require.NoError(t, testutil.GatherAndCompare(registerer, strings.NewReader("")))
+}
+
+func TestTheAgeOfTheOldestTransaction(t *testing.T) {
+	t.Parallel()
+	m := full()
+	(*m)[0].DurableLog.Oldest = time.Now().Add(-time.Hour)
+	registerer := prometheus.NewPedanticRegistry()
+	require.NoError(t, registerer.Register(metrics.NewCollector(m, outlets(nil))))
+	families, err := registerer.Gather()
+	require.NoError(t, err)
+	for _, family := range families {
+		if family.GetName() == "wippy_cdc_durable_log_oldest_seconds" {
+			require.GreaterOrEqual(t, family.GetMetric()[0].GetGauge().GetValue(), time.Hour.Seconds())
+			return
+		}
+	}
+	t.Fatal("there is none")
 }

@@ -53,6 +53,9 @@ func (r *Run) consume(ctx context.Context, opts api.StreamOptions) (api.Stream, 
 		return nil, err
 	}
 	opened.Of(claim.Name())
+	if after, known := claim.Position(); known && !after.InSnapshot() {
+		opened.CatchUp(after, r.session.Lag)
+	}
 	return claim.Connect(opened), nil
 }
 
@@ -120,6 +123,7 @@ func (r *Run) resume(ctx context.Context, opts api.StreamOptions, after api.Posi
 	if err != nil {
 		return nil, err
 	}
+	opened.CatchUp(after, r.session.Lag)
 	return opened, nil
 }
 

@@ -62,3 +62,41 @@ func TestSpilledBytesAreCounted(t *testing.T) {
 	require.Greater(t, stats[0].SpilledBytes, uint64(unit.MiB))
 	require.Zero(t, stats[1].SpilledBytes, "no stream watched it")
 }
+
+// What the log of a durable source takes is measured, and a reader that begins far behind is told of until it has caught up.
+func TestADurableLogIsMeasured(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	said := h.listen()
+	h.reopenDB()
+	served := h.serve(h.source(cdcID, durable()))
+	empty := h.catalog.Stats()[0].DurableLog
+	require.Equal(t, 1, empty.Files)
+	require.True(t, empty.Oldest.IsZero(), "there is no transaction")
+	begin := h.newest()
+	h.exec("INSERT INTO users VALUES (1, 'Ann', 1)")
+	first := take(t, h.resume(begin), 1)[0].Transaction.CommittedAt
+	for range 3 {
+		for range 4 {
+			h.exec("INSERT INTO orders VALUES (NULL, zeroblob(?))", 2<<20)
+		}
+		log := h.catalog.Stats()[0].DurableLog
+		require.Equal(t, h.db.LogState().Bytes, log.Bytes)
+		require.True(t, first.Equal(log.Oldest), "%s %s", first, log.Oldest)
+	}
+	log := h.catalog.Stats()[0].DurableLog
+	require.Greater(t, log.Files, 1)
+	require.Greater(t, log.Bytes, int64(24<<20))
+	require.Empty(t, lineWith(t, said, "far behind"))
+	s := h.subscribe(cdcID, api.StreamOptions{Start: api.After(begin), Reader: "process 1 of app:main"})
+	require.Contains(t, lineWith(t, said, "a stream begins far behind"), `reader="process 1 of app:main"`)
+	require.Contains(t, lineWith(t, said, "a stream begins far behind"), "transactions=13")
+	require.Empty(t, lineWith(t, said, "has caught up"))
+	take(t, s, 13)
+	idle(t, s)
+	require.Contains(t, lineWith(t, said, "has caught up"), "read=13")
+	require.NoError(t, served.stop())
+	h.reopenDB()
+	h.serve(h.source(cdcID, durable()))
+	require.True(t, first.Equal(h.catalog.Stats()[0].DurableLog.Oldest), "it is read from the file")
+}

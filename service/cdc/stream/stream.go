@@ -41,6 +41,8 @@ type Stream struct {
 	scan  *scan
 	start api.Position
 	live  bool
+	// catching is not nil while a stream that has begun far behind has not caught up.
+	catching *catchUp
 	// told says that the reader was told why the stream has ended.
 	told bool
 	// read is the sequence of the last transaction that was read.
@@ -147,10 +149,12 @@ func (s *Stream) nextRecord() (ok bool, err error) {
 			s.live = true
 			s.reader.SetLimit(int64(s.opts.MaxBytes))
 			s.streams.admission.caughtUp(&s.place)
+			s.caughtUp()
 		}
 		return false, nil
 	}
 	s.record, s.read = record, record.Sequence
+	s.advanced(record.Sequence)
 	s.decoder.Begin(record)
 	return true, nil
 }

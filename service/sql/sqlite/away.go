@@ -12,7 +12,6 @@ import (
 // A disk that is full must not keep a database from being opened: what commits while the log cannot be begun is a gap, as what cannot be
 // written to it is.
 
-
 // isFull reports whether an error says that there is no room for a file.
 func isFull(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
