@@ -25,7 +25,7 @@ func (c *Consumers) Claim(name, reader string) (*Claim, error) {
 	one := c.byName[name]
 	switch {
 	case c.closed:
-		return nil, errs.New(errs.Unavailable, "cdc: source %q was stopped or replaced; resubscribe once it runs", c.settings.Source)
+		return nil, c.errStopped()
 	case one == nil:
 		one = &consumer{State: State{Name: name}}
 		c.byName[name] = one
@@ -39,10 +39,10 @@ func (c *Consumers) Claim(name, reader string) (*Claim, error) {
 	return &Claim{consumers: c, consumer: one, known: one.stored != nil}, nil
 }
 
-// detach lets go of a stream that has ended. The mu of Consumers must be held.
+// detach lets go of a stream that has ended, or is closed. The mu of Consumers must be held.
 func (one *consumer) detach() {
 	if one.stream != nil {
-		one.note(one.stream.Err())
+		one.note(one.stream.told)
 		one.stream = nil
 	}
 	one.claimed = false
@@ -100,7 +100,7 @@ func (c *Claim) Begin(ctx context.Context, p api.Position) error {
 	set, one := c.consumers, c.consumer
 	set.storing.Lock()
 	defer set.storing.Unlock()
-	if err := c.forgotten(); err != nil {
+	if err := cmp.Or(set.stopped(), c.forgotten()); err != nil {
 		return err
 	}
 	state := State{Name: one.Name, Generation: set.settings.Generation, Position: p, AckedAt: time.Now()}

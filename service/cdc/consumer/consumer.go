@@ -203,6 +203,9 @@ func (c *Consumers) Describe(lag func(api.Position) (bytes, transactions int64))
 	positions := make(map[string]api.Position)
 	for _, name := range slices.Sorted(maps.Keys(c.byName)) {
 		one := c.byName[name]
+		if one.stored == nil { // its first stream is being opened
+			continue
+		}
 		info := api.ConsumerInfo{
 			Name: name, Cursor: one.Position.Cursor(one.Generation), AckedAt: one.AckedAt, Snapshot: one.Position.InSnapshot(),
 			Connected: one.open(), Reader: one.readerNow(), LagBytes: -1, LagTransactions: -1,
@@ -221,8 +224,9 @@ func (c *Consumers) Describe(lag func(api.Position) (bytes, transactions int64))
 	return all
 }
 
-// open reports whether the consumer has a stream that goes on. The mu of Consumers must be held.
-func (one *consumer) open() bool { return one.stream != nil && one.stream.Err() == nil }
+// open reports whether the consumer has a stream that is read: one that has ended is, until its reader knows. The mu of Consumers must be
+// held.
+func (one *consumer) open() bool { return one.stream != nil && one.stream.told == nil }
 
 // readerNow says who reads the stream of the consumer, "" if it has none. The mu of Consumers must be held.
 func (one *consumer) readerNow() string {
@@ -236,6 +240,9 @@ func (one *consumer) readerNow() string {
 func (c *Consumers) Forget(ctx context.Context, name string) error {
 	c.storing.Lock()
 	defer c.storing.Unlock()
+	if err := c.stopped(); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	one := c.byName[name]
 	c.mu.Unlock()
@@ -263,6 +270,9 @@ func (c *Consumers) Forget(ctx context.Context, name string) error {
 func (c *Consumers) Reset(ctx context.Context, name string, p api.Position) error {
 	c.storing.Lock()
 	defer c.storing.Unlock()
+	if err := c.stopped(); err != nil {
+		return err
+	}
 	one, err := c.idle(name)
 	if err != nil {
 		return err
@@ -297,6 +307,20 @@ func (c *Consumers) idle(name string) (*consumer, error) {
 		one.claimed, one.reader = true, "a reset"
 		return one, nil
 	}
+}
+
+// stopped returns the error of a run that has ended: the store is that of the next one by now. c.storing must be held.
+func (c *Consumers) stopped() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return c.errStopped()
+	}
+	return nil
+}
+
+func (c *Consumers) errStopped() error {
+	return errs.New(errs.Unavailable, "cdc: source %q was stopped or replaced; resubscribe once it runs", c.settings.Source)
 }
 
 func (c *Consumers) errForgotten(name string) error {

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -19,6 +20,33 @@ type Stream struct {
 	Opened
 	consumers *Consumers
 	consumer  *consumer
+	// told is why the stream has ended, as its reader knows it, nil until it does. The mu of consumers guards it.
+	told error
+}
+
+// Next implements api.Stream.
+func (s *Stream) Next(ctx context.Context) (*api.Change, error) {
+	change, err := s.Opened.Next(ctx)
+	if err != nil && err != ctx.Err() { //nolint:errorlint // that of ctx is returned as it is
+		s.tell(err)
+	}
+	return change, err
+}
+
+// Poll implements api.Stream.
+func (s *Stream) Poll() (*api.Change, error) {
+	change, err := s.Opened.Poll()
+	if err != nil {
+		s.tell(err)
+	}
+	return change, err
+}
+
+// tell notes that the reader knows the end of the stream: from now on another one may take over.
+func (s *Stream) tell(err error) {
+	s.consumers.mu.Lock()
+	defer s.consumers.mu.Unlock()
+	s.told = err
 }
 
 // Ack implements api.Stream.
