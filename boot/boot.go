@@ -62,7 +62,7 @@ func Load(settings Settings) (*App, error) {
 			return nil, err
 		}
 	}
-	checker := engine.NewChecker(settings.Dir, modules.All(nil, nil)) // which opens none of them
+	checker := engine.NewChecker(settings.Dir, modules.All(nil, nil, nil)) // which opens none of them
 	var readers []declarations.Kind
 	for _, k := range kinds(checker) {
 		readers = append(readers, k.read)

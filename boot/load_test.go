@@ -33,7 +33,7 @@ func TestScriptsAreCheckedBeforeAnythingRuns(t *testing.T) {
 		"app.yaml:8: app:inline: source: app:inline:1: syntax error at the end of the script",
 		"app.yaml:9: app:modules: modules[0]: there is no module \"jsn\"; did you mean json?",
 		"app.yaml:9: app:modules: modules[1]: there is no module \"filesystem\"; " +
-			"there are cdc, channel, errors, io, json, logger, process, sql, test, time",
+			"there are base64, cdc, channel, errors, hex, io, json, logger, process, sql, test, time",
 		"app.yaml:9: app:modules: modules[3]: lists \"sql\" twice",
 		"app.yaml:10: app:hides: imports.cdc: \"cdc\" is the name of a module: import the library under another name",
 	}, problems(t, `namespace: app

@@ -61,7 +61,7 @@ func newRuntime(ctx context.Context, s Settings) *runtime {
 		Engine: r.sources, Encoder: encode.New(), Directory: r.directory, AppDir: s.Dir, Logger: s.Logger,
 	})
 	r.slots = cdcpostgres.NewSlots(r.declared, r.LookupEnv)
-	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: modules.All(r.sources, r.directory)})
+	r.engine = engine.New(engine.Settings{AppDir: s.Dir, Logger: s.Logger, Modules: modules.All(r.sources, r.directory, encode.New())})
 	for _, k := range kinds(nil) {
 		if k.listen != nil {
 			r.listeners[k.read.Name] = k.listen(r)

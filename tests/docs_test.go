@@ -1,6 +1,7 @@
 package tests_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -40,7 +41,8 @@ func page(t *testing.T, path string) (snippets []snippet, prose []string) {
 		language, fence := strings.CutPrefix(strings.TrimSpace(line), "```")
 		switch {
 		case fence && block == nil:
-			block = &snippet{where: fmt.Sprintf("%s:%d", path, i+1), language: language}
+			block = &snippet{where: fmt.Sprintf("%s:%d", path, i+1)}
+			block.language, _, _ = strings.Cut(language, " ")
 		case fence:
 			snippets = append(snippets, *block)
 			block = nil
@@ -91,7 +93,7 @@ func validate(t *testing.T, declared string) {
 // asLibrary declares a script, which need not have a method, with all that it requires: modules, and libraries of the
 // names that are left.
 func asLibrary(script string) string {
-	builtin := []string{"cdc", "channel", "errors", "io", "json", "logger", "process", "sql", "test", "time"}
+	builtin := []string{"base64", "cdc", "channel", "errors", "hex", "io", "json", "logger", "process", "sql", "test", "time"}
 	var modules, imports, libraries []string
 	for _, m := range regexp.MustCompile(`require\(?\s*["']([\w.]+)["']`).FindAllStringSubmatch(script, -1) {
 		switch name := m[1]; {
@@ -144,6 +146,8 @@ func TestSnippetsOfTheDocumentation(t *testing.T) {
 					validate(t, asLibrary(s.text))
 				case "go":
 					require.Contains(t, goExamples(t), flush(s.text), "%s: no example of a package has these lines", s.where)
+				case "json": // the encoder's own test compares them
+					require.True(t, json.Valid([]byte(s.text)), s.where)
 				case "sh", "sql", "":
 				default:
 					t.Errorf("%s: nothing is known of the language %q", s.where, s.language)

@@ -1,6 +1,6 @@
 package cdc
 
-// Format names an encoding of changes, one record for each.
+// Format names a form in which changes are encoded.
 type Format string
 
 // The formats. What each of them writes is told in docs/formats.md.
@@ -21,7 +21,7 @@ func Formats() []Format { return []Format{FormatJSON, FormatDebezium, FormatClou
 // Encoder writes changes down for readers outside the program. Methods may be called from any goroutine, and keep
 // nothing of a change.
 type Encoder interface {
-	// AppendChange appends one record to dst, without a line feed at its end or in it. Every value is exact: what JSON
+	// AppendChange appends an encoded change to dst, without a line feed at its end or in it. Every value is exact: what JSON
 	// cannot hold is written as a string and marked with its type. The error is Invalid for an unknown format, and
 	// Internal for a change that no source delivers; then dst is returned as it was.
 	AppendChange(dst []byte, format Format, c *Change) ([]byte, error)

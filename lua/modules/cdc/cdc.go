@@ -22,6 +22,7 @@
 //	cdc.consumers("app:cdc")                        -- the consumers of a source
 //	cdc.forget("app:cdc", "search")                 -- ends one
 //	cdc.follow("app:cdc", {consumer = "search", snapshot = true}, function(change) … end)
+//	cdc.encode(change, "debezium")                  -- as JSON: json, debezium, cloudevents or flat
 //
 // receive is another name of channel, release of close. A stream delivers every transaction that commits after its
 // first channel() has returned. With a snapshot it delivers all rows before, as of one moment, as changes of op
@@ -54,10 +55,13 @@ import (
 )
 
 // Module is the module cdc.
-type Module struct{ sources api.Engine }
+type Module struct {
+	sources api.Engine
+	encoder api.Encoder
+}
 
 // New returns the module over the sources of the app.
-func New(sources api.Engine) *Module { return &Module{sources} }
+func New(sources api.Engine, encoder api.Encoder) *Module { return &Module{sources, encoder} }
 
 // Name implements engine.Module.
 func (*Module) Name() string { return "cdc" }
@@ -66,28 +70,33 @@ func (*Module) Name() string { return "cdc" }
 func (m *Module) Open(L *lua.LState) *lua.LTable {
 	s := &session{
 		sources:    m.sources,
+		encoder:    m.encoder,
 		process:    engine.FromState(L),
 		plain:      newShapes(false),
 		qualified:  newShapes(true),
 		streamType: newStreamType(L),
 	}
-	t := L.CreateTable(0, 6)
+	t := L.CreateTable(0, 7)
 	t.RawSetString("list_sources", L.NewFunction(s.listSources))
 	t.RawSetString("source", L.NewFunction(s.source))
 	t.RawSetString("stream", L.NewFunction(s.stream))
 	t.RawSetString("consumers", L.NewFunction(s.consumers))
 	t.RawSetString("forget", L.NewFunction(s.forget))
 	t.RawSetString("follow", s.newFollow(L, t))
+	t.RawSetString("encode", L.NewFunction(s.encode))
 	return t
 }
 
 // session is the module in one process. It is used with the lock of the process held.
 type session struct {
 	sources api.Engine
+	encoder api.Encoder
 	process *engine.Process
 	// plain and qualified are the shapes of tables named without and with their schema.
 	plain, qualified *shapes
 	streamType       *lua.LTable
+	// checker converts changes back, for encode; nil until it is needed.
+	checker *converter
 }
 
 func (s *session) listSources(L *lua.LState) int {

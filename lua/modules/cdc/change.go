@@ -28,6 +28,10 @@ type converter struct {
 	// commitLSN and xid are LNil but for Postgres.
 	commitLSN, xid lua.LValue
 
+	// origin is that of the last change, which was of originTransaction.
+	origin            *origin
+	originTransaction *api.Transaction
+
 	cursor []byte
 	// names and values are those of the last key.
 	names  []string
@@ -52,6 +56,13 @@ func newConverter(shapes *shapes, source string) *converter {
 
 // convert returns change as scripts see it.
 func (c *converter) convert(L *lua.LState, change *api.Change) *lua.LTable {
+	t := c.build(L, change)
+	t.Metatable = &c.originOf(change).handle
+	return t
+}
+
+// build returns a table with the fields of change.
+func (c *converter) build(L *lua.LState, change *api.Change) *lua.LTable {
 	if change.Table == nil {
 		return c.marker(L, change)
 	}

@@ -17,6 +17,7 @@ import (
 	cdcmodule "github.com/wippy-cdc/runtime/lua/modules/cdc"
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
+	"github.com/wippy-cdc/runtime/service/cdc/encode"
 )
 
 var errFault = errors.New("disk on fire")
@@ -122,7 +123,7 @@ func (s *fakeStream) Close() {
 
 func fakeWorld(tb testing.TB, f api.Engine) *scripttest.World {
 	tb.Helper()
-	return scripttest.New(tb, cdcmodule.New(f), channel.New())
+	return scripttest.New(tb, cdcmodule.New(f, encode.New()), channel.New())
 }
 
 const fakePrelude = `

@@ -17,6 +17,7 @@ import (
 	errorsmodule "github.com/wippy-cdc/runtime/lua/modules/errors"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
 	processmodule "github.com/wippy-cdc/runtime/lua/modules/process"
+	"github.com/wippy-cdc/runtime/service/cdc/encode"
 )
 
 // scripted is a source whose subscriptions go as a test says, one after the other.
@@ -38,7 +39,7 @@ type subscription struct {
 
 func scriptedWorld(t *testing.T, s *scripted) *scripttest.World {
 	t.Helper()
-	return scripttest.New(t, cdcmodule.New(s), channel.New(), errorsmodule.New(), processmodule.New())
+	return scripttest.New(t, cdcmodule.New(s, encode.New()), channel.New(), errorsmodule.New(), processmodule.New())
 }
 
 func (s *scripted) Subscribe(_ context.Context, _ registry.ID, opts api.StreamOptions) (api.Stream, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/wippy-cdc/runtime/lua/modules/channel"
 	"github.com/wippy-cdc/runtime/lua/modules/internal/scripttest"
 	sqlmodule "github.com/wippy-cdc/runtime/lua/modules/sql"
+	"github.com/wippy-cdc/runtime/service/cdc/encode"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
 	"github.com/wippy-cdc/runtime/service/resource"
@@ -52,7 +53,7 @@ func newWorld(tb testing.TB, configure func(c *api.SQLiteConfig)) *world {
 	})
 	w.stop = w.source("cdc", configure)
 	tb.Cleanup(w.stop)
-	w.World = scripttest.New(tb, cdcmodule.New(w.catalog), sqlmodule.New(w.directory), channel.New())
+	w.World = scripttest.New(tb, cdcmodule.New(w.catalog, encode.New()), sqlmodule.New(w.directory), channel.New())
 	return w
 }
 

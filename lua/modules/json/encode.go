@@ -2,6 +2,7 @@ package json
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"math"
 	"slices"
@@ -83,7 +84,7 @@ func (e *encoder) text(s string) error {
 		return nil
 	}
 	if !utf8.ValidString(s) {
-		return e.fail("the string is not valid UTF-8; JSON cannot carry other bytes: encode them, for instance as hex")
+		s = asBase64(s)
 	}
 	if err := e.words.Encode(s); err != nil {
 		return e.fail("%w", err)
@@ -91,6 +92,9 @@ func (e *encoder) text(s string) error {
 	e.out.Truncate(e.out.Len() - 1) // the newline that the encoder adds
 	return nil
 }
+
+// asBase64 returns the text that stands for bytes that are no text, as in encoded changes.
+func asBase64(s string) string { return "base64:" + base64.StdEncoding.EncodeToString([]byte(s)) }
 
 // plain reports whether s is written as it is.
 func plain(s string) bool {
@@ -179,6 +183,9 @@ func (e *encoder) object(t *lua.LTable, names []string) error {
 			e.out.WriteByte(',')
 		}
 		e.path = append(e.path, "."+name)
+		if !utf8.ValidString(name) && t.RawGetString(asBase64(name)) != lua.LNil {
+			return e.fail("the table has two keys that are written alike, one of them is not UTF-8")
+		}
 		if err := e.text(name); err != nil {
 			return err
 		}

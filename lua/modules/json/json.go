@@ -8,9 +8,10 @@
 // # Encoding
 //
 // A table whose keys are exactly 1..n is an array, one whose keys are strings is an object with its keys sorted, and
-// the empty table is the object {}. An error value is its message. Anything else – gaps, mixed keys, functions, other
-// userdata, cycles, more than 512 levels, inf, nan, strings that are not valid UTF-8 – is an INVALID error that names
-// the place. Integers up to ±2^53 are written plainly, larger numbers with an exponent.
+// the empty table is the object {}. An error value is its message. A string that is not UTF-8 is written as base64: and
+// the base64 form of its bytes. Anything else – gaps, mixed keys, functions, other userdata, cycles, more than 512
+// levels, inf, nan – is an INVALID error that names the place. Integers up to ±2^53 are written plainly, larger numbers
+// with an exponent.
 //
 // # Decoding
 //

@@ -69,23 +69,29 @@ func TestEncodeWithIndent(t *testing.T) {
 	require.Equal(t, "[\n\t1\n]", w.Value(`return require("json").encode({1}, {indent = "\t"})`))
 }
 
+// A row of a database may have any bytes, and what writes rows down must not stop at one of them.
+func TestEncodeWritesBytesThatAreNoText(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []any{`{"a":"base64:/w==","base64:/gBh":1}`}, newWorld(t).Value(`
+		return {require("json").encode({a = "\255", ["\254\0a"] = 1})}`))
+}
+
 func TestEncodeRefusesWhatJSONCannotSay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for script, want := range map[string]string{
-		`v = print`:                            `json: encode: "value": a function has no JSON form`,
-		`v = {a = {1, {b = print}}}`:           `json: encode: "value.a[2].b": a function has no JSON form`,
-		`v = {n = 0/0}`:                        `json: encode: "value.n": NaN has no JSON form`,
-		`v = 1/0`:                              `json: encode: "value": +Inf has no JSON form`,
-		`v = {1, nil, 3}`:                      `json: encode: "value": the table has gaps; an array has the keys 1..n, all of them`,
-		`v = {[0] = 1}`:                        `json: encode: "value": the table has gaps`,
-		`v = {[1.5] = 1}`:                      `json: encode: "value": the table has gaps`,
-		`v = {1, a = 2}`:                       `json: encode: "value": the table has both numbers and strings as keys`,
-		`v = {[true] = 1}`:                     `json: encode: "value": the table has a boolean as a key`,
-		`v = {s = "\255"}`:                     `json: encode: "value.s": the string is not valid UTF-8`,
-		`v = {["\255"] = 1}`:                   `the string is not valid UTF-8`,
-		`v = {} v.v = {v}`:                     `json: encode: "value.v[1]": the table contains itself`,
-		`v = {} for i = 1, 600 do v = {v} end`: `it is nested more than 512 deep`,
+		`v = print`:                  `json: encode: "value": a function has no JSON form`,
+		`v = {a = {1, {b = print}}}`: `json: encode: "value.a[2].b": a function has no JSON form`,
+		`v = {n = 0/0}`:              `json: encode: "value.n": NaN has no JSON form`,
+		`v = 1/0`:                    `json: encode: "value": +Inf has no JSON form`,
+		`v = {1, nil, 3}`:            `json: encode: "value": the table has gaps; an array has the keys 1..n, all of them`,
+		`v = {[0] = 1}`:              `json: encode: "value": the table has gaps`,
+		`v = {[1.5] = 1}`:            `json: encode: "value": the table has gaps`,
+		`v = {1, a = 2}`:             `json: encode: "value": the table has both numbers and strings as keys`,
+		`v = {[true] = 1}`:           `json: encode: "value": the table has a boolean as a key`,
+		`v = {["\255"] = 1, ["base64:/w=="] = 2}`: `the table has two keys that are written alike, one of them is not UTF-8`,
+		`v = {} v.v = {v}`:                        `json: encode: "value.v[1]": the table contains itself`,
+		`v = {} for i = 1, 600 do v = {v} end`:    `it is nested more than 512 deep`,
 	} {
 		answer := w.List(script + ` local text, err = require("json").encode(v, o) return {tostring(text), err:kind(), err:message()}`)
 		require.Equal(t, []any{"nil", "INVALID"}, answer[:2], script)

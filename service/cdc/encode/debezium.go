@@ -105,7 +105,7 @@ func appendTransaction(dst []byte, c *api.Change) []byte {
 	return append(strconv.AppendInt(member(dst, "total_order"), int64(c.Index)+1, 10), '}')
 }
 
-// appendTableChange appends a record of the form that Debezium's schema changes have.
+// appendTableChange appends a change of a schema in the form that Debezium has for it.
 func appendTableChange(dst []byte, c *api.Change) []byte {
 	dst = appendSource(append(dst, `{"source":`...), c, marks{})
 	dst = appendMillis(dst, c)
@@ -152,7 +152,7 @@ func appendShape(dst []byte, c *api.Change) []byte {
 	return append(dst, `]}`...)
 }
 
-// appendNotification appends a record of the form of Debezium's notifications about initial snapshots.
+// appendNotification appends what Debezium notifies of when an initial snapshot begins and ends.
 func appendNotification(dst []byte, c *api.Change) []byte {
 	dst = append(c.AppendCursor(append(dst, `{"id":"`...)), `","aggregate_type":"Initial Snapshot","type":"`...)
 	if c.Op == api.OpBegin {

@@ -49,41 +49,53 @@ func (Encoder) AppendKey(dst []byte, c *api.Change, newKey bool) []byte {
 
 // check reports what is wrong with a change, so that nothing is written that says something else.
 func check(c *api.Change) error {
-	var wrong string
-	switch before, after := c.Before != nil, c.After != nil; c.Op {
-	case api.OpInsert, api.OpSnapshot:
-		if before || !after {
-			wrong = "must have an after and no before"
-		}
-	case api.OpUpdate:
-		if !after {
-			wrong = "must have an after"
-		}
-	case api.OpDelete:
-		if !before || after {
-			wrong = "must have a before and no after"
-		}
-	case api.OpTruncate, api.OpSchema, api.OpBegin, api.OpEnd:
-		if before || after {
-			wrong = "must have no row"
-		}
-		if c.Op == api.OpSchema && c.Schema == nil {
-			wrong = "must say what has happened to the table"
-		}
-	default:
-		wrong = "is not known"
-	}
-	marker := c.Op == api.OpBegin || c.Op == api.OpEnd
-	switch {
-	case wrong != "":
-	case c.Transaction == nil:
-		wrong = "must have a transaction"
-	case !marker && c.Table == nil:
-		wrong = "must have a table"
-	case c.Before != nil && len(c.Before) != len(c.Table.Columns), c.After != nil && len(c.After) != len(c.Table.Columns):
-		wrong = "must have a value for each column of its table"
-	default:
+	wrong := problem(c)
+	if wrong == "" {
 		return nil
 	}
 	return errs.New(errs.Internal, "encode: a change of op %q %s", c.Op, wrong)
+}
+
+func problem(c *api.Change) string {
+	before, after := len(c.Before), len(c.After)
+	switch {
+	case c.Transaction == nil:
+		return "must have a transaction"
+	case c.Op == api.OpBegin || c.Op == api.OpEnd:
+		return needNone(before + after)
+	case c.Table == nil:
+		return "must have a table"
+	}
+	width := len(c.Table.Columns) // of a table without columns, rows are nil
+	switch c.Op {
+	case api.OpInsert, api.OpSnapshot:
+		if before != 0 || after != width {
+			return "must have an after with a value for each column, and no before"
+		}
+	case api.OpUpdate:
+		if before != 0 && before != width || after != width {
+			return "must have an after with a value for each column, and a before with one or none"
+		}
+	case api.OpDelete:
+		if before != width || after != 0 {
+			return "must have a before with a value for each column, and no after"
+		}
+	case api.OpTruncate:
+		return needNone(before + after)
+	case api.OpSchema:
+		if c.Schema == nil {
+			return "must say what has happened to the table"
+		}
+		return needNone(before + after)
+	default:
+		return "is not known"
+	}
+	return ""
+}
+
+func needNone(values int) string {
+	if values > 0 {
+		return "must have no row"
+	}
+	return ""
 }

@@ -10,13 +10,13 @@ import (
 // appendFlat appends the row as it is after the change, with the key if it is no part of it, and null for a row that is
 // gone. What happens to no row is written as in plain, under another name for the operation.
 func appendFlat(dst []byte, c *api.Change) []byte {
+	after := afterOf(c)
 	switch {
 	case c.Op == api.OpDelete:
 		return append(dst, "null"...)
-	case c.After == nil:
+	case !after.exists:
 		return appendPlain(dst, `{"`+opMember+`":`, c)
 	}
-	after := afterOf(c)
 	dst, anyMarked := after.append(append(dst, '{'))
 	rowid, ok := rowidOf(c)
 	if ok {

@@ -18,12 +18,10 @@ func appendPlain(dst []byte, first string, c *api.Change) []byte {
 		dst = appendName(member(dst, "table"), c.Table.Name)
 		dst = appendRelation(member(dst, "relation"), c)
 	}
-	if c.Before != nil {
-		before := beforeOf(c)
+	if before := beforeOf(c); before.exists {
 		dst, m.before = before.appendObject(member(dst, "before"))
 	}
-	if c.After != nil {
-		after := afterOf(c)
+	if after := afterOf(c); after.exists {
 		dst, m.after = after.appendObject(member(dst, "after"))
 	}
 	if c.Table != nil {

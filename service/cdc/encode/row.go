@@ -9,17 +9,23 @@ import (
 
 // image is the old or the new row of a change.
 type image struct {
-	table *sqlapi.Table
-	// values are nil if the change has no such row.
+	table  *sqlapi.Table
 	values []sqlapi.Value
+	// exists says whether there is such a row: of a table without columns, it has no values.
+	exists bool
 	// keyOnly and unsent say which values the server has not sent.
 	keyOnly bool
 	unsent  []int
 }
 
-func beforeOf(c *api.Change) image { return image{c.Table, c.Before, c.KeyOnly, nil} }
+func beforeOf(c *api.Change) image {
+	return image{c.Table, c.Before, len(c.Before) > 0 || c.Op == api.OpDelete, c.KeyOnly, nil}
+}
 
-func afterOf(c *api.Change) image { return image{c.Table, c.After, false, c.Unchanged} }
+func afterOf(c *api.Change) image {
+	exists := c.Op == api.OpInsert || c.Op == api.OpUpdate || c.Op == api.OpSnapshot
+	return image{c.Table, c.After, exists, false, c.Unchanged}
+}
 
 // has reports whether the server has sent the value of a column.
 func (i *image) has(column int) bool {
@@ -44,7 +50,7 @@ func (i *image) append(dst []byte) (_ []byte, anyMarked bool) {
 
 // appendObject appends the row as an object, null if there is none.
 func (i *image) appendObject(dst []byte) (_ []byte, anyMarked bool) {
-	if i.values == nil {
+	if !i.exists {
 		return append(dst, "null"...), false
 	}
 	dst, anyMarked = i.append(append(dst, '{'))
