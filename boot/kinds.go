@@ -7,6 +7,7 @@ import (
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/engine"
+	wippyjetstream "github.com/wippy-cdc/runtime/service/cdc/sink/jetstream"
 	"github.com/wippy-cdc/runtime/service/cdc/sink/webhook"
 	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
@@ -28,6 +29,7 @@ func kinds(c *engine.Checker) []kind {
 		{declarations.KindOf[api.SQLiteConfig](api.KindSQLite, nil), (*runtime).sqliteSources},
 		{declarations.KindOf[api.PostgresConfig](api.KindPostgres, nil), (*runtime).postgresSources},
 		{declarations.KindOf[api.WebhookConfig](api.KindWebhook, nil), func(r *runtime) registry.Listener { return sinks(r, webhook.Kind) }},
+		{declarations.KindOf[api.JetStreamConfig](api.KindJetStream, nil), func(r *runtime) registry.Listener { return sinks(r, wippyjetstream.Kind) }},
 		{declarations.KindOf[process.LuaConfig](process.KindLua, c.Process), (*runtime).processes},
 		{declarations.KindOf[process.LibraryConfig](process.KindLibrary, c.Library), (*runtime).libraries},
 		{declarations.KindOf[process.HostConfig](process.KindHost, nil), (*runtime).hosts},

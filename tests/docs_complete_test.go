@@ -62,7 +62,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	text := document(t, "yaml.md")
 	for _, config := range []reflect.Type{
 		reflect.TypeFor[sqlapi.SQLiteConfig](), reflect.TypeFor[sqlapi.PostgresConfig](),
-		reflect.TypeFor[api.SQLiteConfig](), reflect.TypeFor[api.PostgresConfig](), reflect.TypeFor[api.WebhookConfig](),
+		reflect.TypeFor[api.SQLiteConfig](), reflect.TypeFor[api.PostgresConfig](), reflect.TypeFor[api.WebhookConfig](), reflect.TypeFor[api.JetStreamConfig](),
 		reflect.TypeFor[process.LuaConfig](), reflect.TypeFor[process.LibraryConfig](),
 		reflect.TypeFor[process.HostConfig](), reflect.TypeFor[process.ServiceConfig](),
 		reflect.TypeFor[env.VariableConfig](), reflect.TypeFor[supervisor.Lifecycle](),

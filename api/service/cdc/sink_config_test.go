@@ -51,6 +51,48 @@ func TestWebhookConfig(t *testing.T) {
 	}
 }
 
+func TestJetStreamConfig(t *testing.T) {
+	t.Parallel()
+	valid := func() *api.JetStreamConfig {
+		c := new(api.JetStreamConfig)
+		c.SetDefaults()
+		c.Source = registry.ID{Namespace: "app", Name: "cdc"}
+		c.URL, c.Stream, c.Subject = "nats://ann:hidden@one:4222, tls://two", "SHOP", "shop.eu.{schema}.x{table}"
+		return c
+	}
+	require.NoError(t, valid().Validate())
+	require.Equal(t, "nats://one:4222,tls://two stream SHOP", valid().Shown())
+	require.Equal(t, "shop.eu._schema", valid().OwnSubject())
+	for want, spoil := range map[string]func(*api.JetStreamConfig){
+		"source: is required":         func(c *api.JetStreamConfig) { c.Source = registry.ID{} },
+		"url: is no address":          func(c *api.JetStreamConfig) { c.URL = "" },
+		"url: is no address of":       func(c *api.JetStreamConfig) { c.URL = "nats://one,http://hidden" },
+		"url: is no address of N":     func(c *api.JetStreamConfig) { c.URL = "nats://[hidden" },
+		"token: give either":          func(c *api.JetStreamConfig) { c.Token, c.Credentials = "hidden", "file" },
+		"tls.cert: give both":         func(c *api.JetStreamConfig) { c.TLS.Key = "key.pem" },
+		"stream: \"\" is not":         func(c *api.JetStreamConfig) { c.Stream = "" },
+		"stream: \"a.b\" is not":      func(c *api.JetStreamConfig) { c.Stream = "a.b" },
+		"subject: is required":        func(c *api.JetStreamConfig) { c.Subject = "" },
+		"has a placeholder that":      func(c *api.JetStreamConfig) { c.Subject = "a.{row}" },
+		"subject: \"a b\" has a sp":   func(c *api.JetStreamConfig) { c.Subject = "a b" },
+		"subject: \"a.>\" has a s":    func(c *api.JetStreamConfig) { c.Subject = "a.>" },
+		"subject: \"a..b\" has no":    func(c *api.JetStreamConfig) { c.Subject = "a..b" },
+		"subject: \"$JS.a\" begins":   func(c *api.JetStreamConfig) { c.Subject = "$JS.a" },
+		"schema_subject: \"{table}\"": func(c *api.JetStreamConfig) { c.SchemaSubject = "{table}" },
+	} {
+		c := valid()
+		spoil(c)
+		err := c.Validate()
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "hidden")
+	}
+	c := valid()
+	c.Subject = "{table}"
+	require.Equal(t, "_schema", c.OwnSubject())
+	c.SchemaSubject = "tables"
+	require.Equal(t, "tables", c.OwnSubject())
+}
+
 // A sink that could not go on where it was is refused before anything runs.
 func TestSinkNeedsASourceThatKeeps(t *testing.T) {
 	t.Parallel()

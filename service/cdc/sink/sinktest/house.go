@@ -156,12 +156,13 @@ func (s *Served) Stop() error {
 }
 
 // wait waits until the sink ends by itself.
-func (s *Served) wait(t *testing.T) error {
+func (h *House) wait(s *Served) error {
+	t := h.t
 	t.Helper()
 	select {
 	case <-s.done:
 	case <-time.After(deadline):
-		require.Fail(t, "the sink goes on")
+		require.Fail(t, "the sink goes on", "%+v", h.info())
 	}
 	return s.err
 }
@@ -212,7 +213,10 @@ func (h *House) info() api.SinkInfo {
 // eventually waits for a condition.
 func (h *House) eventually(condition func() bool, what string) {
 	h.t.Helper()
-	require.Eventually(h.t, condition, deadline, 10*time.Millisecond, what)
+	for until := time.Now().Add(deadline); !condition(); {
+		require.True(h.t, time.Now().Before(until), "never: %s\n%+v", what, h.sinks.Sinks())
+		<-time.After(10 * time.Millisecond)
+	}
 }
 
 // drained waits until the sink has nothing left to deliver.

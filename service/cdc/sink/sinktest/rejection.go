@@ -30,7 +30,7 @@ func testRejects(t *testing.T, h *House, p Properties) {
 	h.Insert(4)
 	h.insert(poison())
 	h.Insert(3)
-	err := s.wait(t)
+	err := h.wait(s)
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
 	require.False(t, errs.Retryable(err))
 	require.ErrorContains(t, err, `cdc: sink "app:outlet": the destination rejects the change with the cursor `)
@@ -40,7 +40,7 @@ func testRejects(t *testing.T, h *House, p Properties) {
 	require.Equal(t, upTo(5), h.rows(p), "what lies before it was delivered, what lies behind it was not")
 
 	again := h.Sink()
-	require.Equal(t, errs.Invalid, errs.KindOf(again.wait(t)))
+	require.Equal(t, errs.Invalid, errs.KindOf(h.wait(again)))
 	h.destination.Limit(t, false)
 	h.Sink()
 	h.arrived(p)
@@ -132,7 +132,7 @@ func testGivesUp(t *testing.T, h *House, p Properties) {
 	bounded := func(c *api.SinkConfig) { c.OnReject, c.Retry.MaxAttempts = api.OnRejectPark, 3 }
 	s := h.Sink(bounded)
 	h.Insert(2)
-	err := s.wait(t)
+	err := h.wait(s)
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
 	require.ErrorContains(t, err, "3 attempts to deliver have failed (retry.max_attempts)")
 	require.EqualValues(t, 3, h.info().Stats.Failed)

@@ -1,6 +1,7 @@
 package sinktest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,13 @@ func testSnapshot(t *testing.T, h *House, p Properties) {
 	h.Insert(1)
 	h.Sink(snapshot)
 	h.arrived(p)
-	rows := 0
+	rows, ends := 0, 0
+	for _, text := range h.destination.Received(t) {
+		if strings.Contains(text, `"COMPLETED"`) {
+			ends++
+		}
+	}
+	require.Equal(t, 1, ends, "the snapshot is complete, once")
 	for _, e := range h.events() {
 		if e.Op == "r" {
 			rows++
@@ -40,14 +47,14 @@ func testGap(t *testing.T, h *House, p Properties) {
 	h.arrived(p)
 	h.outsider("INSERT INTO users VALUES (1000, 'of another connection')")
 	h.Insert(1)
-	err := s.wait(t)
+	err := h.wait(s)
 	require.Equal(t, errs.Invalid, errs.KindOf(err), "%v", err)
 	require.ErrorContains(t, err, "(external_write)")
 	require.ErrorContains(t, err, "snapshot: true")
 	require.ErrorContains(t, err, "wippy consumers reset app:cdc app:outlet")
 	require.Equal(t, []int{1, 2}, h.rows(p))
 	require.Equal(t, api.StateFaulted, h.info().State)
-	require.Equal(t, errs.Invalid, errs.KindOf(h.Sink().wait(t)), "it is told again")
+	require.Equal(t, errs.Invalid, errs.KindOf(h.wait(h.Sink())), "it is told again")
 }
 
 // testGapAnew: behind a gap, a sink with a snapshot begins anew.

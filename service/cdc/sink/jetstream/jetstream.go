@@ -1,0 +1,207 @@
+// Package jetstream publishes changes to a stream of NATS: https://docs.nats.io/nats-concepts/jetstream.
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/internal/tlsfile"
+	"github.com/wippy-cdc/runtime/service/cdc/sink"
+)
+
+const (
+	// dialTimeout is how long a server may take to answer a connection, ackTimeout what is published or asked.
+	dialTimeout = 2 * time.Second
+	ackTimeout  = 10 * time.Second
+)
+
+// Kind returns what a sink of this configuration has of its own.
+func Kind(id registry.ID, config *api.JetStreamConfig) sink.Kind {
+	return sink.Kind{Name: api.KindJetStream, Shown: config.Shown(), Open: func(s sink.Settings) (sink.Destination, error) {
+		return open(id, config, s)
+	}}
+}
+
+// Destination is a stream. It has a connection while it is used, and a new one after each failure: the client's own
+// reconnecting would send what is left behind what was lost.
+type Destination struct {
+	id       registry.ID
+	config   *api.JetStreamConfig
+	shown    string
+	subjects *subjects
+	encoder  api.Encoder
+	logger   *slog.Logger
+	options  []nats.Option
+
+	conn *nats.Conn
+	js   jetstream.JetStream
+	// lost is closed when the connection is.
+	lost chan struct{}
+	// stream is nil until it is known to exist.
+	stream jetstream.Stream
+	// atomic is whether the stream takes batches, most how many messages these have at most; chained is whether nothing
+	// else publishes to the stream in between.
+	atomic  bool
+	most    int
+	chained bool
+	// singly says that the next messages are published one by one, so that the server says what it has against them.
+	singly bool
+	// sure says that last is the newest message of this sink in the stream.
+	sure bool
+	last mark
+	// begun is the begin of the snapshot that is being delivered, snapshot its name.
+	begun    *api.Change
+	snapshot string
+}
+
+var _ sink.Destination = (*Destination)(nil)
+
+// mostAtomic is how many messages a batch has at most, unless the server says less.
+const mostAtomic = 1000
+
+func open(id registry.ID, config *api.JetStreamConfig, s sink.Settings) (*Destination, error) {
+	d := &Destination{
+		id: id, config: config, shown: config.Shown(), subjects: newSubjects(config), encoder: s.Encoder,
+		logger: s.Logger.With("sink", id.String()),
+	}
+	d.options = []nats.Option{
+		nats.Name("wippy " + id.String()), nats.Timeout(dialTimeout), nats.NoReconnect(),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			d.logger.Warn("the NATS server reports an error", "error", err)
+		}),
+	}
+	if config.Token != "" {
+		d.options = append(d.options, nats.Token(config.Token))
+	}
+	if config.Credentials != "" {
+		path := config.Credentials
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(s.AppDir, path)
+		}
+		d.options = append(d.options, nats.UserCredentials(path))
+	}
+	if config.TLS.IsSet() {
+		secured, err := tlsfile.Load(tlsfile.Files{Dir: s.AppDir, CA: config.TLS.CA, Cert: config.TLS.Cert, Key: config.TLS.Key})
+		if err != nil {
+			return nil, err
+		}
+		d.options = append(d.options, nats.Secure(secured))
+	}
+	return d, nil
+}
+
+// Close implements sink.Destination.
+func (d *Destination) Close() {
+	if d.conn != nil {
+		d.conn.Close()
+		<-d.lost
+	}
+	d.conn, d.stream, d.sure = nil, nil, false
+}
+
+var (
+	// errRepeated says that the stream has a message of an ID already.
+	errRepeated = errors.New("the stream has the message already")
+	// errAgain says that something was learned about the stream: the same records are to be published in another way.
+	errAgain = errors.New("publish in another way")
+)
+
+// Deliver implements sink.Destination.
+func (d *Destination) Deliver(ctx context.Context, records []sink.Record) (int, error) {
+	done, repeated := 0, false
+	for {
+		if err := d.ready(ctx); err != nil {
+			return done, d.failed(err)
+		}
+		there := d.there(records[done:])
+		if done += there; done == len(records) {
+			return done, nil
+		}
+		if repeated && there == 0 {
+			return done, d.failed(errs.New(errs.Invalid, "%s has messages with the IDs of this sink that are not of this sink: another sink of the "+
+				"source %q publishes there; give each a stream of its own", d.shown, d.config.Source))
+		}
+		published, err := d.publish(ctx, records[done:])
+		done += published
+		switch {
+		case err == nil:
+			return done, nil
+		case errors.Is(err, errRepeated):
+			repeated, d.sure = true, false // what is there tells how it came there
+		case errors.Is(err, errAgain):
+			repeated = false
+		default:
+			return done, d.failed(err)
+		}
+	}
+}
+
+// failed describes why records were not published. After all but a rejection it is not known what has arrived.
+func (d *Destination) failed(err error) error {
+	if rejected, ok := errors.AsType[*sink.RejectedError](err); ok {
+		return rejected
+	}
+	d.Close()
+	switch kind := errs.KindOf(err); {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
+		return errs.New(errs.PermissionDenied, "%s: %w; look at credentials or token of the sink", d.shown, err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return errs.New(errs.Timeout, "%s: no answer in time: %w", d.shown, err)
+	case kind != errs.Unknown:
+		return err
+	default:
+		return errs.New(errs.Unavailable, "%s: %w", d.shown, err)
+	}
+}
+
+// ready sees to it that there is a connection and a stream, and that it is known what that has.
+func (d *Destination) ready(ctx context.Context) error {
+	if d.conn != nil && d.conn.IsClosed() {
+		d.Close()
+	}
+	if d.conn == nil {
+		if err := d.connect(); err != nil {
+			return err
+		}
+	}
+	if d.sure {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
+	if d.stream == nil {
+		if err := d.find(ctx); err != nil {
+			return err
+		}
+	}
+	if err := d.look(ctx); err != nil {
+		return err
+	}
+	d.sure = true
+	return nil
+}
+
+func (d *Destination) connect() error {
+	lost := make(chan struct{})
+	conn, err := nats.Connect(d.config.URL, append(d.options, nats.ClosedHandler(func(*nats.Conn) { close(lost) }))...)
+	if err != nil {
+		return err
+	}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	d.conn, d.js, d.lost, d.stream, d.sure = conn, js, lost, nil, false
+	d.most, d.chained, d.singly = mostAtomic, true, false
+	return nil
+}

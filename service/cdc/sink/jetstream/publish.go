@@ -1,0 +1,263 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/sink"
+)
+
+// The headers by which the server puts a batch together: https://github.com/nats-io/nats-architecture-and-design, ADR 50.
+const (
+	headerBatch       = "Nats-Batch-Id"
+	headerBatchIndex  = "Nats-Batch-Sequence"
+	headerBatchCommit = "Nats-Batch-Commit"
+)
+
+// The codes of the server's errors that mean something here.
+const (
+	wrongLastID       = 10070
+	batchDisabled     = 10174
+	batchIncomplete   = 10176
+	batchUnsupported  = 10177
+	batchTooLarge     = 10199
+	batchRepeats      = 10201
+	messageTooLarge   = 10054
+	headerTooLarge    = 10097
+	noRespondersValue = "503"
+)
+
+// mostHeader is how large the headers of a message can be, as the server keeps them.
+const mostHeader = 60 << 10
+
+// publish publishes records, in order, and returns how many the stream has then.
+func (d *Destination) publish(ctx context.Context, records []sink.Record) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
+	done := 0
+	for done < len(records) {
+		messages, err := d.messages(records[done:])
+		if err != nil {
+			return done, err
+		}
+		published, err := d.send(ctx, messages)
+		if published > 0 {
+			last := records[done+published-1].Change
+			d.last = mark{last.Transaction.Generation, last.Position(), d.snapshotOf(last), last.Op}
+			done += published
+		}
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// messages makes messages of records: as many as are sent at once. The error is a rejection of the first.
+func (d *Destination) messages(records []sink.Record) ([]*nats.Msg, error) {
+	n := len(records)
+	if d.atomic && n > d.most {
+		for n = d.most; n > 1 && !records[n-1].Change.Last; n-- {
+		}
+		if n == 1 { // it is within one transaction
+			n = d.most
+		}
+	}
+	messages := make([]*nats.Msg, 0, n)
+	for i := range records[:n] {
+		m := d.message(&records[i])
+		if size := int64(m.Size()); size > d.conn.MaxPayload() || size-int64(len(m.Data)) > mostHeader {
+			if i > 0 {
+				return messages, nil
+			}
+			return nil, &sink.RejectedError{One: true, Err: errors.New("the message has " + strconv.FormatInt(size, 10) +
+				" bytes, and the server takes " + strconv.FormatInt(d.conn.MaxPayload(), 10) + " (max_payload), of them " + strconv.Itoa(mostHeader) + " in headers")}
+		}
+		messages = append(messages, m)
+	}
+	return messages, nil
+}
+
+// message makes a message of a record.
+func (d *Destination) message(record *sink.Record) *nats.Msg {
+	c := record.Change
+	m := &nats.Msg{Subject: d.subjects.of(c), Data: record.Value, Header: make(nats.Header, 10)}
+	set := func(name, value string) { m.Header[name] = []string{value} }
+	id := d.config.Source.String() + "/" + record.Cursor
+	if ofSnapshot(c) {
+		snapshot := d.snapshotOf(c)
+		id += "/" + snapshot
+		set(headerSnapshot, snapshot)
+	}
+	if c.Op == api.OpEnd { // its cursor is that of the last row
+		id += "/end"
+	}
+	set(nats.MsgIdHdr, id)
+	set(headerSink, d.id.String())
+	set(headerSource, d.config.Source.String())
+	set(headerCursor, record.Cursor)
+	set(headerOp, string(c.Op))
+	if c.Last {
+		set(headerLast, "true")
+	}
+	contentType := "application/json"
+	switch d.config.Format {
+	case api.FormatCloudEvents:
+		contentType = "application/cloudevents+json"
+	case api.FormatFlat:
+		if key := d.encoder.AppendKey(nil, c, false); len(key) > 0 {
+			set(headerKey, string(key))
+		}
+		if key := d.encoder.AppendKey(nil, c, true); len(key) > 0 {
+			set(headerNewKey, string(key))
+		}
+	default:
+	}
+	set("Content-Type", contentType)
+	return m
+}
+
+// snapshotOf names the snapshot that a change is of, "" if it is of none.
+func (d *Destination) snapshotOf(c *api.Change) string {
+	switch {
+	case !ofSnapshot(c):
+		return ""
+	case c.Op == api.OpBegin && c != d.begun:
+		d.begun, d.snapshot = c, nuid.Next()
+	}
+	return d.snapshot
+}
+
+// send publishes messages at once, and returns how many the stream has then.
+func (d *Destination) send(ctx context.Context, messages []*nats.Msg) (int, error) {
+	switch {
+	case len(messages) > 1 && d.atomic && !d.singly:
+		return d.sendBatch(ctx, messages)
+	case !d.chained:
+		messages = messages[:1]
+	}
+	d.singly = false
+	return d.sendChain(ctx, messages)
+}
+
+// sendBatch publishes messages of which the stream takes all or none.
+func (d *Destination) sendBatch(ctx context.Context, messages []*nats.Msg) (int, error) {
+	batch := nuid.Next()
+	for i, m := range messages {
+		m.Header[headerBatch] = []string{batch}
+		m.Header[headerBatchIndex] = []string{strconv.Itoa(i + 1)}
+		if i < len(messages)-1 {
+			if err := d.conn.PublishMsg(m); err != nil {
+				return 0, err
+			}
+		}
+	}
+	last := messages[len(messages)-1]
+	last.Header[headerBatchCommit] = []string{"1"}
+	answer, err := d.conn.RequestMsgWithContext(ctx, last)
+	if err != nil {
+		return 0, err
+	}
+	if err := judge(answer); err != nil {
+		return 0, d.learn(err)
+	}
+	return len(messages), nil
+}
+
+// sendChain publishes messages one by one without waiting in between. Each names the one before it, so that the stream
+// takes none behind one that it did not take.
+func (d *Destination) sendChain(ctx context.Context, messages []*nats.Msg) (int, error) {
+	inbox := d.conn.NewInbox()
+	answers := make(chan *nats.Msg, len(messages))
+	subscription, err := d.conn.ChanSubscribe(inbox+".*", answers)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = subscription.Unsubscribe() }() // it fails only without a connection
+	for i, m := range messages {
+		if i > 0 {
+			m.Header[nats.ExpectedLastMsgIdHdr] = messages[i-1].Header[nats.MsgIdHdr]
+		}
+		m.Reply = inbox + "." + strconv.Itoa(i)
+		if err := d.conn.PublishMsg(m); err != nil {
+			return 0, err
+		}
+	}
+	outcomes := make([]error, len(messages))
+	for range messages {
+		select {
+		case answer := <-answers:
+			i, _ := strconv.Atoi(answer.Subject[strings.LastIndexByte(answer.Subject, '.')+1:]) // it is what was sent
+			outcomes[i] = judge(answer)
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-d.lost:
+			return 0, nats.ErrConnectionClosed
+		}
+	}
+	for i, err := range outcomes {
+		if rejected, ok := errors.AsType[*sink.RejectedError](err); ok {
+			rejected.One = true
+		}
+		if err != nil {
+			return i, d.learn(err)
+		}
+	}
+	return len(messages), nil
+}
+
+// answer is what the server says of a message.
+type answer struct {
+	jetstream.PubAck
+	Error *jetstream.APIError `json:"error"`
+}
+
+// judge returns what an answer says, nil if the stream has the message.
+func judge(m *nats.Msg) error {
+	if m.Header.Get("Status") == noRespondersValue {
+		return nats.ErrNoResponders
+	}
+	var a answer
+	if err := json.Unmarshal(m.Data, &a); err != nil {
+		return err
+	}
+	switch {
+	case a.Error == nil && a.Duplicate, a.Error != nil && a.Error.ErrorCode == batchRepeats:
+		return errRepeated
+	case a.Error == nil:
+		return nil
+	case a.Error.ErrorCode == messageTooLarge, a.Error.ErrorCode == headerTooLarge:
+		return &sink.RejectedError{Err: a.Error}
+	default:
+		return a.Error
+	}
+}
+
+// learn changes how messages are published if an answer demands that.
+func (d *Destination) learn(err error) error {
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok || errors.As(err, new(*sink.RejectedError)) {
+		return err
+	}
+	switch refused.ErrorCode {
+	case batchDisabled, batchUnsupported:
+		d.atomic = false
+	case batchIncomplete: // the server has not taken one of the messages, and does not say which, nor why
+		d.singly = true
+	case batchTooLarge:
+		d.most = max(d.most/2, 1)
+	case wrongLastID:
+		d.chained = false
+	default:
+		return err
+	}
+	return errAgain
+}
