@@ -9,6 +9,7 @@
 package boot
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	"github.com/wippy-cdc/runtime/lua/modules"
+	httpservice "github.com/wippy-cdc/runtime/service/http"
 	"github.com/wippy-cdc/runtime/service/metrics"
 	declarations "github.com/wippy-cdc/runtime/service/registry"
 	"github.com/wippy-cdc/runtime/service/sql/sqlite"
@@ -35,8 +37,10 @@ type Settings struct {
 	// Reload asks Run to read the declarations anew, once for each value; nil means never. A value that nobody has
 	// received yet stands for all that would follow it, so a buffer of one is enough.
 	Reload <-chan os.Signal
-	// Metrics is the address at which metrics are served while the app runs, see metrics.Address; "" means nowhere.
+	// Metrics is the address at which metrics are served while the app runs, see listen.Address; "" means nowhere. HTTP says by
+	// which other doors it can be looked at.
 	Metrics string
+	HTTP    HTTP
 	// LookupEnv reads the environment; nil means that of the process.
 	LookupEnv func(name string) (string, bool)
 }
@@ -51,16 +55,17 @@ type App struct {
 // Problems is what Load finds wrong with the declarations, one by one.
 type Problems = declarations.Problems
 
+// HTTP says by which doors an app can be reached.
+type HTTP = httpservice.Config
+
 // Load reads and validates the declarations of an app; nothing is started. If anything is wrong with them, the error
 // holds *Problems.
 func Load(settings Settings) (*App, error) {
 	if settings.Logger == nil {
 		settings.Logger = slog.New(slog.DiscardHandler)
 	}
-	if settings.Metrics != "" {
-		if _, err := metrics.Address(settings.Metrics); err != nil {
-			return nil, err
-		}
+	if err := errors.Join(metrics.Check(settings.Metrics), settings.HTTP.Validate()); err != nil {
+		return nil, err
 	}
 	checker := engine.NewChecker(settings.Dir, modules.All(nil, nil, nil)) // which opens none of them
 	var readers []declarations.Kind

@@ -6,19 +6,26 @@ import (
 	"sync"
 
 	"github.com/wippy-cdc/runtime/api/process"
+	"github.com/wippy-cdc/runtime/api/supervisor"
+	"github.com/wippy-cdc/runtime/service/cdc/encode"
+	httpservice "github.com/wippy-cdc/runtime/service/http"
 	"github.com/wippy-cdc/runtime/service/metrics"
 	declarations "github.com/wippy-cdc/runtime/service/registry"
-	supervision "github.com/wippy-cdc/runtime/service/supervisor"
 )
 
-// begin makes a run; nothing is started yet but the metrics, without which it does not begin.
+// begin makes a run; nothing is started yet but the ways to look at it, without which it does not begin.
 func (a *App) begin(ctx context.Context) (*runtime, error) {
 	r := newRuntime(ctx, a.settings)
-	if a.settings.Metrics != "" && ctx.Err() == nil {
-		var err error
-		if r.metrics, err = metrics.Start(ctx, a.settings.Metrics, r.sources, r.sinks, a.settings.Logger); err != nil {
-			return nil, errors.Join(err, r.end(ctx))
-		}
+	var err error
+	if r.metrics, err = metrics.Start(ctx, r.Metrics, r.sources, r.sinks, r.Logger); err == nil {
+		r.http, err = httpservice.Start(ctx, httpservice.Settings{
+			Config: r.HTTP, Dir: r.Dir, Sources: r.sources, Sinks: r.sinks, Encoder: encode.New(), Logger: r.Logger,
+			Metrics: metrics.Handler(r.sources, r.sinks, r.Logger),
+			Entries: func() []supervisor.EntryStatus { return r.services.Statuses(r.declared(), r.listeners) },
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.end(ctx))
 	}
 	return r, nil
 }
@@ -27,11 +34,7 @@ func (a *App) begin(ctx context.Context) (*runtime, error) {
 func (r *runtime) end(ctx context.Context) error {
 	r.tell()
 	ctx = context.WithoutCancel(ctx)
-	err := r.services.Close(ctx)
-	if r.metrics != nil {
-		err = errors.Join(err, r.metrics.Close(ctx))
-	}
-	return err
+	return errors.Join(r.services.Close(ctx), r.http.Close(ctx), r.metrics.Close(ctx))
 }
 
 // Run starts the entries with auto_start, and those they require, and runs until ctx is done, or all its process.service
@@ -99,13 +102,10 @@ func (r *runtime) awaitReload(ctx context.Context, app *App, reasons []string) *
 // wanted lists the services that are to run, by name, and those among them that are the reason to go on: the
 // process.service entries if there are any.
 func (r *runtime) wanted(state *declarations.State) (wanted, reasons []string) {
-	for entry := range state.Entries() {
-		if _, runs := r.listeners[entry.Kind].(*supervision.Listener); !runs || !entry.Start {
-			continue
-		}
-		wanted = append(wanted, entry.ID.String())
-		if entry.Kind == process.KindService {
-			reasons = append(reasons, entry.ID.String())
+	for _, entry := range r.services.Statuses(state.Entries(), r.listeners) {
+		wanted = append(wanted, entry.ID)
+		if entry.Kind == string(process.KindService) {
+			reasons = append(reasons, entry.ID)
 		}
 	}
 	if len(reasons) == 0 {

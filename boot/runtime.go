@@ -17,6 +17,7 @@ import (
 	"github.com/wippy-cdc/runtime/service/cdc/sink"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	cdcsqlite "github.com/wippy-cdc/runtime/service/cdc/sqlite"
+	httpservice "github.com/wippy-cdc/runtime/service/http"
 	"github.com/wippy-cdc/runtime/service/metrics"
 	declarations "github.com/wippy-cdc/runtime/service/registry"
 	"github.com/wippy-cdc/runtime/service/resource"
@@ -42,7 +43,8 @@ type runtime struct {
 	slots     *cdcpostgres.Slots
 	engine    *engine.Engine
 	terminal  *engine.Terminal
-	metrics   *metrics.Server // nil if there are none
+	metrics   *metrics.Server // these two are nil until they are started
+	http      *httpservice.Server
 }
 
 // newRuntime wires the parts together; no entry runs yet.

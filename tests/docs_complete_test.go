@@ -9,11 +9,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/env"
+	"github.com/wippy-cdc/runtime/api/inspect"
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
@@ -85,6 +87,35 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 		name := regexp.MustCompile(`fqName: "(\w+)"`).FindStringSubmatch(desc.String())
 		require.True(t, inCode(text, name[1]), "docs/operations.md does not name %s", name[1])
 	}
+}
+
+// Every field of an answer is in docs/http.md.
+func TestEveryAnswerIsDocumented(t *testing.T) {
+	t.Parallel()
+	text := document(t, "http.md")
+	seen := map[reflect.Type]bool{}
+	var look func(of reflect.Type)
+	look = func(of reflect.Type) {
+		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
+			of = of.Elem()
+		}
+		if of.Kind() != reflect.Struct || of == reflect.TypeFor[time.Time]() || seen[of] {
+			return
+		}
+		seen[of] = true
+		for field := range of.Fields() {
+			if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+				require.True(t, inCode(text, name), "docs/http.md does not name the field %s of %s", name, of)
+			}
+			look(field.Type)
+		}
+	}
+	for _, answer := range []reflect.Type{
+		reflect.TypeFor[inspect.Status](), reflect.TypeFor[inspect.Readiness](), reflect.TypeFor[inspect.Gap](), reflect.TypeFor[inspect.Position](),
+	} {
+		look(answer)
+	}
+	require.Greater(t, len(seen), 8)
 }
 
 // listing is a script that returns what there is in each module.

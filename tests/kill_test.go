@@ -87,8 +87,8 @@ func prepare(t *testing.T, file string) {
 	require.NoError(t, err)
 }
 
-// inspect reads the checkpoint and the highest row of a database that no process has open, which must be sound.
-func inspect(t *testing.T, file string) (c checkpoint, highest int64) {
+// lookAt reads the checkpoint and the highest row of a database that no process has open, which must be sound.
+func lookAt(t *testing.T, file string) (c checkpoint, highest int64) {
 	t.Helper()
 	db, err := sql.Open("sqlite3", file)
 	require.NoError(t, err)
@@ -160,7 +160,7 @@ func TestKill(t *testing.T) {
 		r.signal(t, syscall.SIGKILL)
 		r.exit()
 
-		now, highest := inspect(t, filepath.Join(dir, "load.db"))
+		now, highest := lookAt(t, filepath.Join(dir, "load.db"))
 		got := read(t, r.stdout.String())
 		require.GreaterOrEqual(t, now.sequence, before.sequence, "the checkpoint goes back")
 		require.False(t, before.bootstrapped && !now.bootstrapped, "the bootstrap is forgotten")

@@ -111,3 +111,9 @@ func DefaultLifecycle() Lifecycle {
 		},
 	}
 }
+
+// EntryStatus is the status of an entry that is to run.
+type EntryStatus struct {
+	ID, Kind string
+	Status
+}

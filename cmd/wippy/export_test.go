@@ -6,10 +6,15 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+
+	"github.com/wippy-cdc/runtime/api/inspect"
 )
 
 // Main is the program.
 var Main = main
+
+// ShowStatus writes a status for people, in colours or not.
+func ShowStatus(w io.Writer, colours bool, s *inspect.Status) { showStatus(w, palette(colours), s) }
 
 // Run runs a command line in this process.
 func Run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal, exit func(code int)) int {

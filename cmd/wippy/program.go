@@ -128,8 +128,7 @@ func (p *program) command() *cobra.Command {
 	flags.BoolVarP(&p.silent, "silent", "s", false, "do not log")
 	flags.StringVar(&p.logFormat, "log-format", "console", "console or json")
 	root.SetFlagErrorFunc(flagError)
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(p.runCommand(), p.testCommand(), p.validateCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.testCommand(), p.validateCommand(), p.statusCommand(), p.versionCommand())
 	return root
 }
 

@@ -38,6 +38,7 @@ type runOptions struct {
 	execute bool
 	dir     string
 	metrics string
+	http    boot.HTTP
 	// parse reads flags that follow a directory, and returns what follows them.
 	parse func(args []string) ([]string, error)
 	// flagError says which flag was probably meant.
@@ -73,6 +74,11 @@ func (p *program) runCommand() *cobra.Command {
 	cmd.Flags().StringVarP(&o.dir, "dir", "C", ".", "the app directory")
 	cmd.Flags().StringVar(&o.metrics, "metrics", "",
 		"serve Prometheus metrics at `ADDR`, host:port or :port; without a host only this machine can reach it")
+	cmd.Flags().StringVar(&o.http.Address, "http", "",
+		"serve the app's page and API at `ADDR`, host:port or :port; without a host only this machine can reach it")
+	cmd.Flags().StringVar(&o.http.TokenFile, "http-token-file", "",
+		"ask for the token in `FILE`; needed for addresses that other machines can reach")
+	o.http.Socket = true
 	// What follows the name of a command or process belongs to it.
 	cmd.Flags().SetInterspersed(false)
 	return cmd
@@ -80,7 +86,7 @@ func (p *program) runCommand() *cobra.Command {
 
 // runApp runs an app until a signal or its own end.
 func (p *program) runApp(ctx context.Context, o *runOptions, dir string) error {
-	app, err := p.load(boot.Settings{Dir: dir, Metrics: o.metrics, Reload: p.hangups()})
+	app, err := p.load(boot.Settings{Dir: dir, Metrics: o.metrics, HTTP: o.http, Reload: p.hangups()})
 	if err != nil {
 		return err
 	}
@@ -96,7 +102,7 @@ func (p *program) runNamed(ctx context.Context, o *runOptions, name string, args
 	case isPath(name) || hasApp(name):
 		return p.runDirectory(ctx, o, name, args)
 	}
-	app, err := p.loadQuietly(boot.Settings{Dir: o.dir, Metrics: o.metrics, Args: args})
+	app, err := p.loadQuietly(boot.Settings{Dir: o.dir, Metrics: o.metrics, HTTP: o.http, Args: args})
 	if err != nil {
 		return p.noCommand(o, name, err)
 	}
@@ -234,7 +240,7 @@ func (p *program) runEntry(ctx context.Context, o *runOptions, dir string, args 
 	if err != nil {
 		return fmt.Errorf("run: -x: %w", err)
 	}
-	app, err := p.load(boot.Settings{Dir: dir, Metrics: o.metrics, Args: args[1:]})
+	app, err := p.load(boot.Settings{Dir: dir, Metrics: o.metrics, HTTP: o.http, Args: args[1:]})
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/internal/listen"
 )
 
 // How long a client may take to send its request, and how long Close waits for answers that are under way.
@@ -32,49 +32,62 @@ type Server struct {
 	serving  sync.WaitGroup
 }
 
-// Start serves the figures of sources and sinks, and those of Go and of the program, at an address, see Address.
+// Check says what is wrong with an address for Start; "" is none.
+func Check(address string) error {
+	if address == "" {
+		return nil
+	}
+	if _, err := listen.Address(address); err != nil {
+		return errs.New(errs.KindOf(err), "metrics: %w", err)
+	}
+	return nil
+}
+
+// Start serves the figures of sources and sinks, and those of Go and of the program, at an address, see listen.Address. The server is nil
+// for "", and if ctx is done: then nothing is worth serving.
 func Start(ctx context.Context, address string, meter api.Meter, sinks api.SinkInspector, logger *slog.Logger) (*Server, error) {
-	registerer := prometheus.NewRegistry()
-	if err := errors.Join(
-		registerer.Register(NewCollector(meter, sinks)),
-		registerer.Register(collectors.NewGoCollector()),
-		registerer.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
-	); err != nil {
-		return nil, err
+	if address == "" || ctx.Err() != nil {
+		return nil, nil //nolint:nilnil,nilerr // as documented
 	}
 	server, err := Listen(ctx, address, logger)
 	if err != nil {
 		return nil, err
 	}
-	server.Serve(registerer)
+	server.Serve(gatherer(meter, sinks))
 	return server, nil
 }
 
-// Listen takes an address, see Address; it answers from Serve on.
-func Listen(ctx context.Context, address string, logger *slog.Logger) (*Server, error) {
-	complete, err := Address(address)
-	if err != nil {
-		return nil, err
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", complete)
-	if err != nil {
-		return nil, errs.New(errs.Unavailable, "metrics: %w%s", err, cure(err))
-	}
-	return &Server{listener: listener, logger: logger}, nil
+// Handler answers with what Start serves.
+func Handler(meter api.Meter, sinks api.SinkInspector, logger *slog.Logger) http.Handler {
+	return handler(gatherer(meter, sinks), logger)
 }
 
-// cure says what to do about an address that cannot be had.
-func cure(err error) string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return ": another program has this port, or another run of the app; stop that, or give another port (:0 takes any that is free)"
-	case errors.Is(err, syscall.EACCES):
-		return ": ports below 1024 need rights of their own; give a higher one"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return ": this machine does not have the address; leave the host out for 127.0.0.1, or give 0.0.0.0 for all there are"
-	default:
-		return ""
+// gatherer gathers all figures. That what is registered here excludes itself is impossible.
+func gatherer(meter api.Meter, sinks api.SinkInspector) prometheus.Gatherer {
+	registerer := prometheus.NewRegistry()
+	registerer.MustRegister(
+		NewCollector(meter, sinks), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return registerer
+}
+
+func handler(gatherer prometheus.Gatherer, logger *slog.Logger) http.Handler {
+	return promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{ErrorLog: incomplete{logger}, ErrorHandling: promhttp.ContinueOnError})
+}
+
+// incomplete logs figures that cannot be told.
+type incomplete struct{ *slog.Logger }
+
+// Println implements promhttp.Logger.
+func (i incomplete) Println(v ...any) { i.Warn("metrics are incomplete", "error", v) }
+
+// Listen takes an address, see listen.Address; it answers from Serve on.
+func Listen(ctx context.Context, address string, logger *slog.Logger) (*Server, error) {
+	listener, err := listen.TCP(ctx, address)
+	if err != nil {
+		return nil, errs.New(errs.KindOf(err), "metrics: %w", err)
 	}
+	return &Server{listener: listener, logger: logger}, nil
 }
 
 // URL is where the metrics are.
@@ -83,9 +96,7 @@ func (s *Server) URL() string { return "http://" + s.listener.Addr().String() + 
 // Serve begins to answer and returns. It is called once.
 func (s *Server) Serve(gatherer prometheus.Gatherer) {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
-		ErrorLog: s, ErrorHandling: promhttp.ContinueOnError,
-	}))
+	mux.Handle("GET /metrics", handler(gatherer, s.logger))
 	s.server = &http.Server{
 		Handler: mux, ReadTimeout: readTimeout,
 		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
@@ -98,11 +109,12 @@ func (s *Server) Serve(gatherer prometheus.Gatherer) {
 	s.logger.Info("metrics are served", "url", s.URL())
 }
 
-// Println implements promhttp.Logger.
-func (s *Server) Println(v ...any) { s.logger.Warn("metrics are incomplete", "error", v) }
-
-// Close stops answering, after the answers that are under way, and waits for the server's goroutines.
+// Close stops answering, after the answers that are under way, and waits for the server's goroutines. A nil Server is one
+// that was not started.
 func (s *Server) Close(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
 	if s.server == nil {
 		return s.listener.Close()
 	}

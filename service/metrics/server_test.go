@@ -17,27 +17,6 @@ import (
 	"github.com/wippy-cdc/runtime/service/metrics"
 )
 
-func TestAddress(t *testing.T) {
-	t.Parallel()
-	for given, want := range map[string]string{
-		"9090":           "127.0.0.1:9090",
-		":9090":          "127.0.0.1:9090",
-		"0":              "127.0.0.1:0",
-		"localhost:9090": "localhost:9090",
-		"0.0.0.0:9090":   "0.0.0.0:9090",
-		"[::]:9090":      "[::]:9090",
-	} {
-		got, err := metrics.Address(given)
-		require.NoError(t, err, given)
-		require.Equal(t, want, got)
-	}
-	for _, wrong := range []string{"", ":", "localhost", "localhost:", "host:http", "1:2:3", "::1", ":-1", ":65536", ":+1", ":01", "http://localhost:90"} {
-		_, err := metrics.Address(wrong)
-		require.Equal(t, errs.Invalid, errs.KindOf(err), wrong)
-		require.ErrorContains(t, err, "write host:port, or :port for this machine only")
-	}
-}
-
 // serve answers at a free port until the end of the test.
 func serve(t *testing.T, gatherer prometheus.Gatherer) (s *metrics.Server, log *bytes.Buffer) {
 	t.Helper()

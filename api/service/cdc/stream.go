@@ -26,7 +26,7 @@ type Streamer interface {
 }
 
 // Stream delivers the changes of one source to one reader. Next, Poll and Ready are for one goroutine at a time;
-// Close and Err may be called from any. A reader that falls too far behind is cut off with an error; the
+// Close, Err and Ack may be called from any. A reader that falls too far behind is cut off with an error; the
 // writer and other streams never wait for it.
 type Stream interface {
 	// Next waits for the next change. It returns io.EOF after Close, the cause if the stream has ended for

@@ -1,0 +1,185 @@
+package http
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/internal/printable"
+	"github.com/wippy-cdc/runtime/internal/suggest"
+)
+
+// wanted is what a request for changes asks for.
+type wanted struct {
+	source registry.ID
+	opts   api.StreamOptions
+	format api.Format
+	// events says that they are sent as events, else as lines.
+	events bool
+}
+
+// changes streams the changes of a source until the client goes or the stream ends.
+func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
+	asked, err := parse(r)
+	if err != nil {
+		fail(w, r, err)
+		return
+	}
+	if !s.readers.enter() {
+		fail(w, r, errs.New(errs.Unavailable, "http: the app is about to end"))
+		return
+	}
+	defer s.readers.leave()
+	stream, err := s.settings.Sources.Subscribe(r.Context(), asked.source, asked.opts)
+	if _, gap := errors.AsType[*api.GapError](err); err != nil && !gap {
+		fail(w, r, err)
+		return
+	}
+	d := &delivery{wanted: asked, w: w, connection: http.NewResponseController(w), encoder: s.settings.Encoder, stream: stream}
+	if err != nil { // clients get it in its place: EventSource shows no body of an error
+		defer d.begin(r.Context())()
+		d.end(err)
+		return
+	}
+	defer stream.Close()
+	if asked.opts.Consumer != "" {
+		defer s.readers.add(asked.source, asked.opts.Consumer, d)()
+	}
+	defer d.begin(r.Context())()
+	d.run(r.Context())
+}
+
+// parameters are those of a request for changes.
+func parameters() []string {
+	return []string{"tables", "ops", "snapshot", "after", "consumer", "format"}
+}
+
+// parse reads a request for changes.
+func parse(r *http.Request) (*wanted, error) {
+	id, err := sourceOf(r)
+	if err != nil {
+		return nil, err
+	}
+	asked := &wanted{source: id, format: api.FormatJSON, opts: api.StreamOptions{Reader: readerOf(r)}}
+	if asked.events, err = asEvents(r.Header.Values("Accept")); err != nil {
+		return nil, err
+	}
+	if r.Method != http.MethodGet || r.ContentLength != 0 { // a body would hide that the client has gone
+		return nil, errs.New(errs.Invalid, "http: a request for changes is a GET and has no body")
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, errs.New(errs.Invalid, "http: the query cannot be read: %w", err)
+	}
+	for name, values := range query {
+		if err := asked.set(name, values); err != nil {
+			return nil, err
+		}
+	}
+	return asked, asked.begin(query, r.Header.Get("Last-Event-ID"))
+}
+
+// set sets what a parameter says that does not depend on others.
+func (a *wanted) set(name string, values []string) error {
+	if len(values) > 1 && name != "tables" && name != "ops" {
+		return errs.New(errs.Invalid, "http: %s is given %d times", name, len(values))
+	}
+	switch name {
+	case "tables":
+		a.opts.Tables = words(values)
+	case "ops":
+		for _, word := range words(values) {
+			a.opts.Ops = append(a.opts.Ops, api.Op(word))
+		}
+	case "consumer":
+		if a.opts.Consumer = values[0]; values[0] == "" {
+			return errs.New(errs.Invalid, "http: consumer is empty: give a name, or leave it out")
+		}
+	case "format":
+		a.format = api.Format(values[0])
+		if !slices.Contains(api.Formats(), a.format) {
+			return errs.New(errs.Invalid, "http: format %q is not known: use one of %v", values[0], api.Formats())
+		}
+	case "snapshot", "after":
+	default:
+		return errs.New(errs.Invalid, "http: there is no parameter %q%s", printable.Line(name), suggest.Among(name, parameters()))
+	}
+	return nil
+}
+
+// words takes lists apart.
+func words(values []string) []string { return strings.Split(strings.Join(values, ","), ",") }
+
+// begin sets where the stream begins. What a browser remembers goes before what the address says, but for consumers, whose
+// position is kept here.
+func (a *wanted) begin(query url.Values, last string) error {
+	snapshot := false
+	if query.Has("snapshot") {
+		word := query.Get("snapshot")
+		if snapshot = word == "true"; !snapshot && word != "false" {
+			return errs.New(errs.Invalid, "http: snapshot is %q: use true or false", word)
+		}
+		if a.opts.Start = api.Live(); snapshot {
+			a.opts.Start = api.Snapshot()
+		}
+	}
+	after := query.Get("after")
+	if snapshot && after != "" {
+		return errs.New(errs.Invalid, "http: snapshot and after are both given: a stream begins with a snapshot or behind a position, not both")
+	}
+	if last != "" && a.opts.Consumer == "" {
+		if after = last; snapshot && withinSnapshot(last) { // it begins anew
+			after = ""
+		}
+	}
+	if after == "" {
+		if query.Has("after") && last == "" {
+			return errs.New(errs.Invalid, "http: after is empty: give a cursor, or leave it out")
+		}
+		return nil
+	}
+	start, err := api.AfterCursor(after)
+	a.opts.Start = start
+	return err
+}
+
+func withinSnapshot(cursor string) bool {
+	_, p, err := api.ParseCursor(cursor)
+	return err == nil && p.InSnapshot()
+}
+
+// asEvents reports whether a client wants events rather than lines.
+func asEvents(accept []string) (bool, error) {
+	for one := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		kind, _, err := mime.ParseMediaType(one)
+		switch {
+		case err != nil && strings.TrimSpace(one) != "":
+			return false, errs.New(errs.Invalid, "http: Accept has %q, which is no media type", printable.Line(one))
+		case kind == "application/x-ndjson" || kind == "application/jsonl":
+			return false, nil
+		case kind == "" || kind == "text/event-stream" || kind == "text/*" || kind == "*/*":
+			return true, nil
+		}
+	}
+	return false, errs.New(errs.Invalid, "http: changes are sent as text/event-stream or application/x-ndjson: Accept has neither")
+}
+
+// readerOf says who sends a request, for messages and for the list of streams.
+func readerOf(r *http.Request) string {
+	const longest = 64
+	agent, _, _ := strings.Cut(r.UserAgent(), " ")
+	if agent = printable.Line(agent); agent == "" || len(agent) > longest {
+		agent = "a client"
+	}
+	if r.RemoteAddr == "" || r.RemoteAddr == "@" {
+		return agent + " by the socket"
+	}
+	return fmt.Sprintf("%s at %s", agent, r.RemoteAddr)
+}

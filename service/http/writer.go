@@ -1,0 +1,184 @@
+package http
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/inspect"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+)
+
+const (
+	// keepAlive is how often something is sent when there is no change.
+	keepAlive = 15 * time.Second
+	// A write takes so much, and a buffer that has grown larger than the other is given back.
+	chunk   = 32 << 10
+	largest = 256 << 10
+	// stuckAfter is how long a write takes before it is looked whether the stream goes on, and farewell how long it may
+	// take from then on if it does not.
+	stuckAfter = time.Second
+	farewell   = 5 * time.Second
+	// comeBack is how long browsers wait before they try again, in milliseconds.
+	comeBack = "retry: 2000\n\n"
+)
+
+// delivery sends the changes of a stream to a client. It belongs to the goroutine of its connection, but for generation and
+// stream.Err.
+type delivery struct {
+	*wanted
+	w          http.ResponseWriter
+	connection *http.ResponseController
+	encoder    api.Encoder
+	stream     api.Stream
+	// generation is that of the changes, nil before the first.
+	generation atomic.Pointer[string]
+	buffer     []byte
+	stuck      *time.Timer
+}
+
+// begin sends the head of the answer: from then on the client misses nothing. over must be called at the end.
+func (d *delivery) begin(ctx context.Context) (over func()) {
+	h := d.w.Header()
+	h.Set("Connection", "close")
+	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
+	h.Set("Content-Type", "application/x-ndjson")
+	if d.events {
+		h.Set("Content-Type", "text/event-stream")
+		d.buffer = append(d.buffer, comeBack...)
+	}
+	d.w.WriteHeader(http.StatusOK)
+	d.stuck = time.AfterFunc(stuckAfter, d.look)
+	unhook := context.AfterFunc(ctx, func() { _ = d.connection.SetWriteDeadline(time.Now()) })
+	_ = d.flush() // run notices
+	_ = d.connection.Flush()
+	return func() {
+		unhook()
+		d.stuck.Stop()
+	}
+}
+
+// run sends changes until the stream or ctx ends, or the client cannot be written to.
+func (d *delivery) run(ctx context.Context) {
+	quiet := time.NewTicker(keepAlive)
+	defer quiet.Stop()
+	for ctx.Err() == nil {
+		c, err := d.stream.Poll()
+		switch {
+		case errors.Is(err, io.EOF):
+			return
+		case err != nil:
+			d.end(err)
+			return
+		case c != nil:
+			if err := d.add(c); err != nil {
+				d.end(err)
+				return
+			}
+			if len(d.buffer) < chunk {
+				continue
+			}
+		}
+		if d.flush() != nil {
+			return
+		}
+		if c != nil {
+			continue
+		}
+		select {
+		case <-d.stream.Ready():
+		case <-quiet.C:
+			d.buffer = append(d.buffer, d.nothing()...)
+		case <-ctx.Done():
+		}
+	}
+}
+
+// nothing is what is sent while there is no change.
+func (d *delivery) nothing() string {
+	if d.events {
+		return ":\n\n"
+	}
+	return "\n"
+}
+
+// add adds a change to what is sent next.
+func (d *delivery) add(c *api.Change) (err error) {
+	if d.generation.Load() == nil {
+		d.generation.Store(&c.Transaction.Generation)
+	}
+	before := len(d.buffer)
+	if d.events {
+		d.buffer = append(c.AppendCursor(append(d.buffer, "id: "...)), "\ndata: "...)
+	}
+	if d.buffer, err = d.encoder.AppendChange(d.buffer, d.format, c); err != nil {
+		d.buffer = d.buffer[:before]
+		return err
+	}
+	if d.events {
+		d.buffer = append(d.buffer, '\n')
+	}
+	d.buffer = append(d.buffer, '\n')
+	return nil
+}
+
+// end says why the stream has ended, as the last thing that is sent.
+func (d *delivery) end(err error) {
+	if gap, ok := errors.AsType[*api.GapError](err); ok {
+		why := inspect.FailureOf(err)
+		why.Details = nil // it is what follows
+		d.tell("gap", inspect.Gap{
+			Failure: *why, Cause: gap.Cause, Source: gap.Source.String(),
+			After: gap.After.Cursor(gap.Generation), Before: gap.Before.Cursor(gap.Generation),
+		})
+	} else {
+		d.tell("end", inspect.FailureOf(err))
+	}
+	_ = d.flush() // the client has gone
+}
+
+// tell adds an event that is no change.
+func (d *delivery) tell(event string, data any) {
+	content, err := json.Marshal(data)
+	if err != nil { // an error's details are strings, numbers and booleans
+		content, _ = json.Marshal(inspect.FailureOf(errs.New(errs.Internal, "http: %w", err)))
+	}
+	if d.events {
+		d.buffer = append(append(d.buffer, "event: "+event+"\ndata: "...), content...)
+		d.buffer = append(d.buffer, "\n\n"...)
+		return
+	}
+	d.buffer = append(append(d.buffer, `{"$event":"`+event+`",`...), content[1:]...)
+	d.buffer = append(d.buffer, '\n')
+}
+
+// flush sends what was added.
+func (d *delivery) flush() error {
+	if len(d.buffer) == 0 {
+		return nil
+	}
+	d.stuck.Reset(stuckAfter)
+	_, err := d.w.Write(d.buffer)
+	if err == nil {
+		err = d.connection.Flush()
+	}
+	d.stuck.Stop()
+	if d.buffer = d.buffer[:0]; cap(d.buffer) > largest {
+		d.buffer = nil
+	}
+	return err
+}
+
+// look gives up a write that is stuck when the stream has ended: its client reads nothing, and could not be told.
+func (d *delivery) look() {
+	if d.stream != nil && d.stream.Err() == nil {
+		d.stuck.Reset(stuckAfter)
+		return
+	}
+	_ = d.connection.SetWriteDeadline(time.Now().Add(farewell))
+}
