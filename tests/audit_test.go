@@ -43,6 +43,8 @@ func TestTheAuditTrailIsCompleteOverKills(t *testing.T) {
 	require.Empty(t, twice)
 	require.NotEmpty(t, sold)
 	require.Equal(t, sold, audited)
+	const whenever = "SELECT count(*) FROM entries WHERE committed_at IS NULL OR abs(committed_at - unixepoch()) > 86400"
+	require.Equal(t, []int64{0}, numbers(t, filepath.Join(dir, "data", "audit.db"), whenever), "it is noted when they were committed")
 }
 
 func numbers(t *testing.T, file, query string) (all []int64) {

@@ -44,8 +44,8 @@ func (e *GapError) Error() string {
 	if e.Err != nil {
 		what = e.Err.Error()
 	}
-	return fmt.Sprintf("cdc: source %q: changes were lost: %s; resubscribe with snapshot = true to begin anew, "+
-		"or with after = err:details().before to go on without them", e.Source, what)
+	return fmt.Sprintf("cdc: source %q: changes were lost: %s; resubscribe with snapshot = true to begin anew; to go on without them, "+
+		"let a stream begin with after = err:details().before, or a consumer go on there by cdc.reset", e.Source, what)
 }
 
 // Unwrap gives the error its kind.

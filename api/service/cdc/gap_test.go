@@ -25,7 +25,8 @@ func TestAGapIsUnavailableAndTellsWhatToDo(t *testing.T) {
 	}
 	require.ErrorIs(t, gap, cause)
 	require.EqualError(t, gap, `cdc: source "app:cdc": changes were lost: transaction of 9 GiB exceeds the limit; resubscribe with `+
-		`snapshot = true to begin anew, or with after = err:details().before to go on without them`)
+		`snapshot = true to begin anew; to go on without them, let a stream begin with after = err:details().before, or a consumer go on `+
+		`there by cdc.reset`)
 	require.ErrorContains(t, &api.GapError{Cause: api.GapRetention}, "changes were lost: retention; resubscribe")
 	require.Equal(t, map[string]any{
 		"reason": "gap", "cause": "too_large", "source": "app:cdc",

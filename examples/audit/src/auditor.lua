@@ -4,10 +4,10 @@ local cdc, json, sql = require("cdc"), require("json"), require("sql")
 local function main()
 	local audit = assert(sql.get("app:audit"))
 	assert(audit:execute([[CREATE TABLE IF NOT EXISTS entries (
-		cursor TEXT PRIMARY KEY, committed_at TEXT, op TEXT, tbl TEXT, before TEXT, after TEXT)]]))
+		cursor TEXT PRIMARY KEY, committed_at REAL, op TEXT, tbl TEXT, before TEXT, after TEXT)]]))
 	return cdc.follow("app:cdc", { consumer = "audit", snapshot = true, schema = true }, function(change)
 		assert(audit:execute("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?, ?)", {
-			change.cursor, tostring(change.committed_at), change.op, change.table,
+			change.cursor, change.timestamp, change.op, change.table,
 			change.before and assert(json.encode(change.before)) or sql.NULL,
 			change.after and assert(json.encode(change.after)) or sql.NULL,
 		}))

@@ -21,6 +21,7 @@
 //	stream:close()                                  -- true; also done when the process ends
 //	cdc.consumers("app:cdc")                        -- the consumers of a source
 //	cdc.forget("app:cdc", "search")                 -- ends one
+//	cdc.reset("app:cdc", "search", cursor)          -- lets one go on behind a cursor, "live", or with a "snapshot"
 //	cdc.follow("app:cdc", {consumer = "search", snapshot = true}, function(change) … end)
 //	cdc.encode(change, "debezium")                  -- as JSON: json, debezium, cloudevents or flat
 //
@@ -82,6 +83,7 @@ func (m *Module) Open(L *lua.LState) *lua.LTable {
 	t.RawSetString("stream", L.NewFunction(s.stream))
 	t.RawSetString("consumers", L.NewFunction(s.consumers))
 	t.RawSetString("forget", L.NewFunction(s.forget))
+	t.RawSetString("reset", L.NewFunction(s.reset))
 	t.RawSetString("follow", s.newFollow(L, t))
 	t.RawSetString("encode", L.NewFunction(s.encode))
 	return t

@@ -56,6 +56,30 @@ func (s *session) forget(L *lua.LState) int {
 	return 1
 }
 
+// reset is cdc.reset(id, name, start): start is a cursor, "live" or "snapshot".
+func (s *session) reset(L *lua.LState) int {
+	id, name := s.id(L), L.CheckString(2)
+	word, ok := L.Get(3).(lua.LString)
+	if !ok {
+		L.ArgError(3, `cursor, "live" or "snapshot" expected, got `+option.Describe(L.Get(3)))
+	}
+	start, known := map[string]api.Start{"live": api.Live(), "snapshot": api.Snapshot()}[string(word)]
+	if !known {
+		var err error
+		if start, err = api.AfterCursor(string(word)); err != nil {
+			return engine.Fail(L, fmt.Errorf("cdc: reset %q of %q: %w", name, id, err))
+		}
+	}
+	_, err := engine.Block(L, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.sources.Reset(ctx, id, name, start)
+	})
+	if err != nil {
+		return engine.Fail(L, err)
+	}
+	L.Push(lua.LTrue)
+	return 1
+}
+
 // ack is stream:ack(change) and stream:ack(cursor).
 func (s *stream) ack(L *lua.LState) int {
 	v := L.Get(2)

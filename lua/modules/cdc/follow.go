@@ -37,12 +37,13 @@ func (s *session) newFollow(L *lua.LState, module *lua.LTable) lua.LValue {
 	L.Push(module.RawGetString("stream"))
 	L.Push(L.NewFunction(s.pause))
 	L.Push(L.NewFunction(s.watch))
+	L.Push(L.NewFunction(s.warn))
 	L.Push(L.GetGlobal("pcall"))
 	L.Push(L.GetGlobal("error"))
 	L.Push(L.NewFunction(engine.Select))
 	L.Push(L.NewFunction(isError))
 	L.Push(L.NewFunction(closedWithin))
-	L.Call(8, 1)
+	L.Call(9, 1)
 	follow := L.Get(-1)
 	L.Pop(1)
 	return follow
@@ -64,7 +65,7 @@ func closedWithin(L *lua.LState) int {
 type cancellation struct{ *engine.Cancellation }
 
 // watch checks the arguments of follow, and returns the options for its streams, the number of attempts, and what tells
-// that the process was asked to end.
+// that the process was asked to end, which must be closed: until then the process is not terminated when it is asked.
 func (s *session) watch(L *lua.LState) int {
 	id := s.id(L)
 	if L.Get(3).Type() != lua.LTFunction {
@@ -86,8 +87,14 @@ func (s *session) watch(L *lua.LState) int {
 		return engine.Misuse(L, fmt.Errorf("cdc: follow %q: after is for streams whose position a script keeps: give consumer", id))
 	}
 	c := &cancellation{s.process.Cancellation()}
-	cancelled := L.CreateTable(0, 3)
-	cancelled.RawSetString("channel", engine.NewProducerChannel(L, c))
+	cancelled := L.CreateTable(0, 4)
+	cancelled.RawSetString("channel", engine.NewDetachedProducerChannel(L, c))
+	release := s.process.OnEnd(c.Close)
+	cancelled.RawSetString("close", L.NewFunction(func(*lua.LState) int {
+		release()
+		c.Close()
+		return 0
+	}))
 	cancelled.RawSetString("asked", L.NewFunction(func(L *lua.LState) int {
 		select {
 		case <-c.Asked():
@@ -102,6 +109,21 @@ func (s *session) watch(L *lua.LState) int {
 	L.Push(lua.LNumber(attempts))
 	L.Push(cancelled)
 	return 3
+}
+
+// warn says in the log of the app why a stream is opened again: the first time, and then now and again.
+func (s *session) warn(L *lua.LState) int {
+	const often = 5
+	id, failures := s.id(L), L.CheckInt(3)
+	if failures != 1 && failures%often != 0 {
+		return 0
+	}
+	attrs := []any{"source", id.String(), "failures", failures, "snapshot", lua.LVAsBool(L.Get(4))}
+	if err, ok := engine.ErrorOf(L.Get(2)); ok {
+		attrs = append(attrs, "error", err)
+	}
+	s.process.Logger().Warn("cdc.follow subscribes again: its stream has ended, or could not begin", attrs...)
+	return 0
 }
 
 var errAsked = errors.New("asked to end")

@@ -1,5 +1,5 @@
 -- cdc.follow(id, options, handler), see follow.go. The functions come from there.
-local stream_of, pause, watch, pcall, error, select, is_error, closed = ...
+local stream_of, pause, watch, warn, pcall, error, select, is_error, closed = ...
 
 -- tell calls the handler with a change until it succeeds, and returns why it has not; nil if the process was asked to end.
 local function tell(handler, change, attempts, cancelled)
@@ -55,8 +55,8 @@ local function read(stream, changes, options, handler, attempts, cancelled)
 	return nil, handled
 end
 
-return function(id, given, handler)
-	local options, attempts, cancelled = watch(id, given, handler)
+-- follow subscribes again and again, until the process is asked to end or nothing helps: then it raises why.
+local function follow(id, options, attempts, handler, cancelled)
 	local failures = 0
 	while not cancelled.asked() do
 		local err, handled, changes
@@ -80,9 +80,19 @@ return function(id, given, handler)
 			options.snapshot, options.after = true, nil
 		end
 		failures = (handled or 0) > 0 and 1 or failures + 1
+		warn(id, err, failures, options.snapshot)
 		if pause(cancelled, failures) then
 			break
 		end
+	end
+end
+
+return function(id, given, handler)
+	local options, attempts, cancelled = watch(id, given, handler)
+	local ok, why = pcall(follow, id, options, attempts, handler, cancelled)
+	cancelled.close()
+	if not ok then
+		error(why, 0)
 	end
 	return true
 end

@@ -71,6 +71,16 @@ func (s *scripted) Forget(_ context.Context, id registry.ID, name string) error 
 	return nil
 }
 
+func (s *scripted) Reset(_ context.Context, id registry.ID, name string, start api.Start) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if name == "nobody" {
+		return errs.New(errs.NotFound, "no consumer")
+	}
+	s.told = append(s.told, id.String()+" "+name+" "+start.String()+" "+start.Generation())
+	return nil
+}
+
 type scriptedStream struct {
 	fakeStream
 	source *scripted
@@ -221,16 +231,19 @@ func TestFollowRefusesWrongArguments(t *testing.T) {
 	t.Parallel()
 	w := scriptedWorld(t, &scripted{})
 	for call, want := range map[string]string{
-		`cdc.follow("pg", {}, 5)`:                                                        "the handler is 5, must be a function",
-		`cdc.follow("pg", 5, print)`:                                                     `cdc: follow "app:pg": options must be a table, not 5`,
-		`cdc.follow("pg", {attempts = 0}, print)`:                                        "attempts is 0, must be a whole number, at least 1",
-		`cdc.follow("pg", {after = "x"}, print)`:                                         "after is for streams whose position a script keeps: give consumer",
-		`cdc.follow("pg", {consumers = "search"}, print)`:                                `key "consumers" is not known`,
-		`cdc.follow(5, {}, print)`:                                                       "the ID is 5",
-		`cdc.forget("pg")`:                                                               "string expected",
-		`ok(cdc.stream("pg", {consumer = "s"})):ack(5)`:                                  "change or cursor expected, got 5",
-		`ok(cdc.stream("pg", {consumer = 5}))`:                                           "consumer is 5, must be a string",
-		`ok(cdc.stream("pg", {after = {}}))`:                                             "after is a table, must be a string",
+		`cdc.follow("pg", {}, 5)`:                         "the handler is 5, must be a function",
+		`cdc.follow("pg", 5, print)`:                      `cdc: follow "app:pg": options must be a table, not 5`,
+		`cdc.follow("pg", {attempts = 0}, print)`:         "attempts is 0, must be a whole number, at least 1",
+		`cdc.follow("pg", {after = "x"}, print)`:          "after is for streams whose position a script keeps: give consumer",
+		`cdc.follow("pg", {consumers = "search"}, print)`: `key "consumers" is not known`,
+		`cdc.follow(5, {}, print)`:                        "the ID is 5",
+		`cdc.reset("pg")`:                                 "string expected",
+		`cdc.reset("pg", "a")`:                            `cursor, "live" or "snapshot" expected, got nil`,
+		`cdc.reset("pg", "a", {})`:                        `cursor, "live" or "snapshot" expected, got a table`,
+		`cdc.forget("pg")`:                                "string expected",
+		`ok(cdc.stream("pg", {consumer = "s"})):ack(5)`:   "change or cursor expected, got 5",
+		`ok(cdc.stream("pg", {consumer = 5}))`:            "consumer is 5, must be a string",
+		`ok(cdc.stream("pg", {after = {}}))`:              "after is a table, must be a string",
 		`ok(cdc.stream("pg", {after = "g-0000000000000003-00000002", snapshot = true}))`: "snapshot and after are both given",
 		`ok(cdc.stream("pg", {after = "no cursor"}))`:                                    `"no cursor" is no cursor: take the field cursor of a change as it is`,
 		`ok(ok(cdc.stream("pg", {})):ack("g-1"))`:                                        `"g-1" is no cursor`,
@@ -282,6 +295,67 @@ func TestConsumersAndForget(t *testing.T) {
 		list[4] = select(2, cdc.forget("pg", "nobody")):kind()
 		return list`))
 	require.Equal(t, []string{"app:pg a"}, s.told)
+}
+
+func TestReset(t *testing.T) {
+	t.Parallel()
+	s := &scripted{runs: []subscription{{refused: errGap}}}
+	require.Equal(t, []any{true, true, true, "NOT_FOUND", "INVALID", `cdc: reset "a" of "app:pg": "later" is no cursor: take the field cursor of a change as it is`},
+		scriptedWorld(t, s).Value(fakePrelude+`
+		local _, gap = ok(cdc.stream("pg", {consumer = "a"})):channel()
+		local list = {ok(cdc.reset("pg", "a", gap:details().before)), ok(cdc.reset("pg", "a", "live")), ok(cdc.reset("pg", "a", "snapshot"))}
+		list[4] = select(2, cdc.reset("pg", "nobody", "live")):kind()
+		local _, e = cdc.reset("pg", "a", "later")
+		list[5], list[6] = e:kind(), e:message()
+		return list`))
+	require.Equal(t, []string{"app:pg a after " + api.Behind(2).String() + " g", "app:pg a live ", "app:pg a snapshot "}, s.told)
+}
+
+func TestFollowTellsThatItTriesAgain(t *testing.T) {
+	t.Parallel()
+	s := &scripted{runs: []subscription{
+		{refused: errPasses},
+		{changes: inserts(1), cause: errGap},
+		{refused: errPasses},
+		{refused: errPasses},
+		{refused: errPasses},
+		{refused: errPasses},
+		{cause: errStays},
+	}}
+	w := scriptedWorld(t, s)
+	w.Value(strings.Replace(followed, "%s", `{consumer = "search"}`, 1))
+	var told []string
+	for line := range strings.Lines(w.Log.String()) {
+		if _, rest, ok := strings.Cut(line, "cdc.follow subscribes again: its stream has ended, or could not begin\""); ok {
+			require.Contains(t, line, "level=WARN")
+			told = append(told, rest)
+		}
+	}
+	require.Len(t, told, 3, "the first failure, the first after something was handled, and the fifth in a row")
+	require.Contains(t, told[0], `source=app:pg failures=1 snapshot=false error="the source was stopped"`)
+	require.Contains(t, told[1], `failures=1 snapshot=true error="cdc: source \"app:pg\": changes were lost: retention`)
+	require.Contains(t, told[2], `failures=5 snapshot=true error="the source was stopped"`)
+}
+
+// A process that has left follow is terminated at once again when it is asked to end.
+func TestFollowLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]string{
+		"an error of the source":  `cdc.follow("pg", {consumer = "search"}, function() end)`,
+		"an error of the handler": `cdc.follow("pg", {consumer = "search", attempts = 1}, function() error("no") end)`,
+		"a wrong option":          `cdc.follow("pg", {consumers = "search"}, function() end)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &scripted{runs: []subscription{{changes: inserts(1), cause: errStays}}}
+			w := scriptedWorld(t, s)
+			exit := w.Run(fakePrelude + `
+				if pcall(function() ` + call + ` end) then error("it does not fail") end
+				process.cancel(process.pid(), "1h")
+				channel.new():receive()`)
+			require.Equal(t, errs.Canceled, errs.KindOf(exit.Err), exit.Err)
+		})
+	}
 }
 
 func TestMarkersOfASnapshot(t *testing.T) {
