@@ -35,11 +35,11 @@ func (s *session) Lag(p api.Position) (bytes, transactions int64) {
 	if p.Sequence >= newest {
 		return 0, 0
 	}
-	bytes = -1
-	if s.durable {
-		bytes = s.db.LogBehind(p.Sequence)
+	if !s.durable {
+		return -1, int64(newest - p.Sequence) //nolint:gosec // it is positive
 	}
-	return bytes, int64(newest - p.Sequence) //nolint:gosec // it is positive
+	bytes, n := s.db.LogBehind(p.Sequence, newest)
+	return bytes, int64(n) //nolint:gosec // there are not so many
 }
 
 // consumers keeps the consumers of a durable source beside its log. It implements consumer.Store.

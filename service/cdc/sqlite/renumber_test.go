@@ -132,3 +132,50 @@ func TestALogThatCannotBeBegun(t *testing.T) {
 	_, err = h.catalog.Subscribe(t.Context(), cdcID, search)
 	require.Equal(t, api.GapRestored, gapOf(t, err).Cause)
 }
+
+// The numbers that are passed over when it is not known which were used are no lag of a consumer that has read everything.
+func TestLagOverNumbersThatWerePassedOver(t *testing.T) {
+	t.Parallel()
+	const slot, step = 64, 128
+	for name, at := range map[string][]int{"a torn slot": {slot + 8, slot + step + 8}, "a damaged header page": {0}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			run := h.serve(h.source(cdcID, durable()))
+			s := h.subscribe(cdcID, api.StreamOptions{Consumer: "one"})
+			const rows, text = 20, 5000
+			for range rows {
+				h.exec("INSERT INTO users(name) VALUES (hex(zeroblob(?)))", text/2)
+			}
+			changes := take(t, s, rows)
+			behind := func() (bytes, transactions int64) {
+				c := h.info().Consumers[0]
+				return c.LagBytes, c.LagTransactions
+			}
+			bytes, transactions := behind()
+			require.Equal(t, int64(rows), transactions)
+			require.InDelta(t, rows*text, bytes, rows*text/10)
+			require.NoError(t, s.Ack(changes[rows/2-1].Position()))
+			bytes, transactions = behind()
+			require.Equal(t, int64(rows/2), transactions)
+			require.InDelta(t, rows/2*text, bytes, rows*text/10)
+			require.NoError(t, s.Ack(changes[rows-1].Position()))
+			require.NoError(t, run.stop())
+			h.withdraw()
+			require.NoError(t, h.db.Close())
+			v := &vandal{t: t, dir: h.dir}
+			file, err := os.ReadFile(v.newest())
+			require.NoError(t, err)
+			for _, i := range at {
+				file[i] ^= 1
+			}
+			require.NoError(t, os.WriteFile(v.newest(), file, 0o600))
+			h.openDB()
+			h.serve(h.source(cdcID, durable()))
+			require.Greater(t, h.newest().Sequence, uint64(1<<32))
+			bytes, transactions = behind()
+			require.Less(t, transactions, int64(3), "a gap")
+			require.Less(t, bytes, int64(1000))
+		})
+	}
+}

@@ -135,8 +135,10 @@ func (db *DB) SetBootstrapped() error {
 	return db.durable.Load().log.Set(settings)
 }
 
-// LogBehind returns about how many bytes of the durable log lie behind a sequence.
-func (db *DB) LogBehind(sequence uint64) int64 { return db.durable.Load().log.Behind(sequence) }
+// LogBehind returns about how many bytes of the durable log lie behind a sequence, and how many transactions up to newest.
+func (db *DB) LogBehind(sequence, newest uint64) (bytes int64, transactions uint64) {
+	return db.durable.Load().log.Behind(sequence, newest)
+}
 
 // TrimLog deletes what the settings do not keep.
 func (db *DB) TrimLog() error { return db.durable.Load().log.Trim() }
