@@ -90,6 +90,7 @@ func Run(t *testing.T, subject func(t *testing.T, entry Entry) *Subject) {
 		"streams":             {test: testStreams},
 		"acks":                {test: testAcks},
 		"after":               {test: testAfter},
+		"after within":        {test: testAfterWithin},
 		"no consumers":        {test: testNoConsumers},
 		"consumer gap":        {test: testGapOfAConsumer},
 		"snapshot is ended":   {test: testSnapshotThatIsEnded, entry: small},

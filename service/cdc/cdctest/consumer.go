@@ -296,6 +296,43 @@ func afterCursor(t *testing.T, cursor string) api.Start {
 	return start
 }
 
+// testAfterWithin: behind a change in the middle of a transaction comes the rest of it, after a restart too, as long as a consumer has
+// yet to acknowledge it, or the reader has not come back for more.
+func testAfterWithin(t *testing.T, s *Subject) {
+	t.Helper()
+	s.durable(t)
+	for i, held := range []bool{false, true} {
+		stop := s.Start()
+		if held {
+			s.consume(t, "behind", api.StreamOptions{})
+		}
+		stream := s.subscribe(t, api.StreamOptions{})
+		s.Transact(fmt.Sprintf("INSERT INTO users (id, name) VALUES (%d, 'a'), (%d, 'b'), (%d, 'c')", 10*i+1, 10*i+2, 10*i+3))
+		changes := take(t, stream, 2)
+		if held {
+			changes = append(changes, take(t, stream, 1)...)
+			_, err := stream.Poll() // which acknowledges them
+			require.NoError(t, err)
+		}
+		stream.Close()
+		for range 2 {
+			again := s.subscribe(t, api.StreamOptions{Start: afterCursor(t, changes[0].Cursor())})
+			rest := take(t, again, 1)
+			require.Equal(t, changes[1].Cursor(), rest[0].Cursor())
+			again.Close()
+			stop()
+			stop = s.Start()
+		}
+		again := s.subscribe(t, api.StreamOptions{Start: afterCursor(t, changes[0].Cursor())})
+		s.insert(10*i + 4)
+		rest := take(t, again, 3)
+		require.Equal(t, changes[1].Cursor(), rest[0].Cursor())
+		require.Equal(t, []string{fmt.Sprintf("insert users %d !", 10*i+3), fmt.Sprintf("insert users %d !", 10*i+4)}, brief(rest[1:]))
+		again.Close()
+		stop()
+	}
+}
+
 // testNoConsumers: a source that keeps nothing says what its entry lacks.
 func testNoConsumers(t *testing.T, s *Subject) {
 	t.Helper()
