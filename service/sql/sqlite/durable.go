@@ -32,7 +32,10 @@ type durable struct {
 	before segment.Before
 	// unsynced says that SQLite does not wait for the disk.
 	unsynced bool
-	logger   *slog.Logger
+	// sync waits until what was written is on the disk; nil if SQLite does not do so at each commit either. broken says that it has failed.
+	sync   func(*capture.Recorder) error
+	broken bool
+	logger *slog.Logger
 
 	// These belong to the connection that is open: how the segment file calls shapes, and which of them it describes.
 	names     map[*Shape]uint32
@@ -95,7 +98,25 @@ func newDurable(log *segment.Log, path string, cfg *sqlapi.SQLiteConfig, logger 
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &durable{log: log, path: path, unsynced: cfg.Synchronous == "off", logger: logger.With("log", segment.Dir(path))}
+	d := &durable{log: log, path: path, unsynced: cfg.Synchronous == "off", logger: logger.With("log", segment.Dir(path))}
+	if cfg.Synchronous == "full" || cfg.Synchronous == "extra" {
+		d.sync = (*capture.Recorder).SyncSegment
+	}
+	return d
+}
+
+// flush makes what was written to the log survive a loss of power, if a commit does. It comes behind the commit, with what settles it: a
+// record without that would tell as little as none.
+func (d *durable) flush(r *capture.Recorder) {
+	if d.sync == nil {
+		return
+	}
+	err := d.sync(r)
+	if err != nil && !d.broken {
+		d.logger.Error("the log of a durable source cannot be synced, and commits go on without: after a loss of power its consumers may be "+
+			"told of a gap; look after the disk", "error", err)
+	}
+	d.broken = err != nil
 }
 
 // look notes what the files are like before a connection is opened.

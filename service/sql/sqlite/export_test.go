@@ -1,6 +1,9 @@
 package sqlite
 
-import sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+import (
+	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
+	"github.com/wippy-cdc/runtime/service/sql/sqlite/capture"
+)
 
 // NewShape returns the shape of a table whose last column has REAL affinity.
 func NewShape(table *sqlapi.Table) *Shape {
@@ -35,3 +38,11 @@ const (
 
 // Abandon refuses all further statements of a database.
 func Abandon(db *DB) { db.abandon() }
+
+// AfterLogSync makes f be called when the durable log was synced behind a commit, whose result f may replace. The writer must rest.
+func AfterLogSync(db *DB, f func(err error) error) {
+	d := db.durable.Load()
+	if sync := d.sync; sync != nil {
+		d.sync = func(r *capture.Recorder) error { return f(sync(r)) }
+	}
+}

@@ -158,6 +158,7 @@ func (s *captureSession) lost(summary *capture.Summary, err error) {
 	}
 	if summary != nil && summary.Gap && s.durable != nil {
 		sequence = summary.Sequence
+		s.durable.flush(s.recorder)
 		s.durable.publish(summary.End, sequence)
 	} else {
 		sequence = s.gapInLog(cause)

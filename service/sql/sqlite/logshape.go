@@ -59,6 +59,7 @@ func (d *durable) keep(s *captureSession, summary *capture.Summary) {
 			end = now
 		}
 	}
+	d.flush(s.recorder)
 	d.publish(end, summary.Sequence)
 	if d.log.Full(end) {
 		if err := d.roll(s); err != nil {
