@@ -76,7 +76,7 @@ func testMetrics(t *testing.T, s *Subject) {
 	}
 	counters := func() api.Stats {
 		now := s.stats(t)
-		now.LogBytes, now.LagBytes, now.Streams, now.WALBytes, now.RetainedWALBytes = 0, 0, 0, nil, nil
+		now.LogBytes, now.LagBytes, now.Streams, now.WALBytes, now.RetainedWALBytes, now.DurableLog = 0, 0, 0, nil, nil, nil
 		return now
 	}
 	require.Equal(t, want, counters())

@@ -43,8 +43,6 @@ type Settings struct {
 	// Generation is that of the source.
 	Generation string
 	Store      Store
-	// Acked returns the sequence up to which every open stream has acknowledged what concerns it.
-	Acked func() uint64
 }
 
 // Consumers are the consumers of one run of a source. Methods may be called from any goroutine.
@@ -137,8 +135,8 @@ func (c *Consumers) Save(ctx context.Context) error {
 	return c.store(ctx)
 }
 
-// advance moves consumers on to what every stream has acknowledged, their own included: a stream that was open before
-// this was asked, and is open afterwards, was counted.
+// advance moves consumers on to what their streams have acknowledged, also of what did not concern them. A stream that is
+// open afterwards was open when it was asked.
 func (c *Consumers) advance() {
 	open := make(map[*consumer]*Stream)
 	c.mu.Lock()
@@ -148,16 +146,13 @@ func (c *Consumers) advance() {
 		}
 	}
 	c.mu.Unlock()
-	if len(open) == 0 {
-		return
-	}
-	acked := api.Behind(c.settings.Acked())
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for one, s := range open {
+		acked := api.Behind(s.Acked())
+		c.mu.Lock()
 		if one.stream == s && s.Err() == nil && one.Position.Compare(acked) < 0 {
 			one.Position = acked
 		}
+		c.mu.Unlock()
 	}
 }
 

@@ -13,6 +13,8 @@ type Opened interface {
 	api.Stream
 	// End ends the stream with an error.
 	End(reason api.EndReason, err error)
+	// Acked returns the sequence up to which the stream has acknowledged what concerns it, while it is open.
+	Acked() uint64
 }
 
 // Stream is the stream of a consumer.

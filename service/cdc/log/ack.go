@@ -30,6 +30,23 @@ func (r *Reader) Ack(position api.Position) error {
 	return nil
 }
 
+// Acked returns the sequence up to which the reader has acknowledged what concerns it.
+func (r *Reader) Acked() uint64 {
+	l := r.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.mu.Lock()
+	at, parked := r.place, r.parked
+	if r.stored {
+		at, parked = r.replayed, false
+	}
+	r.mu.Unlock()
+	if parked {
+		_, at = l.newsFor(r, nil, l.end)
+	}
+	return r.ackedBefore(at.before)
+}
+
 // ackedBefore returns the sequence up to which all is acknowledged of a reader that has read all up to sequence.
 func (r *Reader) ackedBefore(sequence uint64) uint64 {
 	r.mu.Lock()

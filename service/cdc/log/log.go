@@ -337,7 +337,8 @@ func (l *Log) Rewind(sequence uint64) (epoch uint64) {
 }
 
 // Acked returns the sequence up to which every reader has acknowledged what concerns it: what was appended behind it may
-// be needed again. After the last reader has left it is what that one had acknowledged.
+// be needed again. After the last reader has left it is what that one had acknowledged. Readers of a store are not
+// counted.
 func (l *Log) Acked() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -50,6 +50,9 @@ type Entry struct {
 func (r *Reader) Next() (*Record, error) {
 	r.finish()
 	if r.hasFallen() {
+		if err := r.stopped(); err != nil {
+			return nil, err
+		}
 		if err := r.catch(api.Behind(r.own().before)); err != nil {
 			return nil, err
 		}
@@ -136,7 +139,7 @@ func (r *Reader) look(at place) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if h.sequence < r.skip.Sequence || !r.concerned(front[recordHeader:recordHeader+touchedLength*h.touched]) {
+	if api.Behind(h.sequence).Compare(r.skip) <= 0 || !r.concerned(front[recordHeader:recordHeader+touchedLength*h.touched]) {
 		r.move(at, h.size(), h.sequence)
 		return false, nil
 	}
@@ -211,10 +214,12 @@ func (r *Reader) Done() {
 	}
 }
 
-// finish makes the reader go on behind the record that was returned last.
+// finish makes the reader go on behind the record that was returned last. It is not read again, should it be appended
+// again for others.
 func (r *Reader) finish() {
 	if rec := &r.record; rec.size > 0 {
 		r.move(r.own(), rec.size, rec.Sequence)
+		r.skip = newer(r.skip, api.Behind(rec.Sequence))
 		*rec = Record{reader: r}
 	}
 }

@@ -95,7 +95,7 @@ type verdict struct {
 func (l *Log) Open(o Options) (*Reader, error) {
 	r := l.newReader(o)
 	err := l.join(r, o.After)
-	if errors.Is(err, errLeft) && l.store != nil {
+	if errors.Is(err, ErrLeft) && l.store != nil {
 		err = r.replay(*o.After)
 	}
 	if err != nil {
@@ -107,8 +107,8 @@ func (l *Log) Open(o Options) (*Reader, error) {
 	return r, nil
 }
 
-// errLeft means that what is behind a position is not in the log any more.
-var errLeft = errs.New(errs.Unavailable, "the position has left the log: begin anew with a snapshot")
+// ErrLeft means that what is behind a position is not in the log any more.
+var ErrLeft = errs.New(errs.Unavailable, "the position has left the log: begin anew with a snapshot")
 
 func (l *Log) newReader(o Options) *Reader {
 	r := &Reader{
@@ -140,6 +140,9 @@ func (l *Log) join(r *Reader, after *api.Position) error {
 		return l.closed
 	}
 	r.place = l.end
+	if after == nil {
+		r.skip = l.begun()
+	}
 	l.open.Add(1)
 	var first *segment
 	if after != nil {
@@ -159,11 +162,20 @@ func (l *Log) join(r *Reader, after *api.Position) error {
 	return nil
 }
 
+// begun returns what a reader passes over that begins with what is appended from now on, if it is appended again for
+// others. l.mu must be held.
+func (l *Log) begun() api.Position {
+	if l.open.Load() == 0 { // it gets what the readers before have not acknowledged
+		return api.Behind(l.end.before)
+	}
+	return api.Behind(max(l.end.before, l.newest.Sequence))
+}
+
 // seek makes r begin behind a position and returns the segment it begins in, nil if that is behind the newest record. l.mu must
 // be held.
 func (l *Log) seek(r *Reader, after api.Position) (*segment, error) {
 	if unkept := l.unkept.Load(); after.Compare(l.trimmed) < 0 || unkept > 0 && after.Compare(api.Behind(unkept)) < 0 {
-		return nil, errLeft
+		return nil, ErrLeft
 	}
 	r.skip = after
 	for _, gap := range l.gaps {
@@ -214,19 +226,26 @@ func (r *Reader) SetLimit(limit int64) {
 	r.limit = limit
 }
 
-// SkipTo makes a reader that has read nothing pass over what is not behind a position.
+// SkipTo makes a reader that has read nothing begin behind a position, whatever is appended before it.
 func (r *Reader) SkipTo(after api.Position) { r.skip = after }
 
-// Close ends the reader and lets go of what is kept for it. It is idempotent.
+// Close ends the reader and lets go of what is kept for it. It is idempotent, and not for other goroutines than the one
+// that reads.
 func (r *Reader) Close() {
 	r.End(api.EndClosed, io.EOF)
 }
 
-// End ends the reader with err at once, if it has not ended, and lets go of what is kept for it.
+// End ends the reader with err at once, if it has not ended, and lets go of what is kept for it. It is for the goroutine
+// that reads.
 func (r *Reader) End(reason api.EndReason, err error) {
+	r.Cut(reason, err)
+	r.leaveStore()
+}
+
+// Cut is End for other goroutines. What is kept of the store goes when the reader reads on, or is closed.
+func (r *Reader) Cut(reason api.EndReason, err error) {
 	r.setEnding(&ending{reason: reason, err: err})
 	r.leave()
-	r.leaveStore()
 	tell([]*Reader{r})
 }
 
@@ -390,12 +409,12 @@ func (r *Reader) setEnding(e *ending) (first bool) {
 // tell makes known that readers are to end.
 func tell(readers []*Reader) {
 	for _, r := range readers {
-		notify(r.ready)
 		r.told.Do(func() {
 			r.mu.Lock()
 			reason := r.end.reason
 			r.mu.Unlock()
 			r.onEnd(reason)
 		})
+		notify(r.ready) // it is counted by then
 	}
 }

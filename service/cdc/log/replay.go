@@ -88,6 +88,7 @@ func (r *Reader) fromStore() (*Record, error) {
 func (r *Reader) stopped() error {
 	if r.over.Load() {
 		r.leave()
+		r.leaveStore()
 		return r.ended()
 	}
 	if cause := r.log.Closed(); cause != nil {
@@ -222,16 +223,17 @@ func (r *Reader) hasFallen() bool {
 	return r.fallen
 }
 
-// catch begins to read the store behind what a reader that has fallen has read.
+// catch begins to read the store behind what a reader that has fallen has read, or passes over.
 func (r *Reader) catch(after api.Position) error {
 	r.mu.Lock()
 	r.fallen = false
 	r.mu.Unlock()
+	r.skip = newer(r.skip, after)
 	if p := r.replays; p != nil { // it has joined the log in vain
 		p.joined, p.fence = false, 0
 		return nil
 	}
-	if err := r.replay(after); err != nil {
+	if err := r.replay(r.skip); err != nil {
 		return r.Fail(err)
 	}
 	return nil

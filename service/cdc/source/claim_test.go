@@ -94,7 +94,7 @@ func TestAGapThatNoReaderHasSeenIsNotTold(t *testing.T) {
 func TestConsumersOfARunThatHasEndedWriteNothing(t *testing.T) {
 	t.Parallel()
 	kept := &memory{states: map[string]consumer.State{"one": {Name: "one", Generation: "g", Position: api.Behind(1)}}}
-	c, err := consumer.New(t.Context(), consumer.Settings{Source: sourceID, Generation: "g", Store: kept, Acked: func() uint64 { return 0 }})
+	c, err := consumer.New(t.Context(), consumer.Settings{Source: sourceID, Generation: "g", Store: kept})
 	require.NoError(t, err)
 	claim, err := c.Claim("two", "")
 	require.NoError(t, err)
@@ -115,7 +115,7 @@ func TestConsumersOfARunThatHasEndedWriteNothing(t *testing.T) {
 func TestAConsumerThatBeginsIsNotListed(t *testing.T) {
 	t.Parallel()
 	kept := &memory{states: make(map[string]consumer.State)}
-	c, err := consumer.New(t.Context(), consumer.Settings{Source: sourceID, Generation: "g", Store: kept, Acked: func() uint64 { return 0 }})
+	c, err := consumer.New(t.Context(), consumer.Settings{Source: sourceID, Generation: "g", Store: kept})
 	require.NoError(t, err)
 	claim, err := c.Claim("one", "")
 	require.NoError(t, err)

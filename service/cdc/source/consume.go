@@ -19,9 +19,7 @@ func (r *Run) loadConsumers(ctx context.Context, generation string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	r.consumers, err = consumer.New(ctx, consumer.Settings{
-		Source: r.id, Generation: generation, Store: store, Acked: func() uint64 { return r.streams.Acked() },
-	})
+	r.consumers, err = consumer.New(ctx, consumer.Settings{Source: r.id, Generation: generation, Store: store})
 	return err
 }
 
@@ -159,7 +157,7 @@ func (r *Run) openAfter(ctx context.Context, opts api.StreamOptions, after api.P
 	opts.Start = api.After(after)
 	opened, err := r.streams.Open(opts)
 	rewinder, again := r.session.(Rewinder)
-	if !again || err == nil || !errs.Is(err, errs.Unavailable) {
+	if !again || !stream.HasLeft(err) {
 		return opened, err
 	}
 	err = rewinder.Rewind(ctx, after, func() error {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/cdc/consumer"
+	"github.com/wippy-cdc/runtime/service/cdc/source"
 )
 
 // memory keeps consumers over the runs of a test.
@@ -187,4 +189,39 @@ func TestAPositionOfAnotherGenerationIsAGap(t *testing.T) {
 	c, err := s.Next(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, api.OpInsert, c.Op)
+}
+
+// rewindable is a session that can append again what has left the log.
+type rewindable struct {
+	*session
+	asked atomic.Int32
+}
+
+// Rewind implements source.Rewinder.
+func (r *rewindable) Rewind(context.Context, api.Position, func() error) error {
+	r.asked.Add(1)
+	return errs.New(errs.Unavailable, "it was asked to rewind")
+}
+
+// A consumer that is refused for want of room tries again and again: what has left the log is read anew for one that is in.
+func TestARefusedConsumerRewindsNothing(t *testing.T) {
+	t.Parallel()
+	h, _ := newConsuming(t)
+	again := new(rewindable)
+	h.wrapped = func(s *session) source.Session {
+		again.session = s
+		return again
+	}
+	h.limits.Subscriptions.MaxSubscriptions = 1
+	h.serve()
+	h.subscribe(api.StreamOptions{Consumer: "one"}).Close()
+	for n := range int64(2) { // without a reader nothing is kept
+		h.session().commit(n)
+	}
+	_, err := h.catalog.Subscribe(t.Context(), sourceID, api.StreamOptions{Consumer: "one"})
+	require.ErrorContains(t, err, "it was asked to rewind")
+	h.subscribe(api.StreamOptions{})
+	_, err = h.catalog.Subscribe(t.Context(), sourceID, api.StreamOptions{Consumer: "one"})
+	require.ErrorContains(t, err, "max_subscriptions")
+	require.Equal(t, int32(1), again.asked.Load())
 }

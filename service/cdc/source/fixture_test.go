@@ -45,6 +45,8 @@ type engine struct {
 	// opening replaces Open if it is not nil, and prepared is called with each session before it is used.
 	opening  func(ctx context.Context) error
 	prepared func(s *session)
+	// wrapped returns what Open returns, nil for the session itself.
+	wrapped  func(s *session) source.Session
 	sessions []*session
 }
 
@@ -76,6 +78,9 @@ func (e *engine) Open(ctx context.Context, run *source.Run) (source.Session, err
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sessions = append(e.sessions, s)
+	if e.wrapped != nil {
+		return e.wrapped(s), nil
+	}
 	return s, nil
 }
 

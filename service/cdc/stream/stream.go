@@ -45,8 +45,6 @@ type Stream struct {
 	catching *catchUp
 	// told says that the reader was told why the stream has ended.
 	told bool
-	// read is the sequence of the last transaction that was read.
-	read uint64
 	// record is the transaction that is being read, nil if none is.
 	record *log.Record
 }
@@ -104,7 +102,10 @@ func (s *Stream) Start() api.Position {
 }
 
 // End ends the stream with an error, at once.
-func (s *Stream) End(reason api.EndReason, err error) { s.reader.End(reason, err) }
+func (s *Stream) End(reason api.EndReason, err error) { s.reader.Cut(reason, err) }
+
+// Acked returns the sequence up to which the stream has acknowledged what concerns it.
+func (s *Stream) Acked() uint64 { return s.reader.Acked() }
 
 // fromLog returns the next change of the log, nil if there is none yet.
 func (s *Stream) fromLog() (*api.Change, error) {
@@ -136,9 +137,6 @@ func (s *Stream) fromLog() (*api.Change, error) {
 
 // nextRecord goes on to the next transaction that has something for the stream, and reports whether there is one.
 func (s *Stream) nextRecord() (ok bool, err error) {
-	if s.read > 0 { // what was read may be appended again, for others
-		s.reader.SkipTo(api.Behind(s.read))
-	}
 	record, err := s.reader.Next()
 	if err != nil {
 		return false, err
@@ -153,7 +151,7 @@ func (s *Stream) nextRecord() (ok bool, err error) {
 		}
 		return false, nil
 	}
-	s.record, s.read = record, record.Sequence
+	s.record = record
 	s.advanced(record.Sequence)
 	s.decoder.Begin(record)
 	return true, nil
@@ -197,9 +195,6 @@ func (s *Stream) unread() (unread log.Unread, comesAgain bool) {
 	defer s.mu.Unlock()
 	if s.closed || s.scan != nil || s.after != nil || s.opts.ManualAck {
 		return unread, true
-	}
-	if s.record == nil && s.read > 0 {
-		s.reader.SkipTo(api.Behind(s.read))
 	}
 	unread = s.reader.Unread(mostUnread)
 	if s.told {

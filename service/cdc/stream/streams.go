@@ -164,6 +164,9 @@ func (s *Streams) Open(opts api.StreamOptions) (*Stream, error) {
 	return opened, nil
 }
 
+// HasLeft reports whether Open has failed because the position has left the log.
+func HasLeft(err error) bool { return errors.Is(err, log.ErrLeft) }
+
 // OpenAgain is Open for a stream that begins behind a position that has left the log, when everything behind it will
 // be appended again and nothing is appended meanwhile.
 func (s *Streams) OpenAgain(opts api.StreamOptions) (*Stream, error) {

@@ -115,9 +115,12 @@ type LogState struct {
 	Newest uint64
 }
 
-// LogState describes the durable log, which there must be.
+// LogState describes the durable log. Without one it is zero.
 func (db *DB) LogState() LogState {
 	d := db.durable.Load()
+	if d == nil {
+		return LogState{}
+	}
 	settings, size := d.log.Settings(), d.log.Size()
 	return LogState{
 		Generation: settings.Generation, Bootstrapped: settings.Bootstrapped,
@@ -127,27 +130,46 @@ func (db *DB) LogState() LogState {
 
 // SetBootstrapped notes in the durable log that a snapshot was delivered in full.
 func (db *DB) SetBootstrapped() error {
-	settings := db.durable.Load().log.Settings()
-	if settings.Bootstrapped {
-		return nil
-	}
-	settings.Bootstrapped = true
-	return db.durable.Load().log.Set(settings)
+	return db.withLog(func(log *segment.Log) error {
+		settings := log.Settings()
+		if settings.Bootstrapped {
+			return nil
+		}
+		settings.Bootstrapped = true
+		return log.Set(settings)
+	})
 }
 
-// LogBehind returns about how many bytes of the durable log lie behind a sequence, and how many transactions up to newest.
+// withLog calls f with the durable log. What uses the log of a source may still be at work when a reload has deleted that.
+func (db *DB) withLog(f func(log *segment.Log) error) error {
+	d := db.durable.Load()
+	if d == nil {
+		return errs.New(errs.Unavailable, "sqlite: database %q has no durable log: its source was deleted, or is not durable any more", db.id)
+	}
+	return f(d.log)
+}
+
+// LogBehind returns about how many bytes of the durable log lie behind a sequence, -1 without a log, and how many
+// transactions up to newest.
 func (db *DB) LogBehind(sequence, newest uint64) (bytes int64, transactions uint64) {
-	return db.durable.Load().log.Behind(sequence, newest)
+	if d := db.durable.Load(); d != nil {
+		return d.log.Behind(sequence, newest)
+	}
+	return -1, newest - sequence
 }
 
 // TrimLog deletes what the settings do not keep.
-func (db *DB) TrimLog() error { return db.durable.Load().log.Trim() }
+func (db *DB) TrimLog() error { return db.withLog((*segment.Log).Trim) }
 
 // ReadConsumers and WriteConsumers keep v, as JSON, beside the durable log, for one goroutine at a time.
-func (db *DB) ReadConsumers(v any) error { return db.durable.Load().log.ReadConsumers(v) }
+func (db *DB) ReadConsumers(v any) error {
+	return db.withLog(func(log *segment.Log) error { return log.ReadConsumers(v) })
+}
 
 // WriteConsumers is the counterpart of ReadConsumers.
-func (db *DB) WriteConsumers(v any) error { return db.durable.Load().log.WriteConsumers(v) }
+func (db *DB) WriteConsumers(v any) error {
+	return db.withLog(func(log *segment.Log) error { return log.WriteConsumers(v) })
+}
 
 // LogTransaction is a committed transaction, or a gap, in a durable log.
 type LogTransaction struct {
@@ -170,11 +192,15 @@ type UndoneError = segment.UndoneError
 
 // ReadLog returns a cursor over what is behind a sequence in the durable log. It must be closed.
 func (db *DB) ReadLog(after uint64) (*LogCursor, error) {
-	cursor, err := db.durable.Load().log.Read(after)
+	read := &LogCursor{shapes: make(map[*segment.Shape]*Shape)}
+	err := db.withLog(func(log *segment.Log) (err error) {
+		read.cursor, err = log.Read(after)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &LogCursor{cursor: cursor, shapes: make(map[*segment.Shape]*Shape)}, nil
+	return read, nil
 }
 
 // Close lets go of the file that is open.
