@@ -59,12 +59,21 @@ type opened struct {
 	mu     sync.Mutex
 	cause  error
 	reason api.EndReason
+	// acked is up to where, nil for nothing.
+	acked *uint64
 }
 
 func (o *opened) Next(context.Context) (*api.Change, error) { return o.Poll() }
 func (*opened) Ready() <-chan struct{}                      { return nil }
 func (*opened) Ack(api.Position) error                      { return nil }
 func (o *opened) Close()                                    { o.End(api.EndClosed, io.EOF) }
+
+func (o *opened) Acked() uint64 {
+	if o.acked == nil {
+		return 0
+	}
+	return *o.acked
+}
 
 func (o *opened) Poll() (*api.Change, error) { return nil, o.Err() }
 
@@ -87,7 +96,7 @@ type set struct {
 	*consumer.Consumers
 	t     *testing.T
 	store *store
-	// acked is what all streams have acknowledged.
+	// acked is what each stream has acknowledged.
 	acked uint64
 }
 
@@ -105,7 +114,7 @@ func newSet(t *testing.T, states ...consumer.State) *set {
 func (s *set) load() {
 	s.t.Helper()
 	consumers, err := consumer.New(s.t.Context(), consumer.Settings{
-		Source: registry.ID{Namespace: "app", Name: "cdc"}, Generation: "g", Store: s.store, Acked: func() uint64 { return s.acked },
+		Source: registry.ID{Namespace: "app", Name: "cdc"}, Generation: "g", Store: s.store,
 	})
 	require.NoError(s.t, err)
 	s.Consumers = consumers
@@ -119,7 +128,7 @@ func (s *set) begin(name string, at uint64) (api.Stream, *opened) {
 	_, known := claim.Position()
 	require.False(s.t, known)
 	require.NoError(s.t, claim.Begin(s.t.Context(), api.Behind(at)))
-	inner := new(opened)
+	inner := &opened{acked: &s.acked}
 	return claim.Connect(inner), inner
 }
 
