@@ -80,15 +80,17 @@ func appendEncodedName(dst []byte, name string) []byte {
 	return appendBase64(append(append(dst, '"'), base64Prefix...), name)
 }
 
-// The members of our own in objects that have columns: of flat, and of keys.
+// The members of our own in objects that have columns, of flat and of keys, and that by which lines of HTTP tell their
+// own events from changes.
 const (
 	opMember    = "$op"
 	typesMember = "$types"
+	eventMember = "$event"
 )
 
 // appendColumn begins a member that is named like a column.
 func appendColumn(dst []byte, name string) []byte {
-	if dst = comma(dst); name == opMember || name == typesMember {
+	if dst = comma(dst); name == opMember || name == typesMember || name == eventMember {
 		dst = appendEncodedName(dst, name)
 	} else {
 		dst = appendName(dst, name)
