@@ -64,6 +64,7 @@ func (e *Engine) Open(ctx context.Context, run *source.Run) (source.Session, err
 	s := &session{
 		origin: origin{source: e.id, database: e.config.DBResource.String(), generation: run.Generation()}, db: db, tables: e.config.Tables,
 		checkpoint: checkpoint{id: e.id, db: db}, closed: make(chan struct{}), logger: run.Logger(), counters: run.Counters(),
+		retention: e.config.Retention, named: run.Consumers,
 	}
 	saved, err := s.checkpoint.load(ctx)
 	s.saved, s.unloaded = saved.Checkpoint, err

@@ -12,6 +12,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/consumer"
 	"github.com/wippy-cdc/runtime/service/cdc/log"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
@@ -48,6 +49,10 @@ type session struct {
 	closed chan struct{}
 	// durable says that the log is kept beside the database.
 	durable bool
+	// retention bounds it, named returns the consumers of the run, and warned is what was said of the slowest of them last.
+	retention api.RetentionConfig
+	named     func() *consumer.Consumers
+	warned    warning
 }
 
 var (
@@ -103,6 +108,7 @@ func (s *session) look(ctx context.Context) {
 	if err := s.db.TrimLog(); err != nil {
 		s.logger.WarnContext(ctx, "the durable log cannot be trimmed", "error", err)
 	}
+	s.warnOfSlowest(ctx)
 }
 
 // advance makes sequence the newest, if it is.
