@@ -50,8 +50,9 @@ run: build-wippy-local ## Build, then run the quickstart example
 SAY_SERVER := $(GO) test -count 1 -v -run '^TestTheServer$$' ./internal/pgtest | grep '^pgtest: '
 
 .PHONY: test
-test: ## Run all tests with the race detector; installs Postgres if it is missing and root can
+test: ## Run all tests with the race detector; installs Postgres and Chromium if they are missing and root can
 	@bash .ci/postgres
+	@bash .ci/chromium
 	@$(SAY_SERVER)
 	$(GO) test -timeout 25m -race -tags '$(TAGS)' ./...
 

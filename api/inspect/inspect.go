@@ -24,6 +24,7 @@ type Status struct {
 type App struct {
 	Dir       string    `json:"dir"`
 	PID       int       `json:"pid"`
+	Version   string    `json:"version"`
 	StartedAt time.Time `json:"started_at"`
 }
 
@@ -158,6 +159,13 @@ type Sink struct {
 	Parked          uint64     `json:"parked"`
 	LagBytes        *int64     `json:"lag_bytes"`
 	LagTransactions *int64     `json:"lag_transactions"`
+	Delay           Delay      `json:"delay"`
+}
+
+// Delay tells of how many changes it was measured how long they took, and how long all together.
+type Delay struct {
+	Count   uint64  `json:"count"`
+	Seconds float64 `json:"seconds"`
 }
 
 // Readiness is the answer of /readyz.

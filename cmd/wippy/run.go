@@ -78,7 +78,7 @@ func (p *program) runCommand() *cobra.Command {
 		"serve the app's page and API at `ADDR`, host:port or :port; without a host only this machine can reach it")
 	cmd.Flags().StringVar(&o.http.TokenFile, "http-token-file", "",
 		"ask for the token in `FILE`; needed for addresses that other machines can reach")
-	o.http.Socket = true
+	o.http.Socket, o.http.Version = true, version
 	// What follows the name of a command or process belongs to it.
 	cmd.Flags().SetInterspersed(false)
 	return cmd

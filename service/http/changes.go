@@ -177,6 +177,8 @@ func readerOf(r *http.Request) string {
 	agent, _, _ := strings.Cut(r.UserAgent(), " ")
 	if agent = printable.Line(agent); agent == "" || len(agent) > longest {
 		agent = "a client"
+	} else if strings.HasPrefix(agent, "Mozilla/") { // so begin all of them
+		agent = "a browser"
 	}
 	if r.RemoteAddr == "" || r.RemoteAddr == "@" {
 		return agent + " by the socket"

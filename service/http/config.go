@@ -18,6 +18,8 @@ type Config struct {
 	// TokenFile names a file with the token that requests by TCP must have; "" means that they need none, which is for
 	// addresses of this machine alone.
 	TokenFile string
+	// Version is that of the program, which clients are told.
+	Version string
 }
 
 // shortest is how long a token must be.

@@ -20,7 +20,7 @@ func (s *Server) status() inspect.Status {
 	}
 	entries := s.entries()
 	return inspect.Status{
-		App:     inspect.App{Dir: dir, PID: os.Getpid(), StartedAt: s.began},
+		App:     inspect.App{Dir: dir, PID: os.Getpid(), Version: s.settings.Version, StartedAt: s.began},
 		Ready:   len(notRunning(entries)) == 0,
 		Entries: entries, Sources: s.sources(), Streams: s.streams(), Consumers: s.consumers(), Sinks: s.sinks(),
 	}
@@ -133,6 +133,7 @@ func (s *Server) sinks() []inspect.Sink {
 			ID: i.ID.String(), Kind: string(i.Kind), Source: i.Source.String(), Destination: i.Destination, Format: i.Format, State: i.State,
 			Since: i.Since, Error: inspect.FailureOf(i.Err), Attempts: i.Attempts, Cursor: i.Cursor, Published: i.Stats.Published, Failed: i.Stats.Failed,
 			Retried: i.Stats.Retried, Parked: i.Stats.Parked, LagBytes: known(i.Stats.LagBytes), LagTransactions: known(i.Stats.LagTransactions),
+			Delay: delayOf(&i.Stats.Delay),
 		})
 	}
 	return all
@@ -144,4 +145,12 @@ func known(n int64) *int64 {
 		return nil
 	}
 	return &n
+}
+
+func delayOf(h *api.Histogram) inspect.Delay {
+	d := inspect.Delay{Seconds: h.Sum}
+	for _, n := range h.Counts {
+		d.Count += n
+	}
+	return d
 }
