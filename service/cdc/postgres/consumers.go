@@ -39,19 +39,10 @@ func (c *checkpoint) loseConsumers(ctx context.Context) error {
 	}
 	n := 0
 	if err := c.db.QueryRowContext(ctx, countConsumers, c.slot+consumers).Scan(&n); err != nil || n == 0 {
-		return temporary(c.about(ctx, "read", err))
+		return c.unread(ctx, err)
 	}
 	_, err = c.db.ExecContext(ctx, loseConsumers, c.slot+consumers)
 	return c.about(ctx, "write", err)
-}
-
-// temporary returns err if it may go away. What cannot be read for good has no consumers: none can have been written
-// there.
-func temporary(err error) error {
-	if errs.Retryable(err) {
-		return err
-	}
-	return nil
 }
 
 // consumerStore keeps the positions of consumers. It implements consumer.Store.
@@ -69,12 +60,17 @@ func (r *run) Consumers() (consumer.Store, error) {
 func (s consumerStore) Load(ctx context.Context) ([]consumer.State, error) {
 	c := &s.run.checkpoint
 	exists, err := c.exists(ctx)
-	if err != nil || !exists {
-		return nil, temporary(err)
-	}
-	all, err := s.read(ctx)
 	if err != nil {
-		return nil, temporary(c.about(ctx, "read", err))
+		return nil, err
+	}
+	var all []consumer.State
+	if exists {
+		if all, err = s.read(ctx); err != nil {
+			return nil, c.unread(ctx, err)
+		}
+	}
+	if len(all) == 0 {
+		return nil, s.run.lookElsewhere(ctx, exists)
 	}
 	for i := range all {
 		if all[i].Generation, err = s.generationOf(ctx, &all[i]); err != nil {
