@@ -3,7 +3,6 @@ package consumer
 import (
 	"cmp"
 	"context"
-	"errors"
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -41,18 +40,7 @@ func (c *Consumers) Claim(name, reader string) (*Claim, error) {
 
 // detach lets go of a stream that has ended, or is closed. The mu of Consumers must be held.
 func (one *consumer) detach() {
-	if one.stream != nil {
-		one.note(one.stream.told)
-		one.stream = nil
-	}
-	one.claimed = false
-}
-
-// note notes whether an error has told of a gap. The mu of Consumers must be held.
-func (one *consumer) note(err error) {
-	if _, gap := errors.AsType[*api.GapError](err); gap {
-		one.told = true
-	}
+	one.stream, one.claimed = nil, false
 }
 
 // Name returns that of the consumer.
@@ -82,18 +70,10 @@ func (c *Claim) Gap(newest api.Position) error {
 }
 
 // Tell notes that an error is told to the reader of the consumer.
-func (c *Claim) Tell(err error) {
-	c.consumers.mu.Lock()
-	defer c.consumers.mu.Unlock()
-	c.consumer.note(err)
-}
+func (c *Claim) Tell(err error) { c.consumers.settings.Told.note(c.Name(), err) }
 
 // Told reports whether an error has told the reader of a gap since the consumer has begun.
-func (c *Claim) Told() bool {
-	c.consumers.mu.Lock()
-	defer c.consumers.mu.Unlock()
-	return c.consumer.told
-}
+func (c *Claim) Told() bool { return c.consumers.settings.Told.has(c.Name()) }
 
 // Begin writes where the first stream of the consumer has begun, or its snapshot has begun anew.
 func (c *Claim) Begin(ctx context.Context, p api.Position) error {
@@ -109,7 +89,8 @@ func (c *Claim) Begin(ctx context.Context, p api.Position) error {
 	}
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	one.State, one.stored, one.told = state, new(p), false
+	one.State, one.stored = state, new(p)
+	set.settings.Told.set(one.Name, false)
 	return nil
 }
 

@@ -43,6 +43,8 @@ type Settings struct {
 	// Generation is that of the source.
 	Generation string
 	Store      Store
+	// Told is that of the source; nil if it has only this run.
+	Told *Told
 }
 
 // Consumers are the consumers of one run of a source. Methods may be called from any goroutine.
@@ -71,12 +73,13 @@ type consumer struct {
 	reader  string
 	claimed bool
 	stream  *Stream
-	// told says that a stream has ended, or could not begin, with an error that tells of a gap.
-	told bool
 }
 
 // New returns the consumers that the store of a run has.
 func New(ctx context.Context, settings Settings) (*Consumers, error) {
+	if settings.Told == nil {
+		settings.Told = new(Told)
+	}
 	c := &Consumers{settings: settings, changed: make(chan struct{}, 1), byName: make(map[string]*consumer)}
 	states, err := settings.Store.Load(ctx)
 	if err != nil {
@@ -251,6 +254,7 @@ func (c *Consumers) Forget(ctx context.Context, name string) error {
 	var ended *Stream
 	if c.byName[name] == one {
 		delete(c.byName, name)
+		c.settings.Told.set(name, false)
 		ended, one.stream = one.stream, nil
 	}
 	c.mu.Unlock()
@@ -282,8 +286,9 @@ func (c *Consumers) Reset(ctx context.Context, name string, p api.Position) erro
 		return c.about(name, "reset", err)
 	}
 	c.mu.Lock()
-	one.State, one.stored, one.told = state, new(p), false
+	one.State, one.stored = state, new(p)
 	c.mu.Unlock()
+	c.settings.Told.set(name, false)
 	c.wake()
 	return nil
 }

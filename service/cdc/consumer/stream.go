@@ -49,6 +49,7 @@ func (s *Stream) tell(err error) {
 	s.consumers.mu.Lock()
 	defer s.consumers.mu.Unlock()
 	s.told = err
+	s.consumers.settings.Told.note(s.consumer.Name, err)
 }
 
 // Ack implements api.Stream.

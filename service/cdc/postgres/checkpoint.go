@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pglogrepl"
 
@@ -32,10 +33,14 @@ type saving struct {
 	system string
 }
 
+// saveTimeout is how long a checkpoint may take: nothing is confirmed before it is written, also if the server is far.
+const saveTimeout = 5 * time.Second
+
 const (
 	createOffsets = `CREATE TABLE IF NOT EXISTS ` + api.OffsetsTable + ` (
-	slot text PRIMARY KEY, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now(), system text, change integer)`
-	nameSystem    = `ALTER TABLE ` + api.OffsetsTable + ` ADD COLUMN IF NOT EXISTS system text, ADD COLUMN IF NOT EXISTS change integer`
+	slot text PRIMARY KEY, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now(), system text, change integer, missed text)`
+	addColumns = `ALTER TABLE ` + api.OffsetsTable + ` ADD COLUMN IF NOT EXISTS system text, ADD COLUMN IF NOT EXISTS change integer,
+		ADD COLUMN IF NOT EXISTS missed text`
 	findOffsets   = `SELECT to_regclass('` + api.OffsetsTable + `') IS NOT NULL`
 	selectOffsets = `SELECT lsn, coalesce(to_jsonb(o)->>'system', '') FROM ` + api.OffsetsTable + ` AS o WHERE slot = $1`
 	// A position of another system cannot be compared.
@@ -44,7 +49,7 @@ const (
 		system = excluded.system, updated_at = now()`
 	// No slot has a name with a slash.
 	delivered     = "/snapshot"
-	deleteOffsets = `DELETE FROM ` + api.OffsetsTable + ` WHERE slot IN ($1, $1 || '` + delivered + `')`
+	deleteOffsets = `DELETE FROM ` + api.OffsetsTable + ` WHERE slot IN ($1, $1 || '` + delivered + `', $1 || '` + missed + `')`
 )
 
 // load returns the position that was saved last, and whether the bootstrap was delivered.
@@ -102,7 +107,7 @@ func (c *checkpoint) write(ctx context.Context, name string, lsn pglogrepl.LSN) 
 // exec runs a statement that writes to the table, which is made, or gets what it lacks, if need be.
 func (c *checkpoint) exec(ctx context.Context, statement string, args ...any) error {
 	_, err := c.db.ExecContext(ctx, statement, args...)
-	missing := map[string]string{"42P01": createOffsets, "42703": nameSystem}[sqlstate.Code(err)] // undefined_table, …_column
+	missing := map[string]string{"42P01": createOffsets, "42703": addColumns}[sqlstate.Code(err)] // undefined_table, …_column
 	if missing != "" {
 		if _, err = c.db.ExecContext(ctx, missing); err == nil {
 			_, err = c.db.ExecContext(ctx, statement, args...)
@@ -131,7 +136,7 @@ func (c *checkpoint) about(ctx context.Context, step string, err error) error {
 	err = readOnly(classify(ctx, err))
 	if sqlstate.Code(err) != readOnlyTransaction && errs.Is(err, errs.PermissionDenied) {
 		err = fmt.Errorf("%w: type GRANT CREATE ON SCHEMA …, or have the table made with the statement in docs/postgres.md, "+
-			"or, if there is one without the columns system and change, type %s", err, nameSystem)
+			"or, if there is one without the columns system, change and missed, type %s", err, addColumns)
 	}
 	return fmt.Errorf("%s %s: %w", step, api.OffsetsTable, err)
 }

@@ -193,3 +193,22 @@ func TestATemporarySlotHasNoConsumers(t *testing.T) {
 		require.Equal(t, errs.Invalid, errs.KindOf(err))
 	}
 }
+
+// See docs/guarantees.md: what a consumer holds back comes again to streams without a name.
+func TestWhatAConsumerHoldsBackComesAgainToOthers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	source := h.source(h.config("users"))
+	running := h.serve(source)
+	plain, one := h.subscribe(api.StreamOptions{}), h.consume("one", api.StreamOptions{})
+	h.insert(1, 2, 3)
+	require.NoError(t, one.Ack(take(t, one, 1)[0].Position()))
+	one.Close()
+	before := take(t, plain, 3)
+	require.NoError(t, running.stop())
+	h.serve(source)
+	plain = h.subscribe(api.StreamOptions{})
+	again := take(t, plain, 2)
+	require.Equal(t, before[1].Cursor(), again[0].Cursor(), "with the same cursor")
+	require.Equal(t, before[2].Cursor(), again[1].Cursor())
+}

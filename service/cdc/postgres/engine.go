@@ -38,8 +38,11 @@ type Engine struct {
 	// shape is what was published when that was looked at last, also by the previous run; only the goroutine that
 	// captures uses it.
 	shape *shape
-	// untold is what the next stream has to hear: what it goes on from misses something.
-	untold atomic.Pointer[error]
+	// untold is what the next stream has to hear that begins with what is held; missing is what readers have to hear whose
+	// position lies before it. The table says noted; unnoted could not be written, and the log says so. Those two belong to
+	// the goroutine that captures.
+	untold, missing atomic.Pointer[missing]
+	noted, unnoted  *missing
 	// most is what is kept of one transaction at all: maxTransaction, but in tests.
 	most int64
 	// unstreamed says that the server cannot stream what the slot has.
@@ -73,6 +76,7 @@ func (s *Engine) Limits() source.Limits {
 		Limits:         stream.Limits{LogBytes: s.config.LogBytes, Subscriptions: s.config.Subscriptions},
 		StatusInterval: s.config.StatusInterval.Std(),
 		AckInterval:    s.config.AckInterval.Std(),
+		SaveTimeout:    saveTimeout,
 	}
 }
 

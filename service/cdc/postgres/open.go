@@ -50,7 +50,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if r.tables, err = r.preparePublication(ctx); err != nil {
 		return r.onStandby(err)
 	}
-	if r.source.shape, err = lookShape(ctx, r.db, publicationOf(r.source.config)); err != nil {
+	if r.source.shape, err = r.lookShape(ctx); err != nil {
 		return fmt.Errorf("look at publication %q: %w", publicationOf(r.source.config), classify(ctx, err))
 	}
 	if err := r.warnOfRefusals(ctx); err != nil {
@@ -91,6 +91,9 @@ func (r *run) prepareSlot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.recallMissing(ctx); err != nil {
+		return err
+	}
 	if now.exists {
 		if config.Failover && !now.failover {
 			err = letFailOver(ctx, r.conn, r.db, config.SlotName)
@@ -113,6 +116,7 @@ func (r *run) prepareSlot(ctx context.Context) error {
 			"slot", config.SlotName, "from", saved.String(), "to", first.String())
 	}
 	r.deleteCheckpoint(ctx)
+	r.replaceMissing(nil, false) // all positions lie before what the slot has
 	r.positions.begin(first, 0)
 	return nil
 }
@@ -168,7 +172,7 @@ func (r *run) distrust(ctx context.Context, row saving, end pglogrepl.LSN) (stri
 // deleteCheckpoint deletes a checkpoint that does not belong to the slot.
 func (r *run) deleteCheckpoint(ctx context.Context) {
 	r.saved.Bootstrapped = false
-	r.checkpoint.last, r.checkpoint.bootstrapped = 0, false
+	r.checkpoint.last, r.checkpoint.bootstrapped, r.source.noted = 0, false, nil
 	if err := r.checkpoint.delete(ctx); err != nil {
 		r.unloaded = err
 	}

@@ -22,7 +22,7 @@ type positions struct {
 	// taken is the end of the last transaction that was acknowledged or skipped: there is none between it and
 	// confirmed. noted is what the checkpoint says of it, and safe what was confirmed then.
 	taken, noted, safe pglogrepl.LSN
-	// unnoted says that the checkpoint cannot be kept.
+	// unnoted says that there is no checkpoint, or that it cannot be kept.
 	unnoted bool
 }
 
@@ -111,13 +111,18 @@ func (p *positions) received() pglogrepl.LSN {
 	return p.passed
 }
 
-// note says that the checkpoint has what now has returned, or that it cannot be kept.
-func (p *positions) note(confirmed, taken pglogrepl.LSN, kept bool) {
+// note says that the checkpoint has what now has returned.
+func (p *positions) note(confirmed, taken pglogrepl.LSN) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.unnoted = !kept; kept {
-		p.noted, p.safe = max(p.noted, taken), max(p.safe, confirmed)
-	}
+	p.unnoted, p.noted, p.safe = false, max(p.noted, taken), max(p.safe, confirmed)
+}
+
+// forgo says that there is no checkpoint that could be kept, so that confirming does not wait for it.
+func (p *positions) forgo() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unnoted = true
 }
 
 // confirmable returns what the server may be told to forget: the checkpoint has to say first which transaction was the

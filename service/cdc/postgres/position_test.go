@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -223,4 +224,36 @@ func TestTheSourceGoesOnWithoutItsCheckpoint(t *testing.T) {
 	eventually(t, func() bool { return h.info().CheckpointErr == nil }, "it is written now")
 	h.insert(2)
 	require.Equal(t, []int64{2}, ids(t, s, 1), "the checkpoint is no change")
+}
+
+// A checkpoint that only has to wait is no reason to let the server forget what it does not say yet.
+func TestNothingIsConfirmedWhileTheCheckpointHasToWait(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.config("users")
+	c.StatusInterval = unit.Duration(time.Hour)
+	h.serve(h.source(c))
+	s := h.subscribe(api.StreamOptions{})
+	h.insert(1)
+	first := take(t, s, 1)[0].Transaction.LSN
+	eventually(t, func() bool { return h.reached(first) }, "it is written, and confirmed")
+	tx, err := h.Pool.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer tx.Rollback() //nolint:errcheck // it has written nothing
+	_, err = tx.ExecContext(t.Context(), "LOCK TABLE wippy_cdc_offsets IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+	h.insert(2)
+	second := take(t, s, 1)[0].Transaction.LSN
+	eventually(t, func() bool { return h.info().CheckpointErr != nil }, "it cannot be written")
+	for range 3 {
+		replied := func() string {
+			return h.Text(t, "SELECT reply_time::text FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid WHERE s.slot_name = $1", h.Name)
+		}
+		before := replied()
+		eventually(t, func() bool { return replied() != before }, "there is another status")
+	}
+	require.False(t, h.reached(second), "the checkpoint does not say it")
+	require.NoError(t, tx.Rollback())
+	eventually(t, func() bool { return h.reached(second) }, "it is written now")
+	eventually(t, func() bool { return h.info().CheckpointErr == nil }, "and says so")
 }

@@ -106,12 +106,18 @@ func (r *run) checkPublication(ctx context.Context) error {
 	if err != nil || slices.Equal(present, r.tables) {
 		return nil //nolint:nilerr // it is looked at again
 	}
-	err = errs.New(errs.Unavailable, "publication %q has the tables %s instead of %s: a table was dropped, renamed or replaced, and "+
-		"what was changed since is not captured; resubscribe with snapshot = true",
-		name, strings.Join(present, ", "), strings.Join(r.tables, ", "))
-	r.source.shape = nil   // what it would say in the next run is said
-	_ = r.missed(ctx, err) // whether a stream hears of it now or later, the next run has to mend the publication
-	return err
+	end, err := r.writtenUpTo(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // it is looked at again
+	}
+	m := &missing{before: end + 1, text: fmt.Sprintf("publication %q has the tables %s instead of %s: a table was dropped, renamed or replaced, "+
+		"and what was changed since is not captured", name, strings.Join(present, ", "), strings.Join(r.tables, ", "))}
+	if r.source.shape != nil {
+		m.after = r.source.shape.at
+	}
+	r.source.shape = nil // what it would say in the next run is said
+	gap, _ := r.miss(ctx, m)
+	return gap // whether a stream hears of it now or later, the next run has to mend the publication
 }
 
 func publicationError(ctx context.Context, name string, err error) error {

@@ -42,8 +42,6 @@ type receiver struct {
 	silence              silence
 	// timeout is the server's wal_sender_timeout, 0 if there is none.
 	timeout time.Duration
-	// synchronous says that the server's commits wait for the source, and that it has said so.
-	synchronous bool
 	// backlog is the position up to which changes have committed before: they come as fast as the server reads them.
 	// last is that of the last message.
 	backlog, last pglogrepl.LSN

@@ -13,6 +13,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/internal/sqlstate"
 	"github.com/wippy-cdc/runtime/service/cdc/source"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
@@ -57,6 +58,9 @@ type run struct {
 	// known.
 	newest   atomic.Uint64
 	retained atomic.Int64
+	// synchronous says that the server's commits, those of checkpoints included, wait for what is confirmed, and that the
+	// source has said so.
+	synchronous atomic.Bool
 }
 
 var _ source.Session = (*run)(nil)
@@ -70,6 +74,7 @@ func (r *run) Capture(ctx context.Context, streams *stream.Streams, ready func()
 	_, taken := r.positions.now()
 	streams.BeginAt(uint64(taken))
 	r.source.acquired()
+	r.noteMissing(ctx)
 	ready()
 	err := classify(ctx, r.serve(ctx))
 	r.rewinds.end(errs.New(errs.Unavailable, "cdc: source %q was stopped or replaced; resubscribe once it runs", r.origin.source))
@@ -93,7 +98,7 @@ func (r *run) Check(context.Context) error { return nil }
 // Save implements source.Session.
 func (r *run) Save(ctx context.Context, c source.Checkpoint) error {
 	if r.source.config.Temporary {
-		r.positions.note(0, 0, false) // there is none that could be kept
+		r.positions.forgo() // there is none that could be kept
 		return nil
 	}
 	if c.Stopped && r.Streams != nil {
@@ -101,11 +106,27 @@ func (r *run) Save(ctx context.Context, c source.Checkpoint) error {
 	}
 	confirmed, taken := r.positions.now()
 	err := r.checkpoint.save(ctx, taken)
-	r.positions.note(confirmed, taken, err == nil)
+	switch {
+	case r.synchronous.Load(), refuses(err):
+		r.positions.forgo()
+	case err == nil:
+		r.positions.note(confirmed, taken)
+	}
 	if err == nil && c.Bootstrapped {
 		err = r.checkpoint.bootstrap(ctx)
 	}
 	return err
+}
+
+// refuses reports whether the server does not let a checkpoint be written, for a reason that does not pass by itself. The
+// table may be locked for a while, or the server be away: then nothing is confirmed meanwhile.
+func refuses(err error) bool {
+	switch sqlstate.Kind(err) {
+	case errs.Conflict, errs.Unavailable, errs.Timeout, errs.Canceled:
+		return false
+	default:
+		return sqlstate.Code(err) != ""
+	}
 }
 
 // Resumes implements source.Session: what streams have not acknowledged comes again from the slot.
@@ -229,6 +250,7 @@ func (r *run) tick(ctx context.Context) (answered bool, err error) {
 	if answered, err = r.checkSlot(ctx); err != nil || !answered {
 		return answered, err
 	}
+	r.noteMissing(ctx)
 	if err := r.checkShape(ctx); err != nil {
 		return true, err
 	}

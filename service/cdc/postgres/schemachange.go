@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/wippy-cdc/runtime/api/errs"
 )
 
 // emptyPatience bounds the look into a table, which may be locked.
@@ -115,38 +113,30 @@ func (t *shapedTable) truncated(before *shapedTable) bool {
 // checkShape finds out whether what is published has become something else. Streams that are open end with the error
 // that it returns; without any, the next one hears of it.
 func (r *run) checkShape(ctx context.Context) error {
-	now, err := lookShape(ctx, r.db, publicationOf(r.source.config))
+	now, err := r.lookShape(ctx)
 	if err != nil {
 		return nil //nolint:nilerr // it is looked at again
 	}
 	was := r.source.shape
-	r.source.shape = now
 	if was == nil {
+		r.source.shape = now
 		return nil
 	}
 	text := schemaChange(was, now, func(t table) bool { return r.isEmpty(ctx, t) }, func(text string) {
 		r.source.logger().WarnContext(ctx, "the publication has changed", "publication", publicationOf(r.source.config), "how", text)
 	})
-	if text == "" {
-		return nil
+	if text != "" {
+		text = fmt.Sprintf("publication %q: %s: the server tells no changes of that", publicationOf(r.source.config), text)
+		end, err := r.writtenUpTo(ctx)
+		if err != nil {
+			return nil //nolint:nilerr // it is looked at again
+		}
+		r.source.shape = now
+		if gap, watched := r.miss(ctx, &missing{after: was.at, before: end + 1, text: text}); watched {
+			return gap
+		}
 	}
-	return r.missed(ctx, errs.New(errs.Unavailable, "publication %q: %s: the server tells no changes of that; resubscribe with snapshot = true",
-		publicationOf(r.source.config), text))
-}
-
-// missed returns err if streams are open, whose copies it makes wrong. If none is, the next one that goes on without a
-// snapshot gets it: streams of a source that discards begin with what comes, and miss nothing.
-func (r *run) missed(ctx context.Context, err error) error {
-	watched := func() bool { return r.Streams != nil && r.Watched() } // the run may have yet to begin
-	if r.discards() && !watched() {
-		return nil
-	}
-	r.source.untold.Store(&err) // before streams are looked for: one that is opened meanwhile looks at it once it is counted
-	if watched() {
-		r.source.untold.Store(nil)
-		return err
-	}
-	r.source.logger().WarnContext(ctx, "no stream is open, the next one will be told", "error", err)
+	r.source.shape = now
 	return nil
 }
 

@@ -179,7 +179,7 @@ func TestTheNextStreamHearsOfWhatHappenedWithoutOne(t *testing.T) {
 	s := h.subscribe(api.StreamOptions{Start: api.Snapshot()})
 	require.Equal(t, []string{"0 snapshot users -> 1 x 7 !"}, lines(take(t, s, 1)), "this one has everything")
 	_, err := h.catalog.Subscribe(t.Context(), cdcID, api.StreamOptions{})
-	require.ErrorContains(t, err, `cdc: source "app:cdc": publication "`+h.Name+`_pub": a column with a default was added to table "public"."users"`)
+	require.ErrorContains(t, err, `cdc: source "app:cdc": changes were lost: publication "`+h.Name+`_pub": a column with a default was added to table "public"."users"`)
 	require.True(t, errs.Retryable(err))
 	h.subscribe(api.StreamOptions{}).Close()
 

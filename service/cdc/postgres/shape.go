@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/jackc/pglogrepl"
+
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
@@ -17,6 +19,8 @@ type shape struct {
 	options     string
 	// tables are those that are published, by their OIDs.
 	tables map[uint32]*shapedTable
+	// at is how far the WAL reached before all of this was looked at.
+	at pglogrepl.LSN
 }
 
 type shapedTable struct {
@@ -75,6 +79,19 @@ const shapeQuery = `
 				coalesce(md5(string_agg(concat_ws(' ', a.attnum, a.xmin, d.xmin), ',' ORDER BY a.attnum)), '') AS written
 			FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> ''
 			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.attgenerated = '' OR p.generated)) a`
+
+// lookShape finds out what the publication of the source publishes now.
+func (r *run) lookShape(ctx context.Context) (*shape, error) {
+	at, err := r.writtenUpTo(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, err := lookShape(ctx, r.db, publicationOf(r.source.config))
+	if err == nil {
+		now.at = at
+	}
+	return now, err
+}
 
 // lookShape finds out what a publication publishes now.
 func lookShape(ctx context.Context, db *sql.DB, name string) (*shape, error) {

@@ -83,7 +83,7 @@ func (r *run) senderWorks(ctx context.Context) (works bool, err error) {
 
 // warnOfSynchrony says, once, that the server's commits wait for this source.
 func (rx *receiver) warnOfSynchrony(ctx context.Context) {
-	if rx.synchronous {
+	if rx.synchronous.Load() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
@@ -96,7 +96,8 @@ func (rx *receiver) warnOfSynchrony(ctx context.Context) {
 	if err != nil {
 		return // it is no synchronous standby, or it is looked at again
 	}
-	rx.synchronous = true
+	rx.synchronous.Store(true)
+	rx.positions.forgo() // a checkpoint would wait for what is confirmed
 	rx.source.logger().WarnContext(ctx, "the server takes this source for a synchronous standby: every commit waits until "+
 		"the streams have taken it and that is confirmed, for a standby_interval or longer; name the real standbys in "+
 		"synchronous_standby_names, neither * nor the application_name of the source",

@@ -37,11 +37,3 @@ func (r *run) Changed() {
 	}
 	r.reading.interrupt()
 }
-
-// Missed implements source.Session.
-func (r *run) Missed() error {
-	if untold := r.source.untold.Swap(nil); untold != nil {
-		return *untold
-	}
-	return nil
-}

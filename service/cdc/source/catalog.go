@@ -34,6 +34,8 @@ type record struct {
 	counters *stream.Counters
 	// absent are the readers that have ended.
 	absent absences
+	// told are the consumers that have heard of a gap and have yet to begin anew.
+	told consumer.Told
 	// run is the latest run, nil if there was none. It takes subscriptions in StateRunning, and has ended in StateStopped
 	// and StateFaulted.
 	run *Run

@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
@@ -19,7 +18,7 @@ func (r *Run) loadConsumers(ctx context.Context, generation string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	r.consumers, err = consumer.New(ctx, consumer.Settings{Source: r.id, Generation: generation, Store: store})
+	r.consumers, err = consumer.New(ctx, consumer.Settings{Source: r.id, Generation: generation, Store: store, Told: &r.record.told})
 	return err
 }
 
@@ -72,7 +71,7 @@ func (r *Run) openClaimed(ctx context.Context, claim *consumer.Claim, opts api.S
 	err := claim.Gap(r.session.Newest())
 	var opened *stream.Stream
 	if err == nil {
-		opened, err = r.openAfter(ctx, opts, p)
+		opened, err = r.openBehind(ctx, opts, p)
 	}
 	if err != nil {
 		claim.Tell(err)
@@ -99,7 +98,7 @@ func (r *Run) beginLive(ctx context.Context, claim *consumer.Claim, opts api.Str
 	}
 	if missed := r.session.Missed(); missed != nil {
 		opened.Close()
-		return nil, fmt.Errorf("cdc: source %q: %w", r.id, missed)
+		return nil, about(r.id, missed)
 	}
 	return begun(ctx, claim, opened, p)
 }
@@ -117,12 +116,35 @@ func (r *Run) resume(ctx context.Context, opts api.StreamOptions, after api.Posi
 	if err := r.reached(opts.Start, after); err != nil {
 		return nil, err
 	}
-	opened, err := r.openAfter(ctx, opts, after)
+	opened, err := r.openBehind(ctx, opts, after)
 	if err != nil {
 		return nil, err
 	}
 	opened.CatchUp(after, r.session.Lag)
 	return opened, nil
+}
+
+// openBehind opens a stream behind a position up to which its reader has everything.
+func (r *Run) openBehind(ctx context.Context, opts api.StreamOptions, after api.Position) (*stream.Stream, error) {
+	if err := r.missedBehind(after); err != nil {
+		return nil, err
+	}
+	opened, err := r.openAfter(ctx, opts, after)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.missedBehind(after); err != nil { // it has happened before the stream was there to be told
+		opened.Close()
+		return nil, err
+	}
+	return opened, nil
+}
+
+func (r *Run) missedBehind(after api.Position) error {
+	if rewinder, ok := r.session.(Rewinder); ok {
+		return rewinder.MissedBehind(after)
+	}
+	return nil
 }
 
 // reached says why no stream can begin behind a position; nil if the source has come to it.
@@ -176,7 +198,7 @@ func (r *Run) saveConsumers(ctx context.Context) {
 	if r.consumers == nil {
 		return
 	}
-	saving, cancel := context.WithTimeout(ctx, saveTimeout)
+	saving, cancel := context.WithTimeout(ctx, r.saveTimeout)
 	defer cancel()
 	r.noteConsumers(ctx, r.consumers.Save(saving))
 }

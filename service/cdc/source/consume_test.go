@@ -203,6 +203,9 @@ func (r *rewindable) Rewind(context.Context, api.Position, func() error) error {
 	return errs.New(errs.Unavailable, "it was asked to rewind")
 }
 
+// MissedBehind implements source.Rewinder.
+func (r *rewindable) MissedBehind(api.Position) error { return nil }
+
 // A consumer that is refused for want of room tries again and again: what has left the log is read anew for one that is in.
 func TestARefusedConsumerRewindsNothing(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,9 @@ type Limits struct {
 	StatusInterval time.Duration
 	// AckInterval is how often the positions of consumers are written.
 	AckInterval time.Duration
+	// SaveTimeout is how long a checkpoint, or what consumers have acknowledged, waits for the database; 0 is a moment, as
+	// it is right for one whose writers wait meanwhile.
+	SaveTimeout time.Duration
 }
 
 // Rewinder is a session that can append again what has left the log.
@@ -32,6 +35,9 @@ type Rewinder interface {
 	// Rewind calls open when everything behind a position will be appended again, and nothing is appended meanwhile. It
 	// returns what open does, or why it cannot be called: a GapError if something behind the position is gone.
 	Rewind(ctx context.Context, after api.Position, open func() error) error
+	// MissedBehind returns a GapError for a stream that begins behind a position, if it misses something that no change
+	// tells.
+	MissedBehind(after api.Position) error
 }
 
 // Session is one run of a source, as its engine sees it. Methods may be called from any goroutine, but Capture and
@@ -43,8 +49,8 @@ type Session interface {
 	// Capture calls ready when it captures, and appends what commits to the log of streams until ctx is done or
 	// something fails. Nothing is appended after it has returned.
 	Capture(ctx context.Context, streams *stream.Streams, ready func()) error
-	// Missed returns, once, what the next stream has to be told that begins without a snapshot: it would miss
-	// something. The stream has been opened. It is nil if there is nothing.
+	// Missed returns, once, what the next stream has to be told that begins without a snapshot and not behind a position:
+	// it would miss something. The stream has been opened. It is nil if there is nothing.
 	Missed() error
 	// ListTables lists what the source can capture changes of now, schema.table each.
 	ListTables(ctx context.Context) ([]string, error)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -16,7 +15,8 @@ import (
 )
 
 const (
-	// A checkpoint waits this long for the database. If that is not enough it is tried again later.
+	// A checkpoint waits this long for the database, unless Limits say otherwise. If that is not enough it is tried again
+	// later.
 	saveTimeout = 250 * time.Millisecond
 	// The last one waits longer.
 	lastSaveTimeout = time.Second
@@ -41,6 +41,7 @@ type Run struct {
 	bootstraps   bool
 	bootstrapped atomic.Bool
 	changed      chan struct{}
+	saveTimeout  time.Duration
 	// saved is what was written last; it belongs to the goroutine that serves.
 	saved *Checkpoint
 	// unsaved and unacked tell of the last attempts to write it, and the positions of consumers.
@@ -86,7 +87,7 @@ func (r *Run) open(ctx context.Context, opts api.StreamOptions) (api.Stream, err
 	}
 	if missed := r.session.Missed(); missed != nil {
 		opened.Close()
-		return nil, fmt.Errorf("cdc: source %q: %w", r.id, missed)
+		return nil, about(r.id, missed)
 	}
 	r.back(ctx, opts)
 	return opened, nil
@@ -132,17 +133,17 @@ func (r *Run) tend(ctx context.Context, limits Limits, done <-chan struct{}) err
 		case <-changed:
 			r.saveConsumers(ctx)
 		case <-ticker.C:
-			r.save(ctx, saveTimeout, false)
+			r.save(ctx, r.saveTimeout, false)
 			if err := r.check(ctx); err != nil {
 				return err
 			}
 		case <-r.wanted.wake:
 			r.lookForTables(ctx)
 		case <-r.changed:
-			r.save(ctx, saveTimeout, false)
+			r.save(ctx, r.saveTimeout, false)
 		case <-retry:
 			retry = nil
-			r.save(ctx, saveTimeout, false)
+			r.save(ctx, r.saveTimeout, false)
 		}
 	}
 }

@@ -3,12 +3,14 @@ package source
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
@@ -69,7 +71,7 @@ func (s *Source) run(ctx context.Context, run *Run, ready func()) error {
 	if err != nil {
 		run.note(ctx, err)
 	} else {
-		run.save(ctx, saveTimeout, false)
+		run.save(ctx, run.saveTimeout, false)
 	}
 	run.lookForTables(ctx)
 	err = s.capture(ctx, run, ready)
@@ -92,7 +94,7 @@ func (s *Source) run(ctx context.Context, run *Run, ready func()) error {
 func (s *Source) prepare(run *Run, session Session) error {
 	info, limits := s.engine.Info(), s.engine.Limits()
 	saved, err := session.Saved()
-	run.session = session
+	run.session, run.saveTimeout = session, cmp.Or(limits.SaveTimeout, saveTimeout)
 	run.streams = stream.New(stream.Settings{
 		Source: s.id, Generation: run.position().Generation, Tables: info.Tables, Limits: limits.Limits, Counters: run.Counters(), Logger: run.logger, Engine: session,
 		Left: run.left,
@@ -129,10 +131,12 @@ func (s *Source) capture(ctx context.Context, run *Run, ready func()) error {
 	return cmp.Or(err, captured)
 }
 
-// about says which source err is about.
-func (s *Source) about(err error) error {
-	if err == nil {
-		return nil
+// about says which source err is about, if it does not say so itself.
+func (s *Source) about(err error) error { return about(s.id, err) }
+
+func about(id registry.ID, err error) error {
+	if _, gap := errors.AsType[*api.GapError](err); gap || err == nil {
+		return err
 	}
-	return fmt.Errorf("cdc: source %q: %w", s.id, err)
+	return fmt.Errorf("cdc: source %q: %w", id, err)
 }
