@@ -34,6 +34,8 @@ type Subject struct {
 	ID     registry.ID
 	// Start serves the source, waits until it runs, and returns what stops it and waits for its end.
 	Start func() (stop func())
+	// Reload replaces the entry of the source, which does not run, by one that keeps less in memory.
+	Reload func()
 	// Transact runs statements in one transaction that commits.
 	Transact func(statements ...string)
 	// Checkpoint returns what the table wippy_cdc_offsets says of the source, and false if it says nothing.
@@ -81,6 +83,7 @@ func Run(t *testing.T, subject func(t *testing.T, entry Entry) *Subject) {
 		"consumer resumes":    {test: testConsumerResumes},
 		"consumer behind":     {test: testConsumerBehindOthers},
 		"consumer restart":    {test: testConsumerRestart},
+		"consumer reload":     {test: testConsumerReload},
 		"consumer snapshot":   {test: testConsumerSnapshot},
 		"consumer of nothing": {test: testConsumerEmptySnapshot},
 		"one of a name":       {test: testOneStreamOfAConsumer},

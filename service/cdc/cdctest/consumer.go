@@ -118,6 +118,30 @@ func testConsumerRestart(t *testing.T, s *Subject) {
 	require.Equal(t, []string{"insert orders 1 !"}, brief(take(t, idle, 1)))
 }
 
+// testConsumerReload: a consumer goes on where it was when the entry of its source was replaced, and gets what has committed meanwhile.
+func testConsumerReload(t *testing.T, s *Subject) {
+	t.Helper()
+	s.durable(t)
+	stop := s.Start()
+	stream := s.consume(t, "one", api.StreamOptions{})
+	s.insert(1, 2)
+	changes := take(t, stream, 2)
+	ack(t, stream, changes[0])
+	for n := range 2 {
+		stop()
+		s.Reload()
+		s.insert(3 + n)
+		stop = s.Start()
+		stream = s.consume(t, "one", api.StreamOptions{})
+		again := take(t, stream, 2)
+		require.Equal(t, changes[1].Cursor(), again[0].Cursor())
+		require.Equal(t, []string{fmt.Sprintf("insert users %d !", 3+n)}, brief(again[1:]))
+		ack(t, stream, again[0])
+		changes = again
+	}
+	stop()
+}
+
 // testConsumerSnapshot: a snapshot that was not acknowledged to its last row begins anew, one that was is followed by
 // what has committed since, whatever happens in between.
 func testConsumerSnapshot(t *testing.T, s *Subject) {

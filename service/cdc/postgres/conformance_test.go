@@ -29,6 +29,11 @@ func TestConformance(t *testing.T) {
 						running = h.serve(source)
 						return func() { require.NoError(t, running.stop()) }
 					},
+					Reload: func() {
+						changed := *c
+						changed.LogBytes /= 2
+						source = h.source(&changed)
+					},
 					Transact:   h.transact,
 					Checkpoint: h.checkpoint,
 					Kill: func() error {

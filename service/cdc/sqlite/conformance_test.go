@@ -41,6 +41,11 @@ func conform(t *testing.T, durable bool) {
 				running = h.serve(source)
 				return func() { require.NoError(t, running.stop()) }
 			},
+			Reload: func() {
+				changed := *c
+				changed.LogBytes /= 2
+				source = h.source(cdcID, &changed)
+			},
 			Transact: h.transact,
 			Checkpoint: func() (cdctest.Checkpoint, bool) {
 				if durable {
