@@ -138,10 +138,6 @@ func sinks[C sink.Config](r *runtime, kind func(id registry.ID, config C) sink.K
 	})
 }
 
-func (r *runtime) processes() registry.Listener { return r.engine.Processes() }
-
-func (r *runtime) libraries() registry.Listener { return r.engine.Libraries() }
-
 func (r *runtime) hosts() registry.Listener { return r.hostsOn(nil) }
 
 func (r *runtime) terminals() registry.Listener { return r.hostsOn(r.terminal) }

@@ -54,6 +54,7 @@ type Source struct {
 	Generation      string       `json:"generation,omitempty"`
 	Epoch           int          `json:"epoch"`
 	LSN             string       `json:"lsn,omitempty"`
+	Cursor          string       `json:"cursor,omitempty"`
 	Tables          []string     `json:"tables"`
 	Snapshot        bool         `json:"snapshot"`
 	Slot            string       `json:"slot,omitempty"`

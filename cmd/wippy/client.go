@@ -126,7 +126,18 @@ func problem(response *http.Response) error {
 	if err != nil || json.Unmarshal(content, &told) != nil || told.Error == nil {
 		return fmt.Errorf("what answers is no app of this version: %s", response.Status)
 	}
-	return &errs.Error{Kind: told.Error.Kind, Again: told.Error.Retryable, Err: errors.New(told.Error.Message)}
+	return &answered{told.Error}
+}
+
+// answered is an error that the app has answered with.
+type answered struct{ *inspect.Failure }
+
+// Error implements error.
+func (a *answered) Error() string { return a.Message }
+
+// Unwrap gives the error its kind.
+func (a *answered) Unwrap() error {
+	return &errs.Error{Kind: a.Kind, Again: a.Retryable, Err: errors.New(a.Message)}
 }
 
 // get asks for a value.

@@ -6,12 +6,34 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/wippy-cdc/runtime/api/inspect"
 )
 
 // Main is the program.
 var Main = main
+
+// ChangeText is a line for people about a change in plain JSON.
+func ChangeText(colours bool, data string) string { return changeText(palette(colours), []byte(data)) }
+
+// CatchingUp is a bar.
+func CatchingUp(line string, done, all int64, elapsed time.Duration) string {
+	return catchingUp(line, done, all, elapsed)
+}
+
+// ReadEvents returns the events of a body, each as its ID, name and data, and why there are no more.
+func ReadEvents(ctx context.Context, body io.ReadCloser) (all [][3]string, err error) {
+	read := newEvents(body)
+	defer read.close()
+	for {
+		e, err := read.next(ctx)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, [3]string{e.id, e.name, e.data})
+	}
+}
 
 // ShowStatus writes a status for people, in colours or not.
 func ShowStatus(w io.Writer, colours bool, s *inspect.Status) { showStatus(w, palette(colours), s) }

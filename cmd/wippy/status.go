@@ -33,13 +33,9 @@ func (p *program) statusCommand() *cobra.Command {
 		Long:  statusHelp,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := from.connect("status")
-			if err != nil {
-				return err
-			}
-			defer c.close()
 			var status inspect.Status
-			if err := c.get(cmd.Context(), "/api/status", &status); err != nil {
+			err := from.with("status", func(c *client) error { return c.get(cmd.Context(), "/api/status", &status) })
+			if err != nil {
 				return err
 			}
 			if asJSON || !isTerminal(p.stdout) {

@@ -37,12 +37,13 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.readers.leave()
+	start := s.startOf(asked)
 	stream, err := s.settings.Sources.Subscribe(r.Context(), asked.source, asked.opts)
 	if _, gap := errors.AsType[*api.GapError](err); err != nil && !gap {
 		fail(w, r, err)
 		return
 	}
-	d := &delivery{wanted: asked, w: w, connection: http.NewResponseController(w), encoder: s.settings.Encoder, stream: stream}
+	d := &delivery{wanted: asked, w: w, connection: http.NewResponseController(w), encoder: s.settings.Encoder, stream: stream, start: start}
 	if err != nil { // clients get it in its place: EventSource shows no body of an error
 		defer d.begin(r.Context())()
 		d.end(err)
@@ -54,6 +55,23 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	}
 	defer d.begin(r.Context())()
 	d.run(r.Context())
+}
+
+// startOf returns a cursor behind which lies all that a stream will deliver that is opened now, "" if there is none, or if it
+// cannot be gone back to.
+func (s *Server) startOf(asked *wanted) string {
+	info, known := s.settings.Sources.Source(asked.source)
+	live := asked.opts.Start == api.Live() || asked.opts.Start == api.Start{} && !info.Snapshot
+	switch after, resumes := asked.opts.Start.After(); {
+	case !known || !info.Capabilities.Replayable || asked.opts.Consumer != "":
+		return ""
+	case resumes:
+		return after.Cursor(asked.opts.Start.Generation())
+	case live:
+		return info.Cursor
+	default:
+		return ""
+	}
 }
 
 // parameters are those of a request for changes.

@@ -27,6 +27,8 @@ type tail struct {
 	response *http.Response
 	lines    *bufio.Reader
 	hangUp   context.CancelFunc
+	// start is where the stream has said that it begins.
+	start string
 }
 
 // event is an event as browsers see it; id is "" if it has none.
@@ -78,6 +80,8 @@ func (tl *tail) event() *event {
 			return nil
 		case line == "" && e.data != "":
 			return e
+		case line == "" && e.id != "":
+			tl.start, e.id = e.id, ""
 		case name == "id":
 			e.id = value
 		case name == "event":
@@ -144,6 +148,30 @@ func TestChangesAreEvents(t *testing.T) {
 	h.insert(t, 4)
 	briefs, _ = h.tail(t, "?after="+last.id).changes(1)
 	require.Equal(t, []string{"insert users 4"}, briefs)
+}
+
+// What has lost the connection before the first change misses nothing.
+func TestAStreamTellsWhereItBegins(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, true)
+	h.insert(t, 1)
+	waiting := h.tail(t, "?ops=delete")
+	h.insert(t, 2)
+	h.exec(t, "DELETE FROM users")
+	_, first := waiting.changes(1)
+	require.NotEmpty(t, waiting.start)
+	briefs, _ := h.tail(t, "", "Last-Event-ID", waiting.start).changes(1)
+	require.Equal(t, []string{"insert users 2"}, briefs)
+	after := h.tail(t, "?after="+first.id)
+	h.insert(t, 3)
+	after.changes(1)
+	require.Equal(t, first.id, after.start)
+	for _, query := range []string{"?snapshot=true", "?consumer=one"} {
+		other := h.tail(t, query)
+		h.insert(t, 100+len(query))
+		other.changes(1)
+		require.Empty(t, other.start, query)
+	}
 }
 
 func TestASnapshotThatWasNotReadToItsEndBeginsAnew(t *testing.T) {

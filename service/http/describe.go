@@ -84,7 +84,7 @@ func (s *Server) source(r *http.Request) (any, error) {
 func sourceShape(i *api.SourceInfo, stats *inspect.Stats) inspect.Source {
 	return inspect.Source{
 		ID: i.ID.String(), Kind: string(i.Kind), State: i.State, Error: inspect.FailureOf(i.Err), Engine: i.Engine, DBResource: i.DBResource.String(),
-		Generation: i.Generation, Epoch: i.Epoch, LSN: i.LSN, Tables: i.Tables, Snapshot: i.Snapshot, Slot: i.Slot, Publication: i.Publication,
+		Generation: i.Generation, Epoch: i.Epoch, LSN: i.LSN, Cursor: i.Cursor, Tables: i.Tables, Snapshot: i.Snapshot, Slot: i.Slot, Publication: i.Publication,
 		CheckpointError: inspect.FailureOf(i.CheckpointErr), Admission: inspect.Admission(i.Admission), Capabilities: inspect.Capabilities(i.Capabilities), Stats: stats,
 	}
 }

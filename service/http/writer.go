@@ -36,6 +36,8 @@ type delivery struct {
 	connection *http.ResponseController
 	encoder    api.Encoder
 	stream     api.Stream
+	// start is a cursor behind which the stream begins, "" if that is not known.
+	start string
 	// generation is that of the changes, nil before the first.
 	generation atomic.Pointer[string]
 	buffer     []byte
@@ -51,6 +53,9 @@ func (d *delivery) begin(ctx context.Context) (over func()) {
 	if d.events {
 		h.Set("Content-Type", "text/event-stream")
 		d.buffer = append(d.buffer, comeBack...)
+		if d.start != "" {
+			d.buffer = append(d.buffer, "id: "+d.start+"\n\n"...)
+		}
 	}
 	d.w.WriteHeader(http.StatusOK)
 	d.stuck = time.AfterFunc(stuckAfter, d.look)

@@ -38,6 +38,8 @@ type SourceInfo struct {
 	Err error
 	// LSN is the position of the newest transaction in the log, "" if there is none yet.
 	LSN string
+	// Cursor is the position behind which a stream begins that is opened now, "" if the source does not run.
+	Cursor string
 	// CheckpointErr is why the checkpoint could not be written, nil if it was. The source goes on without.
 	CheckpointErr error
 	Admission     Admission

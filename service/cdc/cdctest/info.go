@@ -28,8 +28,9 @@ func testInfo(t *testing.T, s *Subject) {
 	require.False(t, known)
 
 	stop := s.Start()
-	want.State, want.Epoch, want.Generation = api.StateRunning, 1, s.info(t).Generation
+	want.State, want.Epoch, want.Generation, want.Cursor = api.StateRunning, 1, s.info(t).Generation, s.info(t).Cursor
 	require.NotEmpty(t, want.Generation)
+	require.NotEmpty(t, want.Cursor)
 	require.Equal(t, want, s.info(t))
 	stream := s.subscribe(t, api.StreamOptions{MaxBytes: unit.MiB})
 	other := s.subscribe(t, api.StreamOptions{MaxBytes: 2 * unit.MiB})
@@ -37,7 +38,9 @@ func testInfo(t *testing.T, s *Subject) {
 	require.Equal(t, want, s.info(t), "they share the log")
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')")
 	c := take(t, stream, 1)[0]
-	want.LSN = c.Transaction.LSN
+	noChange(t, stream)
+	want.LSN, want.Cursor = c.Transaction.LSN, s.info(t).Cursor
+	require.GreaterOrEqual(t, want.Cursor, c.Cursor())
 	require.Equal(t, want, s.info(t))
 	require.Equal(t, want.Generation, c.Transaction.Generation)
 	other.Close()
@@ -47,6 +50,8 @@ func testInfo(t *testing.T, s *Subject) {
 
 	stop()
 	now := s.info(t)
+	require.Empty(t, now.Cursor)
+	want.Cursor = ""
 	want.State, want.LSN, want.Admission, want.Generation = api.StateStopped, "", api.Admission{}, now.Generation
 	require.Equal(t, want, now, "what belongs to a run is gone")
 }

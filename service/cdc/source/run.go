@@ -223,6 +223,7 @@ func (r *Run) describe(info *api.SourceInfo) {
 		info.Consumers = r.consumers.Describe(r.session.Lag)
 	}
 	r.session.Describe(info)
+	info.Cursor = r.session.Newest().Cursor(info.Generation)
 }
 
 // position says where a run is: its generation and LSN are set.
