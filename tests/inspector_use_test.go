@@ -106,6 +106,7 @@ func TestTheInspectorSurvivesARestart(t *testing.T) {
 	<-r.ended
 	p.waitsFor(t, "#connection", "the app is away since")
 	p.waitsFor(t, "#tail-state", "Trying again")
+	p.waitsFor(t, "#problems", "wippy run "+dir)
 	before := value[int](t, p, newest)
 
 	_, again := serve(t, dir, strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/"))

@@ -3,6 +3,7 @@ package tests_test
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -28,12 +29,32 @@ func TestShots(t *testing.T) {
 		t.Skip("makes pictures of the inspector if " + shotsVariable + " names a directory")
 	}
 	require.NoError(t, os.MkdirAll(dir, 0o755))
-	p, _ := inspected(t, "")
-	p.waitsFor(t, "#problems", "wippy consumers forget")
-	p.waits(t, `performance.now() > 45000`)
-	p.shoot(t, dir, "troubles")
-	p.do(t, chromedp.EmulateViewport(1900, 1100))
-	p.shoot(t, dir, "troubles-wide")
-	p.do(t, chromedp.EmulateViewport(420, 900))
-	p.shoot(t, dir, "troubles-narrow")
+	for name, app := range map[string]string{
+		"rest": smallApp(`assert(db:execute("CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY)"))`, `time.sleep("1s")`),
+		"load": flood,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPage(t)
+			r, url := serve(t, unpack(t, app), "0")
+			p.open(t, url)
+			p.waits(t, `performance.now() > 20000`)
+			p.shoot(t, dir, name)
+			if name == "load" {
+				r.signal(t, syscall.SIGKILL)
+				p.waitsFor(t, "#connection", "the app is away since")
+				p.shoot(t, dir, "away")
+			}
+		})
+	}
+	t.Run("troubles", func(t *testing.T) {
+		p, _ := inspected(t, "#source=shop:orders")
+		p.waitsFor(t, "#problems", "wippy consumers forget")
+		p.waits(t, `performance.now() > 30000`)
+		p.shoot(t, dir, "troubles")
+		p.do(t, chromedp.EmulateViewport(420, 900))
+		p.shoot(t, dir, "narrow")
+		p.do(t, chromedp.EmulateViewport(1900, 1100), chromedp.Click(chromedp.CSS("#tail-rows tr")))
+		p.waits(t, `!document.querySelector("#detail").hidden`)
+		p.shoot(t, dir, "wide")
+	})
 }

@@ -73,7 +73,8 @@ function away(error) {
   if (awaySince === null) {
     awaySince = Date.now();
     tail.away();
-    document.body.classList.add("stale");
+    showProblems([{ key: "away", level: "bad", title: "The app does not answer", text: "",
+      cure: `If it has ended, its log says why; ${status ? `wippy run ${status.app.dir}` : "wippy run"} starts it. This page goes on by itself` }]);
   }
   const why = error.name === "TimeoutError" ? "the app does not answer" : error.name === "TypeError" ? "the app is away" : error.message;
   connection("away", `${why} since ${time(awaySince)}, trying again${status ? "; what you see is older" : ""}`);
@@ -84,7 +85,6 @@ function arrived(next, skew) {
   if (awaySince !== null) {
     if (status) happened(`The app was away for ${duration(Date.now() - awaySince)}`);
     awaySince = null;
-    document.body.classList.remove("stale");
   }
   const news = differences(status, next);
   if (status && status.app.started_at !== next.app.started_at) counters.forget();
@@ -141,7 +141,7 @@ function note(now) {
 function showProblems(list) {
   const section = byID("problems").closest("section");
   say(section.querySelector(".count"), list.length ? count(list.length) : "");
-  say(byID("no-problems"), status.entries.length ? "All that is to run runs, and no reader is left behind." : "The app has no entry that runs.");
+  say(byID("no-problems"), status?.entries.length ? "All that is to run runs, and no reader is left behind." : "The app has no entry that runs.");
   byID("no-problems").hidden = list.length > 0;
   keyed(byID("problems"), list, (p) => p.key, () => ({ node: h("li", {}, h("strong"), h("p", { class: "what" }), h("p", { class: "cure" })) }),
     ({ node }, p) => {

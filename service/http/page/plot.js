@@ -2,7 +2,7 @@
 
 const space = "http://www.w3.org/2000/svg";
 const width = 120;
-const height = 24;
+const height = 34;
 
 function part(name, attributes) {
   const node = document.createElementNS(space, name);

@@ -211,6 +211,7 @@ export class Tail {
     const seen = this.seen.last(now);
     const shown = this.shown.last(now);
     if (!this.stream) return "";
+    if (seen === 0 && !this.paused) return "no change just now";
     if (this.paused) return `${rate(seen)} a second; ${plural(this.missed, "change")} since the pause began, not shown`;
     return seen > shown ? `showing ${count(shown)} of ${rate(seen)} a second` : `${rate(seen)} a second, all shown`;
   }
