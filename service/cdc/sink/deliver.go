@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -187,7 +188,7 @@ func (d *delivery) park(ctx context.Context, stream api.Stream, record *Record, 
 	}
 	d.state.parked(record)
 	d.acknowledge(stream, record)
-	d.sink.logger.ErrorContext(ctx, "a change is parked", "table", ofTable(record.Change), "cursor", record.Cursor, "error", cause)
+	d.sink.logger.ErrorContext(ctx, "a change is parked", "cursor", record.Cursor, "change", strings.Trim(ofTable(record.Change), " ()"), "error", cause)
 	return nil
 }
 
