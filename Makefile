@@ -99,7 +99,7 @@ fuzz: ## Run each fuzz test for FUZZTIME
 
 .PHONY: lint
 lint: $(LINT) ## Check style and import rules; installs the pinned linter if it is missing
-	$(LINT) run ./...
+	$(LINT) run --allow-parallel-runners ./...
 
 # Only the binary below .tools is ever built: one in PATH exists already.
 $(TOOLS)/golangci-lint-$(LINT_VERSION):
