@@ -3,8 +3,14 @@ package main_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,4 +68,102 @@ func TestEventsAreReadAsBrowsersDo(t *testing.T) {
 	cancel(stop)
 	_, err = wippy.ReadEvents(ctx, io.NopCloser(strings.NewReader(body)))
 	require.ErrorIs(t, err, stop)
+}
+
+// fakeApp answers each request for changes with the next of some bodies, and keeps what was asked.
+type fakeApp struct {
+	replayable bool
+	bodies     []string
+
+	mu    sync.Mutex
+	asked []string
+}
+
+func (f *fakeApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/api/sources" {
+		_, _ = fmt.Fprintf(w, `{"sources": [{"id": "app:cdc", "capabilities": {"replayable": %t}}]}`, f.replayable)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, r.URL.Path+"?"+r.URL.RawQuery+" "+r.Header.Get("Authorization"))
+	if len(f.bodies) < len(f.asked) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error": {"kind": "INVALID", "message": "enough", "retryable": false}}`)
+		return
+	}
+	_, _ = io.WriteString(w, f.bodies[len(f.asked)-1])
+}
+
+// tailOf runs wippy tail on a fake app.
+func tailOf(t *testing.T, app *fakeApp, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	server := httptest.NewServer(app)
+	defer server.Close()
+	var out, err strings.Builder
+	code = wippy.Run(append([]string{"tail", "--addr", server.URL}, args...), &out, &err, nil, nil)
+	return code, out.String(), err.String()
+}
+
+const (
+	firstCursor  = "g-0000000000000001-00000000"
+	secondCursor = "g-0000000000000002-00000000"
+)
+
+func TestTailGoesOnWhereItWas(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("correct-horse-battery\n"), 0o600))
+	app := &fakeApp{replayable: true, bodies: []string{
+		"id: " + firstCursor + "\ndata: 1\n\n", "id: " + secondCursor + "\ndata: 2\n\nevent: end\ndata: {\"kind\": \"UNAVAILABLE\", \"message\": \"fell behind\", \"retryable\": true}\n\n",
+	}}
+	code, stdout, stderr := tailOf(t, app, "--tables", "a,b", "--snapshot", "--token-file", file)
+	require.Equal(t, 1, code)
+	require.Equal(t, "1\n2\n", stdout)
+	require.Equal(t, []string{
+		"/api/sources/app:cdc/changes?format=json&snapshot=true&tables=a%2Cb Bearer correct-horse-battery",
+		"/api/sources/app:cdc/changes?after=" + firstCursor + "&format=json&tables=a%2Cb Bearer correct-horse-battery",
+		"/api/sources/app:cdc/changes?after=" + secondCursor + "&format=json&tables=a%2Cb Bearer correct-horse-battery",
+	}, app.asked)
+	require.Equal(t, "wippy: tail: the app has ended the connection; waiting for it\nwippy: tail: app:cdc runs again: goes on where it was\n"+
+		"wippy: tail: fell behind; waiting for it\nwippy: enough\n", stderr)
+	require.NotContains(t, stderr, "horse")
+}
+
+func TestTailOfALiveSourceSaysWhatItMisses(t *testing.T) {
+	t.Parallel()
+	app := &fakeApp{bodies: []string{"id: " + firstCursor + "\ndata: 1\n\n", "id: " + secondCursor + "\ndata: 2\n\n"}}
+	_, stdout, stderr := tailOf(t, app, "--format", "flat")
+	require.Equal(t, "1\n2\n", stdout)
+	require.Equal(t, "/api/sources/app:cdc/changes?format=flat&snapshot=false ", app.asked[1])
+	require.Contains(t, stderr, "runs again: goes on with what commits from now on; what was committed meanwhile is not told, for it is not durable\n")
+}
+
+func TestTailBeginsASnapshotAnew(t *testing.T) {
+	t.Parallel()
+	app := &fakeApp{replayable: true, bodies: []string{"id: g-0000000000000001-40000001\ndata: 1\n\n", ""}}
+	_, _, stderr := tailOf(t, app, "--snapshot")
+	require.Equal(t, app.asked[0], app.asked[1])
+	require.Contains(t, stderr, "runs again: its snapshot begins anew\n")
+}
+
+func TestTailEndsWithAGap(t *testing.T) {
+	t.Parallel()
+	app := &fakeApp{replayable: true, bodies: []string{
+		"event: gap\ndata: {\"kind\": \"UNAVAILABLE\", \"retryable\": true, \"cause\": \"external_write\", \"after\": \"" + firstCursor + "\", \"before\": \"" + secondCursor + "\"}\n\n",
+	}}
+	code, stdout, stderr := tailOf(t, app)
+	require.Equal(t, 4, code)
+	require.Empty(t, stdout)
+	require.Equal(t, "wippy: tail: changes were lost (external_write) between "+firstCursor+" and "+secondCursor+
+		": --snapshot begins anew, --after "+secondCursor+" goes on without them\n", stderr)
+}
+
+func TestTailOfSomethingElse(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	var out, stderr strings.Builder
+	require.Equal(t, 1, wippy.Run([]string{"tail", "--addr", server.URL}, &out, &stderr, nil, nil))
+	require.Equal(t, "wippy: what answers is no app of this version: 404 Not Found\n", stderr.String())
 }
