@@ -3,7 +3,6 @@ package boot
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/api/supervisor"
@@ -77,16 +76,8 @@ func (r *runtime) run(ctx context.Context, app *App) error {
 // awaitReload returns the app that is to run instead of app, nil when ctx is done or none of the services runs that are the
 // reasons to go on.
 func (r *runtime) awaitReload(ctx context.Context, app *App, reasons []string) *App {
-	ctx, cancel := context.WithCancel(ctx)
-	var waiting sync.WaitGroup
-	defer waiting.Wait()
-	defer cancel()
-	if len(reasons) > 0 {
-		waiting.Go(func() {
-			r.services.Wait(ctx, reasons...)
-			cancel()
-		})
-	}
+	ctx, stop := r.services.While(ctx, reasons...)
+	defer stop()
 	for {
 		select {
 		case <-ctx.Done():

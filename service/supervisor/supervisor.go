@@ -155,6 +155,22 @@ func (s *Supervisor) Wait(ctx context.Context, names ...string) {
 	}
 }
 
+// While returns a context that is done when ctx is, or when there were such services and Wait is over. stop must be called.
+func (s *Supervisor) While(ctx context.Context, names ...string) (during context.Context, stop func()) {
+	during, cancel := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	if len(names) > 0 {
+		waiting.Go(func() {
+			s.Wait(during, names...)
+			cancel()
+		})
+	}
+	return during, func() {
+		cancel()
+		waiting.Wait()
+	}
+}
+
 // note notes how a service has ended. It is called with the turn of its child.
 func (s *Supervisor) note(name string, ch change) {
 	s.mu.Lock()
