@@ -82,7 +82,7 @@ export class Sample {
   }
 }
 
-// Meter tells how many there were in the last second, of what is counted ten times a second or so.
+// Meter tells how many there were in the last second, of what is counted some times a second.
 export class Meter {
   constructor() {
     this.counts = [];

@@ -9,7 +9,7 @@ import { read } from "./change.js";
 import { count, rate, plural, time } from "./format.js";
 
 const perSecond = 50; // changes that are shown, when there are more
-const tick = 100; // milliseconds between two changes of what is shown
+const tick = 250; // milliseconds between two changes of what is shown
 const calm = 3000; // milliseconds without a change left out, until that is no longer told
 const quiet = 40_000; // milliseconds without a byte: the server sends a line each 15 seconds
 
@@ -187,7 +187,7 @@ export class Tail {
     const came = this.arrived;
     this.arrived = 0;
     this.seen.count(now, came);
-    const room = Math.max(perSecond / 10, perSecond - this.shown.last(now));
+    const room = Math.max(Math.floor((perSecond * tick) / 1000), perSecond - this.shown.last(now));
     const chosen = this.sample.takeSome(room).map(({ line, size }) => read(line, size));
     this.shown.count(now, chosen.length);
     if (chosen.length > 0 || this.notes.length > 0) this.rows.add([...this.notes, ...chosen]);
