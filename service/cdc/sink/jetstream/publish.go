@@ -48,7 +48,7 @@ func (d *Destination) publish(ctx context.Context, records []sink.Record) (int, 
 		if err != nil {
 			return done, err
 		}
-		published, err := d.send(ctx, messages)
+		published, err := d.send(ctx, messages, isAlone(records[done].Change))
 		if published > 0 {
 			last := records[done+published-1].Change
 			d.last = mark{last.Transaction.Generation, last.Position(), d.snapshotOf(last), last.Op}
@@ -63,14 +63,7 @@ func (d *Destination) publish(ctx context.Context, records []sink.Record) (int, 
 
 // messages makes messages of records: as many as are sent at once. The error is a rejection of the first.
 func (d *Destination) messages(records []sink.Record) ([]*nats.Msg, error) {
-	n := len(records)
-	if d.atomic && n > d.most {
-		for n = d.most; n > 1 && !records[n-1].Change.Last; n-- {
-		}
-		if n == 1 { // it is within one transaction
-			n = d.most
-		}
-	}
+	n := d.extent(records)
 	messages := make([]*nats.Msg, 0, n)
 	for i := range records[:n] {
 		m := d.message(&records[i])
@@ -86,10 +79,36 @@ func (d *Destination) messages(records []sink.Record) ([]*nats.Msg, error) {
 	return messages, nil
 }
 
+// extent returns how many records are sent at once. Transactions of one message each need no batch, for which the server
+// syncs files; others need one that ends with a transaction, if that is possible.
+func (d *Destination) extent(records []sink.Record) int {
+	if !d.atomic {
+		return len(records)
+	}
+	alone := 0
+	for alone < len(records) && isAlone(records[alone].Change) {
+		alone++
+	}
+	if alone > 0 && d.chained {
+		return alone
+	}
+	n := min(len(records), d.most)
+	for whole := n; whole > 1; whole-- {
+		if records[whole-1].Change.Last {
+			return whole
+		}
+	}
+	return n // it is within one transaction
+}
+
+// isAlone reports whether a change is all that is delivered of its transaction, or of a snapshot, whose rows are many
+// messages anyway.
+func isAlone(c *api.Change) bool { return c.Last && c.Index == 0 || ofSnapshot(c) }
+
 // message makes a message of a record.
 func (d *Destination) message(record *sink.Record) *nats.Msg {
 	c := record.Change
-	m := &nats.Msg{Subject: d.subjects.of(c), Data: record.Value, Header: make(nats.Header, 10)}
+	m := &nats.Msg{Subject: d.subjects.of(c), Data: record.Value, Header: make(nats.Header, 8)}
 	set := func(name, value string) { m.Header[name] = []string{value} }
 	id := d.config.Source.String() + "/" + record.Cursor
 	if ofSnapshot(c) {
@@ -108,10 +127,9 @@ func (d *Destination) message(record *sink.Record) *nats.Msg {
 	if c.Last {
 		set(headerLast, "true")
 	}
-	contentType := "application/json"
 	switch d.config.Format {
-	case api.FormatCloudEvents:
-		contentType = "application/cloudevents+json"
+	case api.FormatCloudEvents: // as its binding to NATS demands
+		set("Content-Type", "application/cloudevents+json")
 	case api.FormatFlat:
 		if key := d.encoder.AppendKey(nil, c, false); len(key) > 0 {
 			set(headerKey, string(key))
@@ -121,7 +139,6 @@ func (d *Destination) message(record *sink.Record) *nats.Msg {
 		}
 	default:
 	}
-	set("Content-Type", contentType)
 	return m
 }
 
@@ -137,9 +154,10 @@ func (d *Destination) snapshotOf(c *api.Change) string {
 }
 
 // send publishes messages at once, and returns how many the stream has then.
-func (d *Destination) send(ctx context.Context, messages []*nats.Msg) (int, error) {
+func (d *Destination) send(ctx context.Context, messages []*nats.Msg, alone bool) (int, error) {
+	batched := d.atomic && !d.singly && (!alone || !d.chained)
 	switch {
-	case len(messages) > 1 && d.atomic && !d.singly:
+	case len(messages) > 1 && batched:
 		return d.sendBatch(ctx, messages)
 	case !d.chained:
 		messages = messages[:1]
