@@ -51,6 +51,7 @@ func measurements() []measurement {
 		{"B8", backlogs},
 		{"B9", durableCost},
 		{"B10", replayRate},
+		{"B11", sinkRate},
 		{"B12", schemaCost},
 		{"B13", idleStream},
 	}
