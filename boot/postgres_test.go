@@ -2,9 +2,13 @@ package boot_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -105,4 +109,57 @@ entries:
 	r.hup(t, reloaded)
 	require.Equal(t, "0 0", left())
 	r.log.unwarned(t)
+}
+
+// A sink on Postgres goes on where it was, and parks in the database of its source. That is no change, though the publication
+// has all tables.
+func TestASinkOfAPostgresSource(t *testing.T) {
+	db := pgtest.New(t)
+	db.Exec(t, "CREATE TABLE users (id int PRIMARY KEY, name text)")
+	db.Exec(t, "CREATE PUBLICATION everything FOR ALL TABLES")
+	got := &buffer{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), "poison") {
+			http.Error(w, "not this\x00", http.StatusUnprocessableEntity)
+			return
+		}
+		_, _ = got.Write(append(body, '\n'))
+	}))
+	t.Cleanup(server.Close)
+	host, port, user, password := db.Address()
+	r := prepare(t, fmt.Sprintf(`namespace: app
+entries:
+  - {name: db, kind: db.sql.postgres, host: %s, port: %d, database: %s, username: %s, password: %s}
+  - {name: cdc, kind: db.cdc.postgres, db_resource: db, slot_name: %s, publication: everything}
+  - name: hook
+    kind: cdc.sink.webhook
+    source: cdc
+    url: %s
+    on_reject: park
+    batch: {max_wait: 1ms}
+    lifecycle: {auto_start: true}
+`, host, port, db.Name, user, password, db.Name, server.URL))
+	r.run(t)
+	r.log.wait(t, `msg="service is running" service=app:hook`)
+	db.Exec(t, "INSERT INTO users VALUES (1, 'first'), (2, 'poison'), (3, 'third')")
+	got.wait(t, `"third"`)
+	db.Exec(t, "UPDATE users SET name = 'behind' WHERE id = 2")
+	db.Exec(t, "INSERT INTO users VALUES (4, 'fourth')")
+	got.wait(t, `"fourth"`)
+	const parked = "SELECT string_agg(key || ' ' || (change::json->>'op'), ', ' ORDER BY cursor) FROM wippy_cdc_parked WHERE sink = 'app:hook'"
+	require.Equal(t, `public.users {"id":2} c, public.users {"id":2} u`, db.Text(t, parked))
+
+	r.change(t, "app.yaml", "batch: {max_wait: 1ms}", "batch: {max_wait: 2ms}")
+	r.hup(t, reloaded)
+	db.Exec(t, "UPDATE users SET name = 'still behind' WHERE id = 2")
+	require.Eventually(t, func() bool { return db.Text(t, "SELECT count(*) FROM wippy_cdc_parked") == "3" }, time.Minute, 10*time.Millisecond)
+	db.Exec(t, "BEGIN; DELETE FROM wippy_cdc_parked; UPDATE users SET name = 'mended' WHERE id = 2; COMMIT")
+	got.wait(t, `"mended"`)
+	for _, name := range []string{"first", "third", "fourth", "mended"} {
+		require.Equal(t, 1, strings.Count(got.String(), `"`+name+`"`), name)
+	}
+	require.NotContains(t, got.String(), "behind")
+	require.NotContains(t, got.String(), "wippy_cdc_parked")
+	require.NotContains(t, r.log.String(), pgtest.Password)
 }
