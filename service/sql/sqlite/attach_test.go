@@ -16,10 +16,12 @@ import (
 func TestOnlyTablesThatASinkNamesAreCaptured(t *testing.T) {
 	t.Parallel()
 	db := open(t)
-	mustExec(t, db.Pool(), "CREATE TABLE a (x)", "CREATE TABLE b (x)", "CREATE TABLE c (x)", "CREATE TABLE wippy_cdc_offsets (x)")
+	mustExec(t, db.Pool(), "CREATE TABLE a (x)", "CREATE TABLE b (x)", "CREATE TABLE c (x)", "CREATE TABLE wippy_cdc_offsets (x)",
+		"CREATE TABLE wippy_cdc_parked (x)")
 	first := record(t, db, "A", "main.B")
 	inserts := []string{
 		"INSERT INTO a VALUES (1)", "INSERT INTO b VALUES (1)", "INSERT INTO c VALUES (1)", "INSERT INTO wippy_cdc_offsets VALUES (1)",
+		"INSERT INTO Wippy_CDC_parked VALUES (1)",
 	}
 	mustExec(t, db.Pool(), inserts...)
 	require.Len(t, first.take(t), 2)
