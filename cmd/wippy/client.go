@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -39,13 +40,15 @@ func (r *remote) flags(cmd *cobra.Command) {
 // client asks a running app. It must be closed.
 type client struct {
 	base, token string
-	command     string
-	http        *http.Client
+	// tokenFile is where the token is from, "" without one.
+	tokenFile string
+	command   string
+	http      *http.Client
 }
 
 // connect returns a client of an app; whether one runs is known at the first request.
 func (r *remote) connect(command string) (*client, error) {
-	c := &client{base: "http://wippy", command: command}
+	c := &client{base: "http://wippy", tokenFile: r.tokenFile, command: command}
 	transport := new(http.Transport)
 	c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	if r.address == "" {
@@ -104,13 +107,29 @@ func (c *client) send(ctx context.Context, method, path string, body any, header
 		return response, nil
 	}
 	defer func() { _ = response.Body.Close() }() // it was read
+	if response.StatusCode == http.StatusUnauthorized {
+		return nil, c.unknown()
+	}
 	return nil, problem(response)
+}
+
+// unknown is the error of an app that wants another token than it was sent.
+func (c *client) unknown() error {
+	if c.tokenFile == "" {
+		return errs.New(errs.PermissionDenied, "%s: the app at %s wants a token: give --token-file FILE, the file of its --http-token-file", c.command, c.base)
+	}
+	return errs.New(errs.PermissionDenied, "%s: the token in %q is not that of the app at %s: give the file of its --http-token-file",
+		c.command, c.tokenFile, c.base)
 }
 
 // about takes from an error what the user knows: the method and the URL of the socket.
 func (c *client) about(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return errs.New(errs.Unavailable, "%s: nothing answers at %s: start the app with --http ADDRESS, or give the URL that it tells in its log (%w)",
+			c.command, c.base, err)
 	}
 	if errs.KindOf(err) == errs.Unknown {
 		return errs.New(errs.Unavailable, "%s: %w", c.command, err)

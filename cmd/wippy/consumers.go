@@ -32,9 +32,12 @@ func (p *program) consumersCommand() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use: "consumers", Short: "List named consumers, end or reset them", Long: consumersHelp, RunE: list,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
+			}
+			if isPath(args[0]) || isDirectory(args[0]) {
+				return flagsOnly(cmd, args)
 			}
 			return fmt.Errorf("consumers: %q is not known: use ls, forget or reset", args[0])
 		},
@@ -42,7 +45,7 @@ func (p *program) consumersCommand() *cobra.Command {
 	from.flags(cmd)
 	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "write JSON lines on a terminal, too")
 	cmd.AddCommand(
-		&cobra.Command{Use: "ls", Short: "List named consumers", Args: cobra.NoArgs, RunE: list},
+		&cobra.Command{Use: "ls", Short: "List named consumers", Args: flagsOnly, RunE: list},
 		p.forgetCommand(&from), p.resetCommand(&from),
 	)
 	return cmd

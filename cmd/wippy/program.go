@@ -139,6 +139,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	if !ok {
 		return err
 	}
+	if unknown.GetSpecifiedName() == "C" && strings.Contains(cmd.Use, "[dir]") {
+		return fmt.Errorf("%w; the directory is an argument: %s DIR", err, cmd.CommandPath())
+	}
 	var names []string
 	add := func(f *pflag.Flag) { names = append(names, f.Name) }
 	cmd.Flags().VisitAll(add)
@@ -147,6 +150,18 @@ func flagError(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; did you mean --%s?", err, near)
 	}
 	return fmt.Errorf("%w; %s --help lists the flags", err, cmd.CommandPath())
+}
+
+// flagsOnly refuses all arguments. A directory is named by a flag.
+func flagsOnly(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case isPath(args[0]) || isDirectory(args[0]):
+		return fmt.Errorf("%s: takes no argument; did you mean: %s -C %s?", cmd.Name(), cmd.CommandPath(), args[0])
+	default:
+		return fmt.Errorf("%s: takes no argument, and got %q; %s --help lists the flags", cmd.Name(), args[0], cmd.CommandPath())
+	}
 }
 
 // unknownWord is the error of a command line whose first word is no command of wippy. It may be one of an app.

@@ -31,7 +31,7 @@ func (p *program) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Tell what runs in an app, and how far its readers are",
 		Long:  statusHelp,
-		Args:  cobra.NoArgs,
+		Args:  flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var status inspect.Status
 			err := from.with("status", func(c *client) error { return c.get(cmd.Context(), "/api/status", &status) })
@@ -106,10 +106,10 @@ func showStatus(w io.Writer, p palette, s *inspect.Status) {
 	}
 	streams.write(w, p)
 	consumerTable(s.Consumers).write(w, p)
-	sinks := table{headings: []string{"SINK", "STATE", "SOURCE", "DESTINATION", "PUBLISHED", "LAG", ""}}
+	sinks := table{headings: []string{"SINK", "STATE", "SOURCE", "DESTINATION", "PUBLISHED", "PARKED", "LAG", ""}}
 	for _, one := range s.Sinks {
 		sinks.add(plainCell(one.ID), stateCell(string(one.State)), plainCell(one.Source), plainCell(one.Destination),
-			plainCell(strconv.FormatUint(one.Published, 10)), plainCell(lagText(one.LagBytes)), why(one.Error))
+			plainCell(strconv.FormatUint(one.Published, 10)), parkedCell(one.Parked), plainCell(lagText(one.LagBytes)), why(one.Error))
 	}
 	sinks.write(w, p)
 }
@@ -142,6 +142,14 @@ func why(err *inspect.Failure) cell {
 	}
 	first, _, _ := strings.Cut(err.Message, "\n")
 	return cell{first, red}
+}
+
+// parkedCell tells how many changes were put aside in this run.
+func parkedCell(n uint64) cell {
+	if n == 0 {
+		return plainCell("0")
+	}
+	return cell{strconv.FormatUint(n, 10), yellow}
 }
 
 // selects says what a stream selects.

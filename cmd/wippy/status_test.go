@@ -27,7 +27,7 @@ func status() *inspect.Status {
 			{ID: "app:cdc/2", Consumer: "search", Since: ago, Snapshot: true, SnapshotRows: 500},
 		},
 		Consumers: []inspect.Consumer{{Name: "search", Source: "app:cdc", AckedAt: ago, LagBytes: &lag, LagTransactions: &behind}},
-		Sinks:     []inspect.Sink{{ID: "app:out", State: api.StateFaulted, Destination: "nats://host", Published: 3}},
+		Sinks:     []inspect.Sink{{ID: "app:out", State: api.StateFaulted, Destination: "nats://host", Published: 3, Parked: 2}},
 	}
 }
 
@@ -51,8 +51,8 @@ app:cdc/2             search    all tables  1m30s  ?        snapshot: 500 rows
 CONSUMER  SOURCE   READER  ACKNOWLEDGED  LAG      TRANSACTIONS
 search    app:cdc  none    1m30s ago     3.0 MiB  7
 
-SINK     STATE    SOURCE  DESTINATION  PUBLISHED  LAG
-app:out  faulted          nats://host  3          ?
+SINK     STATE    SOURCE  DESTINATION  PUBLISHED  PARKED  LAG
+app:out  faulted          nats://host  3          2       ?
 
 `, out.String())
 }

@@ -167,3 +167,16 @@ func TestTailOfSomethingElse(t *testing.T) {
 	require.Equal(t, 1, wippy.Run([]string{"tail", "--addr", server.URL}, &out, &stderr, nil, nil))
 	require.Equal(t, "wippy: what answers is no app of this version: 404 Not Found\n", stderr.String())
 }
+
+func TestATokenThatIsMissingOrWrong(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("correct-horse-battery\n"), 0o600))
+	var out, without, wrong strings.Builder
+	require.Equal(t, 1, wippy.Run([]string{"status", "--addr", server.URL}, &out, &without, nil, nil))
+	require.Equal(t, "wippy: status: the app at "+server.URL+" wants a token: give --token-file FILE, the file of its --http-token-file\n", without.String())
+	require.Equal(t, 1, wippy.Run([]string{"tail", "--addr", server.URL, "--token-file", file}, &out, &wrong, nil, nil))
+	require.Equal(t, "wippy: tail: the token in \""+file+"\" is not that of the app at "+server.URL+": give the file of its --http-token-file\n", wrong.String())
+}
