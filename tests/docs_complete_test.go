@@ -118,6 +118,22 @@ func TestEveryAnswerIsDocumented(t *testing.T) {
 	require.Greater(t, len(seen), 8)
 }
 
+// Every cause of a gap is explained in docs/lua.md, and docs/guarantees.md says when it comes.
+func TestEveryCauseOfAGapIsDocumented(t *testing.T) {
+	t.Parallel()
+	code, err := os.ReadFile("../api/service/cdc/gap.go")
+	require.NoError(t, err)
+	causes := regexp.MustCompile(`\bGap\w+ GapCause = "(\w+)"`).FindAllStringSubmatch(string(code), -1)
+	require.Greater(t, len(causes), 5)
+	explained, promised := document(t, "lua.md"), document(t, "guarantees.md")
+	for _, cause := range causes {
+		row := regexp.MustCompile("(?m)^\\| `cause` \\|.*`" + cause[1] + "` \\(")
+		require.True(t, row.MatchString(explained), "docs/lua.md does not explain the cause %s", cause[1])
+		place := regexp.MustCompile("gap \\([^)]*`" + cause[1] + "`")
+		require.True(t, place.MatchString(promised), "docs/guarantees.md does not say when a gap has the cause %s", cause[1])
+	}
+}
+
 // listing is a script that returns what there is in each module.
 const listing = `
 namespace: app
@@ -169,7 +185,7 @@ func TestEveryFunctionOfLuaIsDocumented(t *testing.T) {
 // The files and folders that docs/architecture.md names are there.
 func TestTheArchitectureIsThatOfTheCode(t *testing.T) {
 	t.Parallel()
-	paths := regexp.MustCompile("`((?:api|boot|cmd|internal|lua|service|tests)/[\\w./]*)`").FindAllStringSubmatch(document(t, "architecture.md"), -1)
+	paths := regexp.MustCompile("`((?:api|boot|cmd|examples|internal|lua|service|tests)/[\\w./]*)`").FindAllStringSubmatch(document(t, "architecture.md"), -1)
 	require.Greater(t, len(paths), 20)
 	for _, path := range paths {
 		_, err := os.Stat(filepath.Join("..", path[1]))
