@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wippy-cdc/runtime/api/inspect"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
 const consumersHelp = `List the named consumers of a running app, end one, or make one go on elsewhere.
@@ -110,7 +111,7 @@ func (p *program) resetCommand(from *remote) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(p.stdout, "%s of %s goes on: %s\n", one.Name, one.Source, to)
+				_, err = fmt.Fprintf(p.stdout, "%s of %s goes on: %s%s\n", one.Name, one.Source, to, c.reloadOf(cmd.Context(), one))
 				return err
 			})
 		},
@@ -118,6 +119,20 @@ func (p *program) resetCommand(from *remote) *cobra.Command {
 	cmd.Flags().StringVar(&source, "source", "", "the `ID` of the source whose consumer is meant")
 	cmd.Flags().StringVar(&to, "to", "", "`WHERE` it goes on: live, snapshot, or a cursor")
 	return cmd
+}
+
+// reloadOf says how the sink goes on that a consumer is, if it has ended: a reset does not start it.
+func (c *client) reloadOf(ctx context.Context, one *inspect.Consumer) string {
+	var status inspect.Status
+	if err := c.get(ctx, "/api/status", &status); err != nil {
+		return "; if it is a sink that is faulted, reload the app"
+	}
+	for _, sink := range status.Sinks {
+		if sink.ID == one.Name && sink.Source == one.Source && sink.State == api.StateFaulted {
+			return fmt.Sprintf("; the sink is faulted until the app is reloaded: kill -HUP %d", status.App.PID)
+		}
+	}
+	return ""
 }
 
 func consumerPath(one *inspect.Consumer) string {

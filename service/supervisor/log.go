@@ -51,11 +51,19 @@ func (c *child) again(ch change) []any {
 	if !same {
 		return failure(ch)
 	}
-	return []any{"error", line, "attempt", ch.attempts}
+	return attempted(ch, "error", line)
+}
+
+// attempted adds which attempt it was, unless the service was stable or is not started again.
+func attempted(ch change, args ...any) []any {
+	if ch.attempts == 0 {
+		return args
+	}
+	return append(args, "attempt", ch.attempts)
 }
 
 func failure(ch change) []any {
-	args := []any{"error", ch.err, "attempt", ch.attempts}
+	args := attempted(ch, "error", ch.err)
 	if p, ok := errors.AsType[*PanicError](ch.err); ok {
 		args = append(args, "stack", string(p.Stack))
 	}

@@ -188,7 +188,8 @@ func (d *delivery) park(ctx context.Context, stream api.Stream, record *Record, 
 	}
 	d.state.parked(record)
 	d.acknowledge(stream, record)
-	d.sink.logger.ErrorContext(ctx, "a change is parked", "cursor", record.Cursor, "change", strings.Trim(ofTable(record.Change), " ()"), "error", cause)
+	d.sink.logger.ErrorContext(ctx, "a change is parked", "cursor", record.Cursor, "change", strings.Trim(ofTable(record.Change), " ()"),
+		"key", d.parked.keyOf(record.Change, false), "error", cause)
 	return nil
 }
 

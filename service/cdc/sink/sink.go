@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -99,12 +100,13 @@ func (s *Sink) run(ctx context.Context, state *state, ready func()) error {
 		before := state.published()
 		err = d.deliverAll(ctx, stream)
 		stream.Close()
-		if gap, ok := errors.AsType[*api.GapError](err); ok && s.config.BeginsAnew() {
-			s.logger.ErrorContext(ctx, "changes were lost, the sink begins anew with a snapshot", "cause", string(gap.Cause), "error", what(gap))
+		gap, lost := errors.AsType[*api.GapError](err)
+		if lost && s.config.BeginsAnew() {
+			s.logger.ErrorContext(ctx, "changes were lost, the sink begins anew with a snapshot", "cause", what(gap))
 			continue
 		}
-		// A stream that has ended for a reason that passes is opened again, unless that leads nowhere.
-		if ctx.Err() != nil || !errs.Retryable(err) || state.published() == before {
+		// A stream that has ended for a reason that passes is opened again, unless that leads nowhere. A gap would be met again.
+		if lost || ctx.Err() != nil || !errs.Retryable(err) || state.published() == before {
 			return s.explain(err)
 		}
 		s.logger.WarnContext(ctx, "the stream of the sink has ended and is opened again", "error", err)
@@ -124,7 +126,7 @@ func (s *Sink) subscribe(ctx context.Context) (api.Stream, error) {
 	}
 	stream, err := s.settings.Engine.Subscribe(ctx, s.config.Source, opts)
 	if gap, ok := errors.AsType[*api.GapError](err); ok && s.config.BeginsAnew() {
-		s.logger.ErrorContext(ctx, "changes were lost, the sink begins anew with a snapshot", "cause", string(gap.Cause), "error", what(gap))
+		s.logger.ErrorContext(ctx, "changes were lost, the sink begins anew with a snapshot", "cause", what(gap))
 		stream, err = s.settings.Engine.Subscribe(ctx, s.config.Source, opts)
 	}
 	return stream, s.explain(err)
@@ -136,8 +138,9 @@ func (s *Sink) explain(err error) error {
 	if !ok {
 		return err
 	}
-	return errs.New(errs.Invalid, "changes of source %q were lost (%s): %s; give the sink snapshot: true, and reload, to begin anew with a snapshot, "+
-		"or type `wippy consumers reset %s %s` to go on with what commits from then on", s.config.Source, gap.Cause, what(gap), s.config.Source, s.id)
+	return errs.New(errs.Invalid, "changes of source %q were lost (%s); to begin anew with a snapshot, give the sink snapshot: true; to go on with "+
+		"what commits from then on, type `wippy consumers reset %[3]s --source %[1]s --to live` in the directory of the app; then reload: `kill -HUP %[4]d`",
+		s.config.Source, what(gap), s.id, os.Getpid())
 }
 
 // what says what has happened, without the cure that is for scripts.
@@ -145,7 +148,7 @@ func what(gap *api.GapError) string {
 	if gap.Err == nil {
 		return string(gap.Cause)
 	}
-	return gap.Err.Error()
+	return string(gap.Cause) + ": " + gap.Err.Error()
 }
 
 // External returns what the sink keeps at its source: the consumer that it is.

@@ -66,6 +66,7 @@ func testParks(t *testing.T, h *House, p Properties) {
 	require.EqualValues(t, 3, h.info().Stats.Parked)
 	require.EqualValues(t, 37, h.info().Stats.Published)
 	require.Equal(t, 3, h.log.count("a change is parked"))
+	require.Equal(t, 1, h.log.count(`key="main.users {\"id\":6}"`), "the log says which row it is of")
 	require.Equal(t, []string{`main.users {"id":6}`, `main.users {"id":19}`, `main.users {"id":32}`},
 		h.query("SELECT key FROM wippy_cdc_parked WHERE sink = 'app:outlet' ORDER BY cursor"))
 	require.Equal(t, []string{"3"}, h.query("SELECT count(*) FROM wippy_cdc_parked WHERE error <> '' AND at <> '' AND json_extract(change, '$.op') = 'c'"))

@@ -1,6 +1,8 @@
 package sinktest
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -49,12 +51,22 @@ func testGap(t *testing.T, h *House, p Properties) {
 	h.Insert(1)
 	err := h.wait(s)
 	require.Equal(t, errs.Invalid, errs.KindOf(err), "%v", err)
-	require.ErrorContains(t, err, "(external_write)")
+	require.ErrorContains(t, err, "(external_write: another process")
 	require.ErrorContains(t, err, "snapshot: true")
-	require.ErrorContains(t, err, "wippy consumers reset app:cdc app:outlet")
+	require.ErrorContains(t, err, "`wippy consumers reset app:outlet --source app:cdc --to live`")
+	require.ErrorContains(t, err, fmt.Sprintf("`kill -HUP %d`", os.Getpid()))
+	require.NotContains(t, err.Error(), "cdc.reset", "that is for scripts")
+	require.Zero(t, h.log.count("is opened again"), "a gap would be met again")
 	require.Equal(t, []int{1, 2}, h.rows(p))
 	require.Equal(t, api.StateFaulted, h.info().State)
 	require.Equal(t, errs.Invalid, errs.KindOf(h.wait(h.Sink())), "it is told again")
+	require.NoError(t, h.engine.Reset(t.Context(), cdcID, sinkID.String(), api.Live()))
+	s = h.Sink()
+	h.Insert(1)
+	h.eventually(func() bool { return len(h.rows(p)) == 3 }, "the next row arrives")
+	h.drained()
+	require.Equal(t, []int{1, 2, 4}, h.rows(p))
+	require.NoError(t, s.Stop())
 }
 
 // testGapAnew: behind a gap, a sink with a snapshot begins anew.

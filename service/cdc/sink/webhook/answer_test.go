@@ -109,6 +109,9 @@ func TestAnswers(t *testing.T) {
 		require.ErrorContains(t, err, want.cure)
 		require.NotContains(t, err.Error(), "hidden")
 		require.NotContains(t, err.Error(), "\x1b")
+		if status >= 400 {
+			require.ErrorContains(t, err, `: why\x1b[31m not zzz`, "on one line, and no line break to be escaped once more by the log")
+		}
 		require.Less(t, len(err.Error()), 500)
 	}
 }

@@ -214,7 +214,7 @@ func (d *Destination) judge(response *http.Response) error {
 
 // shownBody is the beginning of an answer, on one line.
 func shownBody(text []byte) string {
-	line := printable.Line(strings.TrimSpace(string(text)))
+	line := printable.Line(strings.Join(strings.Fields(string(text)), " "))
 	const most = 200
 	if runes := []rune(line); len(runes) > most {
 		line = string(runes[:most]) + "…"
