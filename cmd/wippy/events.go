@@ -21,7 +21,7 @@ const silence = time.Minute
 type events struct {
 	body  io.ReadCloser
 	lines *bufio.Reader
-	// watch closes the body when nothing has come for too long.
+	// watch closes the body when nothing has come for too long; it runs while an event is waited for.
 	watch *time.Timer
 }
 
@@ -37,6 +37,8 @@ func (e *events) close() {
 // next returns the next event. The error is Unavailable if the connection was lost, and that of ctx if it is done.
 func (e *events) next(ctx context.Context) (*event, error) {
 	found := new(event)
+	e.watch.Reset(silence)
+	defer e.watch.Stop() // what comes next may take its time
 	for {
 		line, err := e.lines.ReadString('\n')
 		switch {

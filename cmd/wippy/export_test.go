@@ -22,16 +22,16 @@ func CatchingUp(line string, done, all int64, elapsed time.Duration) string {
 	return catchingUp(line, done, all, elapsed)
 }
 
-// ReadEvents returns the events of a body, each as its ID, name and data, and why there are no more.
-func ReadEvents(ctx context.Context, body io.ReadCloser) (all [][3]string, err error) {
+// ReadEvents gives away the events of a body, each as its ID, name and data, and returns why there are no more.
+func ReadEvents(ctx context.Context, body io.ReadCloser, take func(event [3]string)) error {
 	read := newEvents(body)
 	defer read.close()
 	for {
 		e, err := read.next(ctx)
 		if err != nil {
-			return all, err
+			return err
 		}
-		all = append(all, [3]string{e.id, e.name, e.data})
+		take([3]string{e.id, e.name, e.data})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -59,15 +60,40 @@ func TestABarTellsRateAndTimeLeft(t *testing.T) {
 func TestEventsAreReadAsBrowsersDo(t *testing.T) {
 	t.Parallel()
 	body := "retry: 2000\n\nid: start\n\n:\n\nid: one\ndata: {\"a\": 1}\n\n: comment\nevent: gap\ndata: {}\n\nid: cut\ndata: off"
-	all, err := wippy.ReadEvents(t.Context(), io.NopCloser(strings.NewReader(body)))
+	var all [][3]string
+	take := func(event [3]string) { all = append(all, event) }
+	err := wippy.ReadEvents(t.Context(), io.NopCloser(strings.NewReader(body)), take)
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.ErrorContains(t, err, "the app has ended the connection")
 	require.Equal(t, [][3]string{{"start", "", ""}, {"one", "", `{"a": 1}`}, {"", "gap", "{}"}}, all)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
 	cancel(stop)
-	_, err = wippy.ReadEvents(ctx, io.NopCloser(strings.NewReader(body)))
+	err = wippy.ReadEvents(ctx, io.NopCloser(strings.NewReader(body)), take)
 	require.ErrorIs(t, err, stop)
+}
+
+// An output that takes its time does not cost the connection; an app that sends nothing any more does.
+func TestOnlyTheSilenceOfTheAppEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		t.Helper()
+		body, app := io.Pipe()
+		go func() {
+			for range 2 {
+				_, _ = io.WriteString(app, "id: one\ndata: 1\n\n") // the test counts what has come
+			}
+		}()
+		events, last := 0, time.Now()
+		err := wippy.ReadEvents(t.Context(), body, func([3]string) {
+			<-time.After(time.Hour)
+			events++
+			last = time.Now()
+		})
+		require.Equal(t, errs.Unavailable, errs.KindOf(err))
+		require.Equal(t, 2, events)
+		require.Equal(t, time.Minute, time.Since(last))
+	})
 }
 
 // fakeApp answers each request for changes with the next of some bodies, and keeps what was asked.
