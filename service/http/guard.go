@@ -76,7 +76,8 @@ func (g *guard) meant(r *http.Request) error {
 	}
 	if origin, given := r.Header["Origin"]; given {
 		if len(origin) != 1 || !sameOrigin(origin[0], r.Host) {
-			return errs.New(errs.PermissionDenied, "http: a page of another site must not use this app (Origin %q)", strings.Join(origin, ", "))
+			return errs.New(errs.PermissionDenied, "http: a page of another site must not use this app (Origin %q, Host %q): "+
+				"if it is the app's own, by a proxy, make that pass on the header Host", strings.Join(origin, ", "), r.Host)
 		}
 	}
 	switch site := r.Header.Get("Sec-Fetch-Site"); {

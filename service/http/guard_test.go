@@ -49,7 +49,8 @@ func TestOtherSitesAreRefused(t *testing.T) {
 		for _, origin := range []string{
 			"http://evil.example", "null", "", "http://localhost:1", "http://" + here + ".evil.example", "file://", "ftp://" + here, "http://evil@" + here + "x",
 		} {
-			s.ask("GET", path, "", "Origin", origin).refused(t, http.StatusForbidden, errs.PermissionDenied, "a page of another site")
+			s.ask("GET", path, "", "Origin", origin).refused(t, http.StatusForbidden, errs.PermissionDenied, fmt.Sprintf(
+				"a page of another site must not use this app (Origin %q, Host %q): if it is the app's own, by a proxy, make that pass on", origin, here))
 		}
 		for _, site := range []string{"cross-site", "same-site", "anything"} {
 			s.ask("GET", path, "", "Sec-Fetch-Site", site).refused(t, http.StatusForbidden, errs.PermissionDenied, "a page of another site")
