@@ -53,8 +53,9 @@ type Destination struct {
 	atomic  bool
 	most    int
 	chained bool
-	// singly says that the next messages are published one by one, so that the server says what it has against them.
-	singly bool
+	// singly is how many of the next messages are published without a batch, so that the server says of each what it has
+	// against it.
+	singly int
 	// sure says that last is the newest message of this sink in the stream.
 	sure bool
 	last mark
@@ -108,38 +109,25 @@ func (d *Destination) Close() {
 	d.conn, d.stream, d.sure = nil, nil, false
 }
 
-var (
-	// errRepeated says that the stream has a message of an ID already.
-	errRepeated = errors.New("the stream has the message already")
-	// errAgain says that something was learned about the stream: the same records are to be published in another way.
-	errAgain = errors.New("publish in another way")
-)
+// errAgain says that something was learned about the stream: the same records are to be published in another way.
+var errAgain = errors.New("publish in another way")
 
 // Deliver implements sink.Destination.
 func (d *Destination) Deliver(ctx context.Context, records []sink.Record) (int, error) {
-	done, repeated := 0, false
+	done := 0
+	d.singly = 0
 	for {
 		if err := d.ready(ctx); err != nil {
 			return done, d.failed(err)
 		}
-		there := d.there(records[done:])
-		if done += there; done == len(records) {
+		if done += d.there(records[done:]); done == len(records) {
 			return done, nil
-		}
-		if repeated && there == 0 {
-			return done, d.failed(errs.New(errs.Invalid, "%s has messages with the IDs of this sink that are not of this sink: another sink of the "+
-				"source %q publishes there; give each a stream of its own", d.shown, d.config.Source))
 		}
 		published, err := d.publish(ctx, records[done:])
-		done += published
-		switch {
-		case err == nil:
+		if done += published; err == nil {
 			return done, nil
-		case errors.Is(err, errRepeated):
-			repeated, d.sure = true, false // what is there tells how it came there
-		case errors.Is(err, errAgain):
-			repeated = false
-		default:
+		}
+		if !errors.Is(err, errAgain) {
 			return done, d.failed(err)
 		}
 	}
@@ -202,6 +190,6 @@ func (d *Destination) connect() error {
 		return err
 	}
 	d.conn, d.js, d.lost, d.stream, d.sure = conn, js, lost, nil, false
-	d.most, d.chained, d.singly = mostAtomic, true, false
+	d.most, d.chained = mostAtomic, true
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
+	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 	"github.com/wippy-cdc/runtime/service/cdc/sink"
 )
@@ -35,8 +37,12 @@ const (
 	noRespondersValue = "503"
 )
 
-// mostHeader is how large the headers of a message can be, as the server keeps them.
-const mostHeader = 60 << 10
+const (
+	// mostHeader is how large the headers of a message can be, as the server keeps them.
+	mostHeader = 60 << 10
+	// added is the room for the headers that a message gets when it is sent, besides the ID of the one before it.
+	added = 256
+)
 
 // publish publishes records, in order, and returns how many the stream has then.
 func (d *Destination) publish(ctx context.Context, records []sink.Record) (int, error) {
@@ -66,12 +72,13 @@ func (d *Destination) messages(records []sink.Record) ([]*nats.Msg, error) {
 	n := d.extent(records)
 	messages := make([]*nats.Msg, 0, n)
 	for i := range records[:n] {
-		m := d.message(&records[i])
-		if size := int64(m.Size()); size > d.conn.MaxPayload() || size-int64(len(m.Data)) > mostHeader {
+		m := d.messageOf(&records[i])
+		size := int64(m.Size() + len(m.Header.Get(nats.MsgIdHdr)) + added)
+		if size > d.conn.MaxPayload() || size-int64(len(m.Data)) > mostHeader {
 			if i > 0 {
 				return messages, nil
 			}
-			return nil, &sink.RejectedError{One: true, Err: errors.New("the message has " + strconv.FormatInt(size, 10) +
+			return nil, &sink.RejectedError{One: true, Err: errors.New("the message needs " + strconv.FormatInt(size, 10) +
 				" bytes, and the server takes " + strconv.FormatInt(d.conn.MaxPayload(), 10) + " (max_payload), of them " + strconv.Itoa(mostHeader) + " in headers")}
 		}
 		messages = append(messages, m)
@@ -105,8 +112,8 @@ func (d *Destination) extent(records []sink.Record) int {
 // messages anyway.
 func isAlone(c *api.Change) bool { return c.Last && c.Index == 0 || ofSnapshot(c) }
 
-// message makes a message of a record.
-func (d *Destination) message(record *sink.Record) *nats.Msg {
+// messageOf makes a message of a record.
+func (d *Destination) messageOf(record *sink.Record) *nats.Msg {
 	c := record.Change
 	m := &nats.Msg{Subject: d.subjects.of(c), Data: record.Value, Header: make(nats.Header, 8)}
 	set := func(name, value string) { m.Header[name] = []string{value} }
@@ -155,15 +162,18 @@ func (d *Destination) snapshotOf(c *api.Change) string {
 
 // send publishes messages at once, and returns how many the stream has then.
 func (d *Destination) send(ctx context.Context, messages []*nats.Msg, alone bool) (int, error) {
-	batched := d.atomic && !d.singly && (!alone || !d.chained)
+	batched := d.atomic && d.singly == 0 && (!alone || !d.chained)
 	switch {
 	case len(messages) > 1 && batched:
 		return d.sendBatch(ctx, messages)
 	case !d.chained:
 		messages = messages[:1]
+	case d.singly > 0:
+		messages = messages[:min(len(messages), d.singly)]
 	}
-	d.singly = false
-	return d.sendChain(ctx, messages)
+	sent, err := d.sendChain(ctx, messages)
+	d.singly = max(d.singly-sent, 0)
+	return sent, err
 }
 
 // sendBatch publishes messages of which the stream takes all or none.
@@ -184,8 +194,8 @@ func (d *Destination) sendBatch(ctx context.Context, messages []*nats.Msg) (int,
 	if err != nil {
 		return 0, err
 	}
-	if err := judge(answer); err != nil {
-		return 0, d.learn(err)
+	if _, err := judge(answer); err != nil {
+		return 0, d.learn(err, len(messages))
 	}
 	return len(messages), nil
 }
@@ -209,27 +219,45 @@ func (d *Destination) sendChain(ctx context.Context, messages []*nats.Msg) (int,
 			return 0, err
 		}
 	}
-	outcomes := make([]error, len(messages))
+	repeated, outcomes := make([]uint64, len(messages)), make([]error, len(messages))
 	for range messages {
 		select {
 		case answer := <-answers:
 			i, _ := strconv.Atoi(answer.Subject[strings.LastIndexByte(answer.Subject, '.')+1:]) // it is what was sent
-			outcomes[i] = judge(answer)
+			repeated[i], outcomes[i] = judge(answer)
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		case <-d.lost:
 			return 0, nats.ErrConnectionClosed
 		}
 	}
-	for i, err := range outcomes {
-		if rejected, ok := errors.AsType[*sink.RejectedError](err); ok {
-			rejected.One = true
+	sent := slices.IndexFunc(outcomes, func(err error) bool { return err != nil })
+	if sent < 0 {
+		return len(messages), d.checkRepeated(ctx, repeated)
+	}
+	if err := d.checkRepeated(ctx, repeated[:sent]); err != nil {
+		return 0, err
+	}
+	if rejected, ok := errors.AsType[*sink.RejectedError](outcomes[sent]); ok {
+		rejected.One = true
+	}
+	return sent, d.learn(outcomes[sent], len(messages)-sent)
+}
+
+// checkRepeated reports whether messages that the server had already are another sink's, as far as the newest of them is
+// still there: it may have been taken, or removed, since.
+func (d *Destination) checkRepeated(ctx context.Context, sequences []uint64) error {
+	if newest := slices.Max(append(sequences, 0)); newest > 0 {
+		m, err := d.message(ctx, storedRequest{Sequence: newest})
+		if err == nil && m.Header.Get(headerSink) != d.id.String() {
+			return errs.New(errs.Invalid, "%s has messages with the IDs of this sink that are of the sink %q: another sink of the "+
+				"source %q publishes there; give each a stream of its own", d.shown, m.Header.Get(headerSink), d.config.Source)
 		}
-		if err != nil {
-			return i, d.learn(err)
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return err
 		}
 	}
-	return len(messages), nil
+	return nil
 }
 
 // answer is what the server says of a message.
@@ -238,29 +266,29 @@ type answer struct {
 	Error *jetstream.APIError `json:"error"`
 }
 
-// judge returns what an answer says, nil if the stream has the message.
-func judge(m *nats.Msg) error {
+// judge returns what an answer says, nil if the server has the message, and where that is if it had it before.
+func judge(m *nats.Msg) (repeated uint64, err error) {
 	if m.Header.Get("Status") == noRespondersValue {
-		return nats.ErrNoResponders
+		return 0, nats.ErrNoResponders
 	}
 	var a answer
 	if err := json.Unmarshal(m.Data, &a); err != nil {
-		return err
+		return 0, err
 	}
 	switch {
-	case a.Error == nil && a.Duplicate, a.Error != nil && a.Error.ErrorCode == batchRepeats:
-		return errRepeated
+	case a.Error == nil && a.Duplicate:
+		return a.Sequence, nil
 	case a.Error == nil:
-		return nil
+		return 0, nil
 	case a.Error.ErrorCode == messageTooLarge, a.Error.ErrorCode == headerTooLarge:
-		return &sink.RejectedError{Err: a.Error}
+		return 0, &sink.RejectedError{Err: a.Error}
 	default:
-		return a.Error
+		return 0, a.Error
 	}
 }
 
-// learn changes how messages are published if an answer demands that.
-func (d *Destination) learn(err error) error {
+// learn changes how the next n messages are published if an answer demands that.
+func (d *Destination) learn(err error, n int) error {
 	refused, ok := errors.AsType[*jetstream.APIError](err)
 	if !ok || errors.As(err, new(*sink.RejectedError)) {
 		return err
@@ -268,8 +296,8 @@ func (d *Destination) learn(err error) error {
 	switch refused.ErrorCode {
 	case batchDisabled, batchUnsupported:
 		d.atomic = false
-	case batchIncomplete: // the server has not taken one of the messages, and does not say which, nor why
-		d.singly = true
+	case batchIncomplete, batchRepeats: // of which message that is true, and why, the server says only without a batch
+		d.singly = n
 	case batchTooLarge:
 		d.most = max(d.most/2, 1)
 	case wrongLastID:

@@ -2,9 +2,11 @@ package jetstream
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -93,9 +95,9 @@ const mostForeign = 1000
 func (d *Destination) look(ctx context.Context) error {
 	d.last = mark{}
 	sequence := uint64(0)
-	var newest *jetstream.RawStreamMsg
+	var newest *stored
 	for _, pattern := range d.subjects.patterns() {
-		found, err := d.stream.GetLastMsgForSubject(ctx, pattern)
+		found, err := d.message(ctx, storedRequest{LastOf: pattern})
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 		case err != nil:
@@ -121,10 +123,55 @@ func (d *Destination) look(ctx context.Context) error {
 	return nil
 }
 
+// storedRequest asks for a message of a stream: that of a sequence, or the newest of a subject.
+type storedRequest struct {
+	Sequence uint64 `json:"seq,omitempty"`
+	LastOf   string `json:"last_by_subj,omitempty"`
+}
+
+// stored is a message of a stream.
+type stored struct {
+	Sequence uint64
+	Header   nats.Header
+}
+
+// message returns a message as the leader of the stream has it. The client would ask any replica of a stream with
+// allow_direct, and one that is behind does not know the newest messages.
+func (d *Destination) message(ctx context.Context, wanted storedRequest) (*stored, error) {
+	question, err := json.Marshal(wanted)
+	if err != nil {
+		return nil, err
+	}
+	m, err := d.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+d.config.Stream, question)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Sequence uint64 `json:"seq"`
+			Header   []byte `json:"hdrs"`
+		} `json:"message"`
+	}
+	switch err := json.Unmarshal(m.Data, &answer); {
+	case err != nil:
+		return nil, err
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return nil, jetstream.ErrMsgNotFound
+	case answer.Error != nil:
+		return nil, answer.Error
+	}
+	found := &stored{Sequence: answer.Message.Sequence}
+	if len(answer.Message.Header) > 0 {
+		found.Header, err = nats.DecodeHeadersMsg(answer.Message.Header)
+	}
+	return found, err
+}
+
 // before returns the message before a sequence, nil if there is none; one that was deleted is passed over.
-func (d *Destination) before(ctx context.Context, sequence uint64) (*jetstream.RawStreamMsg, uint64, error) {
+func (d *Destination) before(ctx context.Context, sequence uint64) (*stored, uint64, error) {
 	for sequence--; sequence > 0; sequence-- {
-		found, err := d.stream.GetMsg(ctx, sequence)
+		found, err := d.message(ctx, storedRequest{Sequence: sequence})
 		switch {
 		case err == nil:
 			return found, sequence, nil
@@ -137,12 +184,12 @@ func (d *Destination) before(ctx context.Context, sequence uint64) (*jetstream.R
 	return nil, 0, nil
 }
 
-func (d *Destination) isOwn(m *jetstream.RawStreamMsg) bool {
+func (d *Destination) isOwn(m *stored) bool {
 	return m.Header.Get(headerSink) == d.id.String() && m.Header.Get(headerSource) == d.config.Source.String()
 }
 
 // remember notes what the stream has.
-func (d *Destination) remember(m *jetstream.RawStreamMsg) error {
+func (d *Destination) remember(m *stored) error {
 	generation, p, err := api.ParseCursor(m.Header.Get(headerCursor))
 	if err != nil {
 		return errs.New(errs.Invalid, "%s: message %d: the header %s: %w", d.shown, m.Sequence, headerCursor, err)
