@@ -98,7 +98,7 @@ func Open(ctx context.Context, id registry.ID, cfg *sqlapi.SQLiteConfig, dir str
 		db.pool.SetConnMaxLifetime(cfg.Pool.MaxLifetime.Std())
 	}
 	if err := db.pool.PingContext(ctx); err != nil {
-		return nil, openError(id, errors.Join(db.Classify(err), db.pool.Close(), db.lock.release()))
+		return nil, openError(id, errors.Join(db.Classify(db.explainAccess(err)), db.pool.Close(), db.lock.release()))
 	}
 	return db, nil
 }
