@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -61,11 +62,26 @@ func (p *program) listConsumers(ctx context.Context, c *client, asJSON bool) err
 		return lines(nil, p.stdout, "consumer", all.Consumers)
 	}
 	if len(all.Consumers) == 0 {
-		_, err := fmt.Fprintln(p.stdout, "no source that runs has a named consumer")
+		_, err := fmt.Fprintln(p.stdout, c.noConsumers(ctx))
 		return err
 	}
 	consumerTable(all.Consumers).write(p.stdout, paletteFor(p.stdout))
 	return nil
+}
+
+// noConsumers says why there are none.
+func (c *client) noConsumers(ctx context.Context) string {
+	var all inspect.SourceList
+	err := c.get(ctx, "/api/sources", &all)
+	durable := func(s inspect.Source) bool { return s.Capabilities.Replayable }
+	switch {
+	case err == nil && len(all.Sources) == 0:
+		return "the app has no source of changes, and so no named consumer"
+	case err == nil && !slices.ContainsFunc(all.Sources, durable):
+		return "no source is durable, so that none has named consumers: give one durable: true"
+	default:
+		return "no source that runs has a named consumer"
+	}
 }
 
 func (p *program) forgetCommand(from *remote) *cobra.Command {
@@ -158,7 +174,7 @@ func (c *client) consumer(ctx context.Context, name, source string) (*inspect.Co
 		return &found[0], nil
 	case 0:
 		if len(names) == 0 {
-			return nil, fmt.Errorf("consumers: no source that runs has a consumer %q: there are none", name)
+			return nil, fmt.Errorf("consumers: there is no %q: %s", name, c.noConsumers(ctx))
 		}
 		return nil, fmt.Errorf("consumers: no source that runs has a consumer %q; there are %s", name, strings.Join(names, ", "))
 	default:

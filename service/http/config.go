@@ -1,7 +1,10 @@
 package http
 
 import (
+	"fmt"
+	"log/slog"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -72,5 +75,14 @@ func readToken(path string) (string, error) {
 		return "", errs.New(errs.Invalid, "http: the token in %q has other characters than letters, digits and signs of ASCII, or has spaces within", path)
 	default:
 		return token, nil
+	}
+}
+
+// warnOfReaders warns of a token file that others than its owner can use.
+func warnOfReaders(path string, logger *slog.Logger) {
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		logger.Warn("other users of this machine may read the token file: chmod 600 makes it that of its owner",
+			"path", path, "mode", fmt.Sprintf("%o", info.Mode().Perm()))
 	}
 }

@@ -108,7 +108,17 @@ func TestEmptyListsAreLists(t *testing.T) {
 	s.ask("GET", "/api/sources/app:cdc", "").refused(t, http.StatusNotFound, errs.NotFound, "there are no sources")
 	s.ask("GET", "/api/sources/nonsense!", "").refused(t, http.StatusNotFound, errs.NotFound, "is not an entry ID")
 	s.ask("GET", "/api/source", "").refused(t, http.StatusNotFound, errs.NotFound, "docs/http.md lists them")
-	s.ask("POST", "/api/sources", "").refused(t, http.StatusNotFound, errs.NotFound, "there is no request POST /api/sources")
+	s.ask("POST", "/api/source", "").refused(t, http.StatusNotFound, errs.NotFound, "there is no request POST /api/source")
+	s.ask("GET", "/api/status?x=1", "").refused(t, http.StatusBadRequest, errs.Invalid, `there is no parameter "x": GET /api/status has none`)
+	s.ask("GET", "/api/status?%zz", "").refused(t, http.StatusBadRequest, errs.Invalid, "the query cannot be read")
+	for path, methods := range map[string]string{
+		"/api/status": "GET, HEAD", "/": "GET, HEAD", "/api/sources/app:cdc/changes": "GET, HEAD",
+		"/api/sources/app:cdc/consumers/reader": "DELETE", "/api/sources/app:cdc/consumers/reader/ack": "POST",
+	} {
+		a := s.ask("PUT", path, "")
+		a.refused(t, http.StatusMethodNotAllowed, errs.Invalid, ", not PUT")
+		require.Equal(t, methods, a.Header.Get("Allow"))
+	}
 }
 
 func TestReadiness(t *testing.T) {

@@ -255,6 +255,18 @@ func TestConfigurationsThatAreNotSafe(t *testing.T) {
 	}
 }
 
+func TestATokenFileThatOthersCanReadIsToldOnce(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte(token), 0o600))
+	with := func(settings *httpservice.Settings) { settings.TokenFile = file }
+	require.NotContains(t, serve(t, with).log.String(), "other users")
+	require.NoError(t, os.Chmod(file, 0o644))
+	log := serve(t, with).log.String()
+	require.Contains(t, log, `level=WARN msg="other users of this machine may read the token file: chmod 600 makes it that of its owner"`)
+	require.Contains(t, log, "mode=644")
+}
+
 // An app runs without a socket if it cannot have one.
 func TestWithoutASocketTheAppIsWarned(t *testing.T) {
 	t.Parallel()

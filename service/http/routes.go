@@ -5,13 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/inspect"
 	"github.com/wippy-cdc/runtime/api/registry"
+	"github.com/wippy-cdc/runtime/internal/printable"
 )
 
 // answerTimeout is how long a client may take for a request's body, and for an answer that is no stream.
@@ -40,9 +44,27 @@ func (s *Server) newRoutes() http.Handler {
 	mux.Handle("GET /metrics", s.settings.Metrics)
 	addPage(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if methods := methodsOf(mux, r); len(methods) > 0 {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			failWith(w, r, http.StatusMethodNotAllowed, errs.New(errs.Invalid, "http: %s is for %s, not %s", r.URL.Path, strings.Join(methods, " and "), r.Method))
+			return
+		}
 		fail(w, r, errs.New(errs.NotFound, "http: there is no request %s %s: docs/http.md lists them", r.Method, r.URL.Path))
 	})
 	return mux
+}
+
+// methodsOf lists those by which the path of a request can be asked for.
+func methodsOf(mux *http.ServeMux, r *http.Request) []string {
+	var known []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != "" && pattern != "/" {
+			known = append(known, method)
+		}
+	}
+	return known
 }
 
 // answer answers with what a function returns, as JSON.
@@ -52,13 +74,28 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, of func(r *http.
 	r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
 	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 	defer cancel()
-	value, err := of(r.WithContext(ctx))
+	var value any
+	err := withoutParameters(r)
+	if err == nil {
+		value, err = of(r.WithContext(ctx))
+	}
 	_ = connection.SetReadDeadline(time.Time{})
 	if err != nil {
 		fail(w, r, err)
 		return
 	}
 	show(w, r, http.StatusOK, value)
+}
+
+// withoutParameters refuses a query, which only requests for changes have.
+func withoutParameters(r *http.Request) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.URL.Query())) {
+		return errs.New(errs.Invalid, "http: there is no parameter %q: %s %s has none", printable.Line(name), r.Method, r.URL.Path)
+	}
+	return errs.New(errs.Invalid, "http: the query cannot be read: %s %s has none", r.Method, r.URL.Path)
 }
 
 // show writes an answer as JSON.

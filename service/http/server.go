@@ -92,6 +92,9 @@ func Start(ctx context.Context, settings Settings) (*Server, error) {
 			return nil, errs.New(errs.KindOf(err), "http: %w", err)
 		}
 		s.open(listener, newGuard(listener.Addr(), token, s.routes))
+		if settings.TokenFile != "" {
+			warnOfReaders(settings.TokenFile, settings.Logger)
+		}
 		settings.Logger.Info("http is served", "url", "http://"+listener.Addr().String(), "token", token != "")
 	}
 	if settings.Socket {
