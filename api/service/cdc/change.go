@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -97,6 +98,17 @@ type Transaction struct {
 	XID uint32
 	// CommittedAt is the time of the commit.
 	CommittedAt time.Time
+}
+
+// Snapshot names the snapshot that a begin, a row or an end is of; it is "" on all other changes. A snapshot that begins
+// anew may have other rows with the same cursors, and has another name.
+func (c *Change) Snapshot() string {
+	switch c.Op {
+	case OpBegin, OpSnapshot, OpEnd:
+		return strconv.FormatInt(c.Transaction.CommittedAt.UnixNano(), 36) // when it was begun
+	default:
+		return ""
+	}
 }
 
 // ID identifies the transaction among all of its source, restarts included.

@@ -13,7 +13,11 @@ import (
 // appendCloudEvent appends an event in structured JSON mode. See
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md.
 func appendCloudEvent(dst []byte, c *api.Change) []byte {
-	dst = append(c.AppendCursor(append(dst, `{"specversion":"1.0","id":"`...)), '"')
+	dst = c.AppendCursor(append(dst, `{"specversion":"1.0","id":"`...))
+	if snapshot := c.Snapshot(); snapshot != "" {
+		dst = append(append(dst, '/'), snapshot...)
+	}
+	dst = append(dst, '"')
 	dst = appendEventSource(member(dst, "source"), c.Transaction.Source)
 	dst = append(append(append(member(dst, "type"), `"wippy.cdc.`...), c.Op...), '"')
 	if c.Table != nil {

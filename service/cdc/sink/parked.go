@@ -23,7 +23,7 @@ const (
 	selectParked      = `SELECT DISTINCT key FROM ` + api.ParkedTable + ` WHERE sink = $1 AND key <> ''`
 	findParked        = `SELECT count(*) FROM ` + api.ParkedTable + ` WHERE sink = $1 AND key = $2`
 	insertParked      = `INSERT INTO ` + api.ParkedTable + ` (sink, cursor, key, change, error, at) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (sink, cursor) DO NOTHING`
+		ON CONFLICT (sink, cursor) DO UPDATE SET key = excluded.key, change = excluded.change, error = excluded.error, at = excluded.at`
 )
 
 // keySeparator stands between the keys of an update that has changed the key, in the column key. JSON has none.
@@ -109,7 +109,7 @@ func (p *parked) stillThere(ctx context.Context, key string) (bool, error) {
 	return false, nil
 }
 
-// put writes a record to the table; again if it is there already.
+// put writes a record to the table. A row of a snapshot that has begun anew replaces that of the one before it.
 func (p *parked) put(ctx context.Context, record *Record, cause error) error {
 	change, err := p.encoder.AppendChange(nil, api.FormatDebezium, record.Change)
 	if err != nil {

@@ -59,9 +59,6 @@ type Destination struct {
 	// sure says that last is the newest message of this sink in the stream.
 	sure bool
 	last mark
-	// begun is the begin of the snapshot that is being delivered, snapshot its name.
-	begun    *api.Change
-	snapshot string
 }
 
 var _ sink.Destination = (*Destination)(nil)

@@ -57,7 +57,7 @@ func (d *Destination) publish(ctx context.Context, records []sink.Record) (int, 
 		published, err := d.send(ctx, messages, isAlone(records[done].Change))
 		if published > 0 {
 			last := records[done+published-1].Change
-			d.last = mark{last.Transaction.Generation, last.Position(), d.snapshotOf(last), last.Op}
+			d.last = mark{last.Transaction.Generation, last.Position(), last.Snapshot()}
 			done += published
 		}
 		if err != nil {
@@ -110,7 +110,7 @@ func (d *Destination) extent(records []sink.Record) int {
 
 // isAlone reports whether a change is all that is delivered of its transaction, or of a snapshot, whose rows are many
 // messages anyway.
-func isAlone(c *api.Change) bool { return c.Last && c.Index == 0 || ofSnapshot(c) }
+func isAlone(c *api.Change) bool { return c.Last && c.Index == 0 || c.Snapshot() != "" }
 
 // messageOf makes a message of a record.
 func (d *Destination) messageOf(record *sink.Record) *nats.Msg {
@@ -118,13 +118,9 @@ func (d *Destination) messageOf(record *sink.Record) *nats.Msg {
 	m := &nats.Msg{Subject: d.subjects.of(c), Data: record.Value, Header: make(nats.Header, 8)}
 	set := func(name, value string) { m.Header[name] = []string{value} }
 	id := d.config.Source.String() + "/" + record.Cursor
-	if ofSnapshot(c) {
-		snapshot := d.snapshotOf(c)
+	if snapshot := c.Snapshot(); snapshot != "" {
 		id += "/" + snapshot
 		set(headerSnapshot, snapshot)
-	}
-	if c.Op == api.OpEnd { // its cursor is that of the last row
-		id += "/end"
 	}
 	set(nats.MsgIdHdr, id)
 	set(headerSink, d.id.String())
@@ -147,17 +143,6 @@ func (d *Destination) messageOf(record *sink.Record) *nats.Msg {
 	default:
 	}
 	return m
-}
-
-// snapshotOf names the snapshot that a change is of, "" if it is of none.
-func (d *Destination) snapshotOf(c *api.Change) string {
-	switch {
-	case !ofSnapshot(c):
-		return ""
-	case c.Op == api.OpBegin && c != d.begun:
-		d.begun, d.snapshot = c, nuid.Next()
-	}
-	return d.snapshot
 }
 
 // send publishes messages at once, and returns how many the stream has then.

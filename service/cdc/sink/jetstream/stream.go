@@ -82,10 +82,8 @@ func (d *Destination) unusable(err error) error {
 type mark struct {
 	generation string
 	position   api.Position
-	// snapshot names the snapshot that the message is of, "" if it is of none; op tells its end from its last row, which
-	// have one position.
+	// snapshot names the snapshot that the message is of, "" if it is of none.
 	snapshot string
-	op       api.Op
 }
 
 // mostForeign is how many messages of others are passed over in search of the newest of the sink.
@@ -194,7 +192,7 @@ func (d *Destination) remember(m *stored) error {
 	if err != nil {
 		return errs.New(errs.Invalid, "%s: message %d: the header %s: %w", d.shown, m.Sequence, headerCursor, err)
 	}
-	d.last = mark{generation, p, m.Header.Get(headerSnapshot), api.Op(m.Header.Get(headerOp))}
+	d.last = mark{generation, p, m.Header.Get(headerSnapshot)}
 	return nil
 }
 
@@ -214,12 +212,6 @@ func (d *Destination) has(c *api.Change) bool {
 	if c.Transaction.Generation != d.last.generation || c.Position().Compare(d.last.position) > 0 {
 		return false
 	}
-	if c.Op == api.OpEnd && d.last.op == api.OpSnapshot {
-		return false
-	}
-	return !ofSnapshot(c) || d.last.snapshot != "" && d.last.snapshot == d.snapshotOf(c)
-}
-
-func ofSnapshot(c *api.Change) bool {
-	return c.Op == api.OpBegin || c.Op == api.OpSnapshot || c.Op == api.OpEnd
+	snapshot := c.Snapshot()
+	return snapshot == "" || snapshot == d.last.snapshot
 }

@@ -274,12 +274,14 @@ func TestMessagesThatAreAlmostTooLarge(t *testing.T) {
 func TestASnapshotBeginsAnew(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
+	began := time.Unix(1700000000, 0)
 	snapshot := func(rows ...string) []sink.Record {
+		began = began.Add(time.Nanosecond)
 		all := records(0, len(rows)+2, 1)
 		for i := range all {
 			c := all[i].Change
-			c.Transaction = &api.Transaction{Generation: "5e1f", Sequence: 7, LSN: "7"}
-			c.Op, c.Index, c.Last = api.OpSnapshot, i-1, i == len(rows)
+			c.Transaction = &api.Transaction{Generation: "5e1f", Sequence: 7, LSN: "7", CommittedAt: began}
+			c.Op, c.Index, c.Last = api.OpSnapshot, i-1, i > len(rows)
 			switch i {
 			case 0:
 				c.Op, c.Table, c.Index = api.OpBegin, nil, 0

@@ -109,6 +109,25 @@ func testParkedByKey(t *testing.T, h *House, p Properties) {
 	require.ElementsMatch(t, []string{"c false true", "u true true", "u true true", "d true false"}, names)
 }
 
+// testParkedAnew: a row of a snapshot that begins anew replaces the one that was parked at its place.
+func testParkedAnew(t *testing.T, h *House, _ Properties) {
+	t.Helper()
+	h.destination.Limit(t, true)
+	h.insert(poison())
+	anew := func(c *api.SinkConfig) { c.OnReject, c.Snapshot = api.OnRejectPark, new(true) }
+	first := h.Sink(anew)
+	h.eventually(func() bool { return h.info().Stats.Parked == 1 }, "it is parked")
+	require.NoError(t, first.Stop())
+	cursors := h.query("SELECT cursor FROM wippy_cdc_parked")
+	h.Exec(`UPDATE wippy_cdc_parked SET key = 'main.users {"id":7}', change = '{}', error = 'other', at = ''`)
+	require.NoError(t, h.engine.Forget(t.Context(), cdcID, sinkID.String()))
+	h.Sink(anew)
+	h.eventually(func() bool { return h.info().Stats.Parked == 2 }, "it is parked again")
+	require.Equal(t, cursors, h.query("SELECT cursor FROM wippy_cdc_parked"))
+	require.Equal(t, cursors, h.query(`SELECT cursor FROM wippy_cdc_parked WHERE key = 'main.users {"id":1}'
+		AND json_extract(change, '$.op') = 'r' AND error <> 'other' AND at <> ''`))
+}
+
 // testUnparks: what is deleted from the table and touched in one transaction is delivered as it is then.
 func testUnparks(t *testing.T, h *House, _ Properties) {
 	t.Helper()

@@ -50,6 +50,7 @@ func Run(t *testing.T, properties Properties, destination func(t *testing.T) Des
 		"rejects":         testRejects,
 		"parks":           testParks,
 		"parked by key":   testParkedByKey,
+		"parked anew":     testParkedAnew,
 		"unparks":         testUnparks,
 		"gives up":        testGivesUp,
 		"stops under way": testStopsUnderWay,

@@ -230,6 +230,28 @@ func TestRequest(t *testing.T) {
 	require.Equal(t, "application/cloudevents-batch+json", requests[3].Header.Get("Content-Type"))
 }
 
+// A snapshot that begins anew has batches of other names, although they may have the same cursors.
+func TestSnapshotsThatBeginAnew(t *testing.T) {
+	t.Parallel()
+	var names []string
+	address := serve(t, func(_ http.ResponseWriter, r *http.Request) { names = append(names, r.Header.Get("Webhook-Id")) })
+	d := hook(t, address)
+	for i := range 4 {
+		batch := records(3)
+		for n := range batch {
+			c := batch[n].Change
+			c.Op, c.Before = api.OpSnapshot, nil
+			c.Transaction.CommittedAt = time.Unix(1700000000, int64(i/2))
+			batch[n].Cursor = c.Cursor()
+		}
+		_, err := d.Deliver(t.Context(), batch)
+		require.NoError(t, err)
+	}
+	require.Equal(t, names[0], names[1])
+	require.Equal(t, names[2], names[3])
+	require.NotEqual(t, names[1], names[2])
+}
+
 // In the format flat a row that is gone is null, so that a record says which row it is about.
 func TestFlat(t *testing.T) {
 	t.Parallel()

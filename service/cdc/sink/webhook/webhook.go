@@ -124,7 +124,7 @@ func (d *Destination) request(ctx context.Context, records []sink.Record) (*http
 	}
 	request.Header = d.header.Clone()
 	first, last := records[0].Cursor, records[len(records)-1].Cursor
-	id := identify(d.id, first, last)
+	id := identify(d.id.String(), first, last, records[0].Change.Snapshot())
 	for name, value := range map[string]string{
 		"Idempotency-Key": id, "Webhook-Id": id,
 		"Wippy-First-Cursor": first, "Wippy-Last-Cursor": last, "Wippy-Changes": strconv.Itoa(len(records)),
@@ -161,8 +161,8 @@ func appendText(dst []byte, name string) []byte {
 }
 
 // identify names a batch: what comes again under the same name is the same.
-func identify(id registry.ID, first, last string) string {
-	sum := sha256.Sum256([]byte(id.String() + " " + first + " " + last))
+func identify(id, first, last, snapshot string) string {
+	sum := sha256.Sum256([]byte(id + " " + first + " " + last + " " + snapshot))
 	return hex.EncodeToString(sum[:16])
 }
 
