@@ -202,3 +202,25 @@ func TestAnIdleSourceNoticesThatTheServerIsGone(t *testing.T) {
 	p.cut()
 	require.Equal(t, errs.Unavailable, errs.KindOf(<-running.ended))
 }
+
+// A server that shuts down waits for what walsenders have sent to be confirmed, and takes no checkpoint any more.
+func TestAServerThatShutsDownIsNotHeldUp(t *testing.T) {
+	t.Parallel()
+	h := in(t, pgtest.NewServer(t, nil))
+	running := h.serve(h.source(h.config("users")))
+	s := h.subscribe(api.StreamOptions{})
+	h.insert(1)
+	take(t, s, 1)
+	locking, err := h.Pool.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer func() { _ = locking.Rollback() }()
+	_, err = locking.ExecContext(t.Context(), "LOCK TABLE wippy_cdc_offsets IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+	h.insert(2)
+	take(t, s, 1)
+	h.Restart(t, false, func() {
+		err := <-running.ended
+		require.Equal(t, errs.Unavailable, errs.KindOf(err), err)
+		require.True(t, errs.Retryable(err))
+	})
+}

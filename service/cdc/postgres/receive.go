@@ -263,6 +263,9 @@ func (r *run) confirm(ctx context.Context, ask bool) error {
 	_ = r.conn.Conn().SetWriteDeadline(time.Now().Add(connectTimeout)) // writing will fail, too
 	lsn, all := r.positions.confirmable()
 	if !all {
+		if err := r.leaving.Load(); err != nil {
+			return errs.New(errs.Unavailable, "the server is shutting down: %w", *err)
+		}
 		r.running.SaveSoon()
 	}
 	err := pglogrepl.SendStandbyStatusUpdate(ctx, r.conn, pglogrepl.StandbyStatusUpdate{

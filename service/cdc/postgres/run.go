@@ -52,6 +52,8 @@ type run struct {
 	// walEnd is how far the WAL of the server reaches, as far as is known.
 	walEnd atomic.Uint64
 
+	// leaving is why the server takes no checkpoint any more: it is shutting down, and waits for what is confirmed.
+	leaving atomic.Pointer[error]
 	// woken receives a value when a stream was opened or has ended.
 	woken chan struct{}
 	// newest is the end of the newest transaction received, retained how much WAL the slot keeps, or -1 if that is not
@@ -111,6 +113,8 @@ func (r *run) Save(ctx context.Context, c source.Checkpoint) error {
 		r.positions.forgo()
 	case err == nil:
 		r.positions.note(confirmed, taken)
+	case leaves(err):
+		r.leaving.Store(&err)
 	}
 	if err == nil && c.Bootstrapped {
 		err = r.checkpoint.bootstrap(ctx)
@@ -128,6 +132,11 @@ func refuses(err error) bool {
 		return sqlstate.Code(err) != ""
 	}
 }
+
+// leaves reports whether the server is shutting down (cannot_connect_now). It lets walsenders send everything first, and
+// waits until that is confirmed, see https://www.postgresql.org/docs/current/server-shutdown.html: nothing could be, and so
+// the run has to end.
+func leaves(err error) bool { return sqlstate.Code(err) == "57P03" }
 
 // Resumes implements source.Session: what streams have not acknowledged comes again from the slot.
 func (r *run) Resumes() bool { return !r.discards() }
