@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -37,13 +38,15 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.readers.leave()
+	connection := http.NewResponseController(w)
 	start := s.startOf(asked)
 	stream, err := s.settings.Sources.Subscribe(r.Context(), asked.source, asked.opts)
 	if _, gap := errors.AsType[*api.GapError](err); err != nil && !gap {
+		_ = connection.SetWriteDeadline(time.Now().Add(answerTimeout)) // it may have waited for long
 		fail(w, r, err)
 		return
 	}
-	d := &delivery{wanted: asked, w: w, connection: http.NewResponseController(w), encoder: s.settings.Encoder, stream: stream, start: start}
+	d := &delivery{wanted: asked, w: w, connection: connection, encoder: s.settings.Encoder, stream: stream, start: start}
 	if err != nil { // clients get it in its place: EventSource shows no body of an error
 		defer d.begin(r.Context())()
 		d.end(err)

@@ -18,8 +18,8 @@ import (
 	"github.com/wippy-cdc/runtime/internal/printable"
 )
 
-// answerTimeout is how long a client may take for a request's body, and for an answer that is no stream.
-const answerTimeout = 10 * time.Second
+// workTimeout is how long the work for an answer may take: less than what a client has to take it.
+const workTimeout = 10 * time.Second
 
 // newRoutes is the table of requests.
 func (s *Server) newRoutes() http.Handler {
@@ -69,17 +69,14 @@ func methodsOf(mux *http.ServeMux, r *http.Request) []string {
 
 // answer answers with what a function returns, as JSON.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, of func(r *http.Request) (any, error)) {
-	connection := http.NewResponseController(w)
-	_ = connection.SetReadDeadline(time.Now().Add(answerTimeout))
 	r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), workTimeout)
 	defer cancel()
 	var value any
 	err := withoutParameters(r)
 	if err == nil {
 		value, err = of(r.WithContext(ctx))
 	}
-	_ = connection.SetReadDeadline(time.Time{})
 	if err != nil {
 		fail(w, r, err)
 		return
@@ -105,13 +102,9 @@ func show(w http.ResponseWriter, _ *http.Request, status int, value any) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	connection := http.NewResponseController(w)
-	_ = connection.SetWriteDeadline(time.Now().Add(answerTimeout))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(content, '\n')) // the client has gone
-	_ = connection.Flush()
-	_ = connection.SetWriteDeadline(time.Time{})
 }
 
 func fail(w http.ResponseWriter, r *http.Request, err error) { failWith(w, r, statusOf(err), err) }

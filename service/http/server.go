@@ -18,9 +18,12 @@ import (
 )
 
 const (
-	// How long a client may take to send the head of a request, and how long a connection without one stays open.
-	headTimeout = 5 * time.Second
-	idleTimeout = 2 * time.Minute
+	// How long a client may take to send the head of a request and all of it, from its first byte on, how long from the
+	// head on until it has taken an answer that is no stream, and how long a connection without a request stays open.
+	headTimeout    = 5 * time.Second
+	requestTimeout = 10 * time.Second
+	answerTimeout  = 20 * time.Second
+	idleTimeout    = 2 * time.Minute
 	// headLimit is how large the head of a request may be.
 	headLimit = 16 << 10
 	// defaultConnections is how many connections there may be by each door. Each is one request at a time.
@@ -116,7 +119,8 @@ func (s *Server) openSocket(ctx context.Context) {
 // open serves at one more door.
 func (s *Server) open(listener net.Listener, handler http.Handler) {
 	d := &door{listener: limit(listener, int64(cmp.Or(s.settings.Connections, defaultConnections))), server: &http.Server{
-		Handler: handler, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headLimit,
+		Handler: handler, MaxHeaderBytes: headLimit,
+		ReadHeaderTimeout: headTimeout, ReadTimeout: requestTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		ErrorLog:    slog.NewLogLogger(s.settings.Logger.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return s.ctx },
 	}}

@@ -58,6 +58,7 @@ func (d *delivery) begin(ctx context.Context) (over func()) {
 		}
 	}
 	d.w.WriteHeader(http.StatusOK)
+	_ = d.connection.SetWriteDeadline(time.Time{})
 	d.stuck = time.AfterFunc(stuckAfter, d.look)
 	unhook := context.AfterFunc(ctx, func() { _ = d.connection.SetWriteDeadline(time.Now()) })
 	_ = d.flush() // run notices
