@@ -7,8 +7,8 @@ import (
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 )
 
-// appendFlat appends the row as it is after the change, with the key if it is no part of it, and null for a row that is
-// gone. What happens to no row is written as in plain, under another name for the operation.
+// appendFlat appends the row as it is after the change, with the key if it is no part of it and the names of what was not
+// sent, and null for a row that is gone. What happens to no row is written as in plain, under another name for the operation.
 func appendFlat(dst []byte, c *api.Change) []byte {
 	after := afterOf(c)
 	switch {
@@ -22,6 +22,7 @@ func appendFlat(dst []byte, c *api.Change) []byte {
 	if ok {
 		dst, _ = appendValue(appendColumn(dst, c.Table.RowID), rowid)
 	}
+	dst = appendUnchanged(dst, unchangedMember, c)
 	if anyMarked || marked(rowid) {
 		dst = append(member(dst, typesMember), '{')
 		dst = append(appendMark(after.appendMarks(dst), c.Table.RowID, rowid), '}')

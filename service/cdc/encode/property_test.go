@@ -27,7 +27,7 @@ func texts() *rapid.Generator[string] {
 		rapid.String(),
 		rapid.Custom(func(t *rapid.T) string { return string(rapid.SliceOfN(rapid.Byte(), 0, 12).Draw(t, "bytes")) }),
 		rapid.SampledFrom([]string{
-			"base64:", "base64:YQ==", "$types", "$op", "$event", "a\"b\\c\n\r\t\x00\x7f\u2028", "\xff", "\xed\xa0\x80", "\ufffd", "e\u0301", "É", "null", "-1", "A", "a",
+			"base64:", "base64:YQ==", "$types", "$op", "$unchanged", "$event", "a\"b\\c\n\r\t\x00\x7f\u2028", "\xff", "\xed\xa0\x80", "\ufffd", "e\u0301", "É", "null", "-1", "A", "a",
 		}),
 	)
 }
@@ -335,12 +335,20 @@ func checkFlat(t require.TestingT, c *api.Change, out []byte) {
 			expected[name] = values[i]
 		}
 	}
-	checkTyped(t, expected, out)
+	o := parse(t, out)
+	var unchanged []string
+	for _, column := range c.Unchanged {
+		unchanged = append(unchanged, c.Table.Columns[column].Name)
+	}
+	if unchanged != nil {
+		require.Equal(t, unchanged, unescapeAll(t, to[[]string](t, o, "$unchanged")))
+		delete(o, "$unchanged")
+	}
+	checkTyped(t, expected, o)
 }
 
 // checkTyped compares an object that has the types of its values in it.
-func checkTyped(t require.TestingT, expected map[string]sqlapi.Value, out []byte) {
-	o := parse(t, out)
+func checkTyped(t require.TestingT, expected map[string]sqlapi.Value, o object) {
 	require.NotContains(t, o, "$event")
 	types := o.in(t, "$types")
 	delete(o, "$types")
@@ -368,7 +376,7 @@ func checkAll(t require.TestingT, c *api.Change) {
 			continue
 		}
 		require.True(t, json.Valid(out))
-		checkTyped(t, expected, out)
+		checkTyped(t, expected, parse(t, out))
 	}
 }
 

@@ -149,12 +149,17 @@ func (m *marks) appendKeys(dst []byte, c *api.Change) []byte {
 		}
 		dst = append(dst, '}')
 	}
-	if len(c.Unchanged) > 0 {
-		dst = append(member(dst, "unchanged"), '[')
-		for _, column := range c.Unchanged {
-			dst = appendName(comma(dst), c.Table.Columns[column].Name)
-		}
-		dst = append(dst, ']')
+	return appendUnchanged(dst, "unchanged", c)
+}
+
+// appendUnchanged appends the names of the columns that the server has not sent as a member, if there are any.
+func appendUnchanged(dst []byte, name string, c *api.Change) []byte {
+	if len(c.Unchanged) == 0 {
+		return dst
 	}
-	return dst
+	dst = append(member(dst, name), '[')
+	for _, column := range c.Unchanged {
+		dst = appendName(comma(dst), c.Table.Columns[column].Name)
+	}
+	return append(dst, ']')
 }

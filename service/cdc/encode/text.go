@@ -83,16 +83,19 @@ func appendEncodedName(dst []byte, name string) []byte {
 // The members of our own in objects that have columns, of flat and of keys, and that by which lines of HTTP tell their
 // own events from changes.
 const (
-	opMember    = "$op"
-	typesMember = "$types"
-	eventMember = "$event"
+	opMember        = "$op"
+	typesMember     = "$types"
+	unchangedMember = "$unchanged"
+	eventMember     = "$event"
 )
 
 // appendColumn begins a member that is named like a column.
 func appendColumn(dst []byte, name string) []byte {
-	if dst = comma(dst); name == opMember || name == typesMember || name == eventMember {
+	dst = comma(dst)
+	switch name {
+	case opMember, typesMember, unchangedMember, eventMember:
 		dst = appendEncodedName(dst, name)
-	} else {
+	default:
 		dst = appendName(dst, name)
 	}
 	return append(dst, ':')
