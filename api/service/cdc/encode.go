@@ -28,4 +28,7 @@ type Encoder interface {
 	// AppendKey appends what Change.Key returns or, if newKey is true, what Change.NewKey returns; nothing if the change
 	// has no such key. Two keys of one table are equal if and only if their bytes are.
 	AppendKey(dst []byte, c *Change, newKey bool) []byte
+	// AppendName appends the name of a table or a schema as a JSON string. No two names are written alike, whatever bytes
+	// they have.
+	AppendName(dst []byte, name string) []byte
 }

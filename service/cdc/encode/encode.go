@@ -47,6 +47,9 @@ func (Encoder) AppendKey(dst []byte, c *api.Change, newKey bool) []byte {
 	return append(dst, '}')
 }
 
+// AppendName implements api.Encoder.
+func (Encoder) AppendName(dst []byte, name string) []byte { return appendName(dst, name) }
+
 // check reports what is wrong with a change, so that nothing is written that says something else.
 func check(c *api.Change) error {
 	wrong := problem(c)

@@ -142,13 +142,22 @@ func (p *parked) keyOf(c *api.Change, newKey bool) string {
 	if c.Table == nil {
 		return ""
 	}
-	p.key = append(append(p.key[:0], c.Table.Schema...), '.')
-	p.key = append(append(p.key, c.Table.Name...), ' ')
+	p.key = append(p.appendName(p.key[:0], c.Table.Schema), '.')
+	p.key = append(p.appendName(p.key, c.Table.Name), ' ')
 	start := len(p.key)
 	if p.key = p.encoder.AppendKey(p.key, c, newKey); len(p.key) == start {
 		return ""
 	}
 	return string(p.key)
+}
+
+// appendName appends a name: as JSON if it has other characters than most names.
+func (p *parked) appendName(dst []byte, name string) []byte {
+	const usual = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	if name == "" || strings.Trim(name, usual) != "" {
+		return p.encoder.AppendName(dst, name)
+	}
+	return append(dst, name...)
 }
 
 func (p *parked) exec(ctx context.Context, step, statement string, args ...any) error {

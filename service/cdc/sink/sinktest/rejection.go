@@ -109,6 +109,24 @@ func testParkedByKey(t *testing.T, h *House, p Properties) {
 	require.ElementsMatch(t, []string{"c false true", "u true true", "u true true", "d true false"}, names)
 }
 
+// testParkedOddNames: names of tables may have any characters in them.
+func testParkedOddNames(t *testing.T, h *House, _ Properties) {
+	t.Helper()
+	h.destination.Limit(t, true)
+	h.Exec("CREATE TABLE \"odd\n\"\"{}\" (id INTEGER PRIMARY KEY, name TEXT)")
+	park := func(c *api.SinkConfig) { c.OnReject = api.OnRejectPark }
+	first := h.Sink(park)
+	h.Exec("INSERT INTO \"odd\n\"\"{}\" VALUES (1, $1)", poison())
+	h.drained()
+	require.NoError(t, first.Stop())
+	h.Sink(park) // it knows from the table
+	h.Exec("UPDATE \"odd\n\"\"{}\" SET name = 'short'")
+	h.drained()
+	key := `main."odd\n\"{}" {"id":1}`
+	require.Equal(t, []string{key, key}, h.query("SELECT key FROM wippy_cdc_parked"))
+	require.Empty(t, h.events())
+}
+
 // testParkedAnew: a row of a snapshot that begins anew replaces the one that was parked at its place.
 func testParkedAnew(t *testing.T, h *House, _ Properties) {
 	t.Helper()

@@ -51,6 +51,7 @@ func Run(t *testing.T, properties Properties, destination func(t *testing.T) Des
 		"parks":           testParks,
 		"parked by key":   testParkedByKey,
 		"parked anew":     testParkedAnew,
+		"parked, odd":     testParkedOddNames,
 		"unparks":         testUnparks,
 		"gives up":        testGivesUp,
 		"stops under way": testStopsUnderWay,

@@ -262,10 +262,15 @@ func TestFlat(t *testing.T) {
 			got = []map[string]any{{"error": err.Error()}}
 		}
 	})
-	batch := records(3)
+	batch := records(5)
 	batch[0].Change.Op, batch[0].Change.After, batch[0].Value = api.OpDelete, nil, []byte("null")
 	batch[1].Change.After[0] = sqlapi.IntegerValue(9)
 	batch[2].Change = &api.Change{Op: api.OpEnd, Transaction: batch[2].Change.Transaction}
+	for i, name := range map[int]string{3: "\xff", 4: "base64:/w=="} { // no two names are written alike
+		table := *batch[i].Change.Table
+		table.Name = name
+		batch[i].Change.Table = &table
+	}
 	_, err := hook(t, address, func(c *api.WebhookConfig) { c.Format = api.FormatFlat }).Deliver(t.Context(), batch)
 	require.NoError(t, err)
 	require.Equal(t, []map[string]any{
@@ -275,6 +280,14 @@ func TestFlat(t *testing.T) {
 			"key": map[string]any{"id": 1.0}, "new_key": map[string]any{"id": 9.0}, "row": map[string]any{"n": 1.0},
 		},
 		{"cursor": batch[2].Cursor, "op": "end", "key": nil, "row": map[string]any{"n": 2.0}},
+		{
+			"cursor": batch[3].Cursor, "op": "update", "schema": "main", "table": "base64:/w==",
+			"key": map[string]any{"id": 3.0}, "row": map[string]any{"n": 3.0},
+		},
+		{
+			"cursor": batch[4].Cursor, "op": "update", "schema": "main", "table": "base64:YmFzZTY0Oi93PT0=",
+			"key": map[string]any{"id": 4.0}, "row": map[string]any{"n": 4.0},
+		},
 	}, got)
 }
 

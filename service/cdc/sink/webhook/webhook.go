@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,7 +42,7 @@ type Destination struct {
 	secret []byte
 	header http.Header
 	client *http.Client
-	// encoder writes the keys of flat records.
+	// encoder writes the names and keys of flat records.
 	encoder api.Encoder
 	body    []byte
 }
@@ -140,8 +139,8 @@ func (d *Destination) appendFlat(dst []byte, record *sink.Record) []byte {
 	c := record.Change
 	dst = append(dst, `{"cursor":"`+record.Cursor+`","op":"`+string(c.Op)+`"`...)
 	if c.Table != nil {
-		dst = appendText(append(dst, `,"schema":`...), c.Table.Schema)
-		dst = appendText(append(dst, `,"table":`...), c.Table.Name)
+		dst = d.encoder.AppendName(append(dst, `,"schema":`...), c.Table.Schema)
+		dst = d.encoder.AppendName(append(dst, `,"table":`...), c.Table.Name)
 	}
 	dst = append(dst, `,"key":`...)
 	start := len(dst)
@@ -152,12 +151,6 @@ func (d *Destination) appendFlat(dst []byte, record *sink.Record) []byte {
 		dst = append(append(dst, `,"new_key":`...), newKey...)
 	}
 	return append(append(append(dst, `,"row":`...), record.Value...), '}')
-}
-
-// appendText appends a name as JSON.
-func appendText(dst []byte, name string) []byte {
-	text, _ := json.Marshal(name) // text can always be encoded
-	return append(dst, text...)
 }
 
 // identify names a batch: what comes again under the same name is the same.
