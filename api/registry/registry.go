@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -132,6 +133,9 @@ type FieldError struct {
 	Field string
 	// Problem says what is wrong and what to write instead.
 	Problem string
+	// Word is a word that is none of Known, of which one was perhaps meant; "" for other problems.
+	Word  string
+	Known []string
 }
 
 // Error implements error.
@@ -143,6 +147,35 @@ type Problems struct{ errs []error }
 // Addf adds a problem of field.
 func (p *Problems) Addf(field, format string, args ...any) {
 	p.errs = append(p.errs, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
+}
+
+// CheckWord adds a problem of field unless word is one of those that are known.
+func CheckWord[S ~string](p *Problems, field string, word S, known ...S) {
+	if slices.Contains(known, word) {
+		return
+	}
+	names := make([]string, len(known))
+	for i, name := range known {
+		names[i] = string(name)
+	}
+	p.errs = append(p.errs, &FieldError{
+		Field: field, Problem: fmt.Sprintf("%q is not known: use %s", word, Or(known)), Word: string(word), Known: names,
+	})
+}
+
+// Or lists words as a sentence does: a, b or c.
+func Or[S ~string](words []S) string {
+	var list strings.Builder
+	for i, word := range words {
+		switch {
+		case i > 0 && i == len(words)-1:
+			list.WriteString(" or ")
+		case i > 0:
+			list.WriteString(", ")
+		}
+		list.WriteString(string(word))
+	}
+	return list.String()
 }
 
 // Err returns all problems joined, nil if there is none.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/inspect"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 const consumersHelp = `List the named consumers of a running app, end one, or make one go on elsewhere.
@@ -118,6 +119,10 @@ func (p *program) resetCommand(from *remote) *cobra.Command {
 				return errors.New("consumers: reset: say where it is to go on: --to live, --to snapshot, or --to CURSOR")
 			case "live", "snapshot":
 				body = inspect.Position{To: to}
+			default:
+				if near := suggest.Hint(to, []string{"live", "snapshot"}); near != "" {
+					return fmt.Errorf("consumers: reset: --to %s is no cursor%s", to, near)
+				}
 			}
 			return from.with("consumers", func(c *client) error {
 				one, err := c.consumer(cmd.Context(), args[0], source)

@@ -126,7 +126,7 @@ func (a *wanted) set(name string, values []string) error {
 	case "format":
 		a.format = api.Format(values[0])
 		if !slices.Contains(api.Formats(), a.format) {
-			return errs.New(errs.Invalid, "http: format %q is not known: use one of %v", values[0], api.Formats())
+			return errs.New(errs.Invalid, "http: format %q is not known: use %s", values[0], registry.Or(api.Formats()))
 		}
 	case "snapshot", "after":
 	default:

@@ -282,8 +282,8 @@ func TestRequestsForChangesThatAreWrong(t *testing.T) {
 		"?consumer=a&after=" + cursor: "consumer and after are both given",
 		"?after=" + cursor:            "is a cursor of generation \"other\"",
 		"?tables=":                    "tables has an empty name",
-		"?ops=upsert":                 "ops has \"upsert\"",
-		"?format=xml":                 "format \"xml\" is not known",
+		"?ops=upsert":                 "ops has \"upsert\", which is not known: use insert, update, delete or truncate",
+		"?format=xml":                 "format \"xml\" is not known: use json, debezium, cloudevents or flat",
 		"?a%zz":                       "the query cannot be read",
 	} {
 		h.ask("GET", path+query, "").refused(t, http.StatusBadRequest, errs.Invalid, text)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/inspect"
 	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/internal/printable"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 // workTimeout is how long the work for an answer may take: less than what a client has to take it.
@@ -151,10 +153,23 @@ func decode(r *http.Request, into any) error {
 	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
+		if quoted, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+			return errs.New(errs.Invalid, "http: read the body: unknown field %s%s", quoted, suggest.Among(strings.Trim(quoted, `"`), fieldsOf(into)))
+		}
 		return errs.New(errs.Invalid, "http: read the body: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return errs.New(errs.Invalid, "http: the body has more than one value")
 	}
 	return nil
+}
+
+// fieldsOf lists the fields that a body may have.
+func fieldsOf(into any) []string {
+	var names []string
+	for field := range reflect.TypeOf(into).Elem().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/registry"
 	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/api/unit"
+	"github.com/wippy-cdc/runtime/internal/suggest"
 )
 
 // record is an entry as it was read, with what is needed to link it to others and to see that it has changed.
@@ -83,12 +84,16 @@ func (d *decoder) validate(err error) {
 			d.validate(err)
 		}
 	default:
-		field, text := "", err.Error()
+		field, text, hint := "", err.Error(), ""
 		if fieldErr, ok := errors.AsType[*registry.FieldError](err); ok {
-			field, text = fieldErr.Field, fieldErr.Problem
+			field, text, hint = fieldErr.Field, fieldErr.Problem, suggest.Hint(fieldErr.Word, fieldErr.Known)
+		}
+		shown := d.redact(field, text)
+		if shown == text { // else the hint would tell what the secret is like
+			shown += hint
 		}
 		if !d.isBad(field) {
-			d.report.addf(d.document.at(d.line(field)), d.id, field, "%s", d.redact(field, text))
+			d.report.addf(d.document.at(d.line(field)), d.id, field, "%s", shown)
 		}
 	}
 }

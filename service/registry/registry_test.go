@@ -96,7 +96,7 @@ func kinds() []declarations.Kind {
 // environ is the environment of all tests.
 func environ(name string) (string, bool) {
 	value, ok := map[string]string{
-		"PORT": "5432", "SECRET": "hunter2 \"quoted\"", "SHORT": "x", "EMPTY": "", "KIND": "full", "DB": "main-db",
+		"PORT": "5432", "SECRET": "hunter2 \"quoted\"", "SHORT": "x", "NEAR": "fulll", "EMPTY": "", "KIND": "full", "DB": "main-db",
 	}[name]
 	return value, ok
 }

@@ -116,9 +116,7 @@ func (c *SQLiteConfig) validateDurable(p *registry.Problems) {
 	if c.Retention.MaxAge < unit.Duration(time.Minute) {
 		p.Addf("retention.max_age", "is %s, must be at least 1m", c.Retention.MaxAge)
 	}
-	if c.OnLogFull != OnLogFullCommit && c.OnLogFull != OnLogFullRefuse {
-		p.Addf("on_log_full", "%q is not known: use %s or %s", c.OnLogFull, OnLogFullCommit, OnLogFullRefuse)
-	}
+	registry.CheckWord(p, "on_log_full", c.OnLogFull, OnLogFullCommit, OnLogFullRefuse)
 	if c.Durable {
 		return
 	}
@@ -237,9 +235,7 @@ func (c *PostgresConfig) Validate() error {
 	if c.SnapshotFetchSize < 1 {
 		p.Addf("snapshot_fetch_size", "must be at least 1")
 	}
-	if c.OnIdle != "hold" && c.OnIdle != "discard" {
-		p.Addf("on_idle", "%q is not known: use hold or discard", c.OnIdle)
-	}
+	registry.CheckWord(&p, "on_idle", c.OnIdle, "hold", "discard")
 	// Names that differ in case are different tables here, or the same one named twice, which does no harm.
 	validateTables(&p, c.Tables, func(name string) string { return name })
 	validateTiming(&p, "standby_interval", c.StandbyInterval)

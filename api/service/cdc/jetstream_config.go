@@ -105,7 +105,7 @@ func validateSubject(p *registry.Problems, field, subject string, placeholders .
 	}
 	switch {
 	case strings.ContainsAny(rest, "{}"):
-		p.Addf(field, "%q has a placeholder that is not known: there are %v", subject, placeholders)
+		p.Addf(field, "%q has a placeholder that is not known: use %s", subject, registry.Or(placeholders))
 	case strings.ContainsAny(rest, " \t\r\n*>"):
 		p.Addf(field, "%q has a space or a wildcard in it", subject)
 	case slices.Contains(strings.Split(rest, "."), ""):

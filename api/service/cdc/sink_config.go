@@ -2,7 +2,6 @@ package cdc
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -85,16 +84,10 @@ func (c *SinkConfig) validate(p *registry.Problems) {
 	}
 	validateTables(p, c.Tables, func(name string) string { return name })
 	for i, op := range c.Ops {
-		if !slices.Contains(Ops(), op) {
-			p.Addf(fmt.Sprintf("ops[%d]", i), "%q is not known: use %v", op, Ops())
-		}
+		registry.CheckWord(p, fmt.Sprintf("ops[%d]", i), op, Ops()...)
 	}
-	if !slices.Contains(SinkFormats(), c.Format) {
-		p.Addf("format", "%q is not known: use %v", c.Format, SinkFormats())
-	}
-	if c.OnReject != OnRejectStop && c.OnReject != OnRejectPark {
-		p.Addf("on_reject", "%q is not known: use %s or %s", c.OnReject, OnRejectStop, OnRejectPark)
-	}
+	registry.CheckWord(p, "format", c.Format, SinkFormats()...)
+	registry.CheckWord(p, "on_reject", c.OnReject, OnRejectStop, OnRejectPark)
 	c.Batch.validate(p)
 	c.Retry.validate(p)
 }

@@ -134,7 +134,7 @@ func (o StreamOptions) Resolved(logBytes unit.Size) (StreamOptions, error) {
 	}
 	for _, op := range o.Ops {
 		if !slices.Contains(Ops(), op) {
-			return o, invalid("ops has %q: use %v", op, Ops())
+			return o, invalid("ops has %q, which is not known: use %s", op, registry.Or(Ops()))
 		}
 	}
 	return o, nil

@@ -92,11 +92,7 @@ func (c *SQLiteConfig) Validate() error {
 	if c.File == "" {
 		p.Addf("file", "is required: give the path of the database file, or \":memory:\"")
 	}
-	switch c.Synchronous {
-	case "off", "normal", "full", "extra":
-	default:
-		p.Addf("synchronous", "%q is not known: use off, normal, full or extra", c.Synchronous)
-	}
+	registry.CheckWord(&p, "synchronous", c.Synchronous, "off", "normal", "full", "extra")
 	if c.BusyTimeout < 0 {
 		p.Addf("busy_timeout", "must not be negative")
 	}
@@ -110,9 +106,7 @@ func (c *SQLiteConfig) Validate() error {
 		p.Addf("pool.max_lifetime", "must not be negative; 0 keeps the connection for ever")
 	}
 	for i, word := range c.Allow {
-		if !slices.Contains(Allowances(), word) {
-			p.Addf(fmt.Sprintf("allow[%d]", i), "%q is not known: use %s", word, strings.Join(Allowances(), ", "))
-		}
+		registry.CheckWord(&p, fmt.Sprintf("allow[%d]", i), word, Allowances()...)
 	}
 	checkResultBytes(&p, c.MaxResultBytes)
 	for name := range c.Options {

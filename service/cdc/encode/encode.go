@@ -4,6 +4,7 @@ package encode
 
 import (
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/api/registry"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
 )
 
@@ -30,7 +31,7 @@ func (Encoder) AppendChange(dst []byte, format api.Format, c *api.Change) ([]byt
 	case api.FormatFlat:
 		return appendFlat(dst, c), nil
 	default:
-		return dst, errs.New(errs.Invalid, "encode: %q is no format: use one of %q", format, api.Formats())
+		return dst, errs.New(errs.Invalid, "encode: %q is no format: use %s", format, registry.Or(api.Formats()))
 	}
 }
 
