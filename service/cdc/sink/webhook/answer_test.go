@@ -291,6 +291,31 @@ func TestFlat(t *testing.T) {
 	}, got)
 }
 
+// An endpoint may answer with what it was asked.
+func TestAnswersThatRepeatTheRequest(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 401, 404, 500} {
+		address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(status)
+			_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+			_, _ = fmt.Fprintln(w, "no", r.Method, r.RequestURI, token, r.URL.RawQuery, r.Header.Get("X-Key"))
+			_ = json.NewEncoder(w).Encode(map[string]string{"key": r.Header.Get("X-Key"), "authorization": r.Header.Get("Authorization")})
+		})
+		_, err := hook(t, address+"/in/hidden?token=hidden", func(c *api.WebhookConfig) {
+			c.Headers = map[string]string{"Authorization": "Bearer hidden-1234", "X-Key": `hidden "5678"`}
+		}).Deliver(t.Context(), records(1))
+		require.ErrorContains(t, err, "no POST [hidden] [hidden] [hidden] [hidden]")
+		require.NotContains(t, err.Error(), "hidden-")
+		require.NotContains(t, err.Error(), "5678")
+		require.NotContains(t, err.Error(), "/in/")
+		require.NotContains(t, err.Error(), "token=")
+
+		_, err = hook(t, strings.Replace(address, "http://", "http://ann:hidden-word@", 1)).Deliver(t.Context(), records(1))
+		require.ErrorContains(t, err, "no POST / [hidden]")
+		require.NotContains(t, err.Error(), base64.StdEncoding.EncodeToString([]byte("ann:hidden-word")))
+	}
+}
+
 func TestNothingSecretIsShown(t *testing.T) {
 	t.Parallel()
 	never := make(chan struct{})

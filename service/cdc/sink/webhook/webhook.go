@@ -41,6 +41,8 @@ type Destination struct {
 	shown  string
 	secret []byte
 	header http.Header
+	// hide replaces what is secret in answers.
+	hide   *strings.Replacer
 	client *http.Client
 	// encoder writes the names and keys of flat records.
 	encoder api.Encoder
@@ -54,7 +56,7 @@ func open(id registry.ID, config *api.WebhookConfig, encoder api.Encoder) (*Dest
 	if err != nil {
 		return nil, err
 	}
-	d := &Destination{id: id, config: config, shown: config.Shown(), secret: secret, header: make(http.Header), encoder: encoder}
+	d := &Destination{id: id, config: config, shown: config.Shown(), secret: secret, header: make(http.Header), encoder: encoder, hide: hiding(config)}
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: config.Timeout.Std()}).DialContext,
 		ForceAttemptHTTP2: true, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: config.Timeout.Std(),
@@ -75,6 +77,32 @@ func open(id registry.ID, config *api.WebhookConfig, encoder api.Encoder) (*Dest
 
 // most redirects that one request follows.
 const mostRedirects = 5
+
+// hiding replaces the values of headers, and the parts of the URL beside the host, in an answer that repeats what it was
+// asked: with what they begin with, such as Bearer, and without.
+func hiding(config *api.WebhookConfig) *strings.Replacer {
+	secrets := slices.Collect(maps.Values(config.Headers))
+	if at, err := url.Parse(config.URL); err == nil {
+		password, _ := at.User.Password()
+		credentials := base64.StdEncoding.EncodeToString([]byte(at.User.Username() + ":" + password))
+		secrets = append(secrets, at.String(), at.RequestURI(), at.Path, at.RawQuery, at.User.String(), password, credentials)
+	}
+	for _, value := range slices.Clone(secrets) {
+		secrets = append(secrets, value[strings.LastIndexByte(value, ' ')+1:])
+		if quoted := strings.Trim(strconv.Quote(value), `"`); quoted != value {
+			secrets = append(secrets, quoted)
+		}
+	}
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // the replacer takes the first that fits
+	var pairs []string
+	for _, value := range secrets {
+		const shortest = 4 // what is shorter hides nothing, and is in most texts
+		if len(value) >= shortest {
+			pairs = append(pairs, value, "[hidden]")
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
 
 // checkRedirect follows a redirect that keeps method and body, and stays with the host. All others are answers.
 func checkRedirect(next *http.Request, via []*http.Request) error {
@@ -188,7 +216,7 @@ func (d *Destination) judge(response *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(response.Body, 2000)) // what could be read is shown
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
 	status := response.StatusCode
-	err := fmt.Errorf("%s: answered %d %s%s", d.shown, status, http.StatusText(status), shownBody(text))
+	err := fmt.Errorf("%s: answered %d %s%s", d.shown, status, http.StatusText(status), d.shownBody(text))
 	switch {
 	case status >= 200 && status < 300:
 		return nil
@@ -206,8 +234,8 @@ func (d *Destination) judge(response *http.Response) error {
 }
 
 // shownBody is the beginning of an answer, on one line.
-func shownBody(text []byte) string {
-	line := printable.Line(strings.Join(strings.Fields(string(text)), " "))
+func (d *Destination) shownBody(text []byte) string {
+	line := printable.Line(strings.Join(strings.Fields(d.hide.Replace(string(text))), " "))
 	const most = 200
 	if runes := []rune(line); len(runes) > most {
 		line = string(runes[:most]) + "…"
