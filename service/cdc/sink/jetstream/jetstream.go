@@ -2,10 +2,13 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -154,7 +157,7 @@ func (d *Destination) ready(ctx context.Context) error {
 		d.Close()
 	}
 	if d.conn == nil {
-		if err := d.connect(); err != nil {
+		if err := d.connect(ctx); err != nil {
 			return err
 		}
 	}
@@ -175,11 +178,35 @@ func (d *Destination) ready(ctx context.Context) error {
 	return nil
 }
 
-func (d *Destination) connect() error {
-	lost := make(chan struct{})
-	conn, err := nats.Connect(d.config.URL, append(d.options, nats.ClosedHandler(func(*nats.Conn) { close(lost) }))...)
+// dialer connects until ctx is done, of which the client knows nothing: it tries one server after the other.
+type dialer struct {
+	ctx  context.Context //nolint:containedctx // it is the life of one attempt
+	kept []func() bool
+}
+
+// Dial implements nats.CustomDialer.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(d.ctx, network, address)
+	if err == nil {
+		d.kept = append(d.kept, context.AfterFunc(d.ctx, func() { _ = conn.Close() })) // it was to be given up
+	}
+	return conn, err
+}
+
+// keep leaves the connections alone from now on.
+func (d *dialer) keep() {
+	for _, stop := range d.kept {
+		stop()
+	}
+}
+
+func (d *Destination) connect(ctx context.Context) error {
+	lost, dials := make(chan struct{}), &dialer{ctx: ctx}
+	defer dials.keep()
+	conn, err := nats.Connect(d.config.URL, append(slices.Clip(d.options), nats.SetCustomDialer(dials),
+		nats.ClosedHandler(func(*nats.Conn) { close(lost) }))...)
 	if err != nil {
-		return err
+		return cmp.Or(ctx.Err(), err)
 	}
 	js, err := jetstream.New(conn)
 	if err != nil {

@@ -1,8 +1,10 @@
 package jetstream_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -354,6 +356,31 @@ func TestServersThatRefuse(t *testing.T) {
 		Deliver(t.Context(), records(0, 1, 1))
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.NotContains(t, err.Error(), "hidden")
+}
+
+// A sink that is stopped gives up connecting, and does not try the servers that are left.
+func TestGivesUpConnecting(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var addresses []string
+	accepted := make(chan net.Conn, 2)
+	for range cap(accepted) { // each takes a connection and says nothing
+		silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer func() { _ = silent.Close() }()
+		addresses = append(addresses, "nats://"+silent.Addr().String())
+		go func() {
+			if conn, err := silent.Accept(); err == nil {
+				accepted <- conn
+				cancel()
+			}
+		}()
+	}
+	_, err := newServer(t).open(t, outlet, func(c *api.JetStreamConfig) { c.URL = strings.Join(addresses, ",") }).Deliver(ctx, records(0, 1, 1))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Len(t, accepted, 1)
+	require.NoError(t, (<-accepted).Close())
 }
 
 // Names become tokens of subjects, and a record in the format flat says in its headers which row it is of.
