@@ -46,6 +46,9 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, err)
 		return
 	}
+	if s, ok := stream.(api.Snapshotting); ok && s.Start() != (api.Position{}) {
+		start = "" // the rows of the snapshot come first
+	}
 	d := &delivery{wanted: asked, w: w, connection: connection, encoder: s.settings.Encoder, stream: stream, start: start}
 	if err != nil { // clients get it in its place: EventSource shows no body of an error
 		defer d.begin(r.Context())()
@@ -60,26 +63,23 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	d.run(r.Context())
 }
 
-// startOf returns a cursor behind which lies all that a stream will deliver that is opened now, "" if there is none, or if it
-// cannot be gone back to.
+// startOf returns a cursor behind which lies all that a stream without a snapshot will deliver that is opened now, "" if there
+// is none, or if it cannot be gone back to.
 func (s *Server) startOf(asked *wanted) string {
 	info, known := s.settings.Sources.Source(asked.source)
-	live := asked.opts.Start == api.Live() || asked.opts.Start == api.Start{} && !info.Snapshot
 	switch after, resumes := asked.opts.Start.After(); {
 	case !known || !info.Capabilities.Replayable || asked.opts.Consumer != "":
 		return ""
 	case resumes:
 		return after.Cursor(asked.opts.Start.Generation())
-	case live:
-		return info.Cursor
 	default:
-		return ""
+		return info.Cursor
 	}
 }
 
 // parameters are those of a request for changes.
 func parameters() []string {
-	return []string{"tables", "ops", "snapshot", "after", "consumer", "format"}
+	return []string{"tables", "ops", "snapshot", "markers", "after", "consumer", "format"}
 }
 
 // parse reads a request for changes.
@@ -128,6 +128,10 @@ func (a *wanted) set(name string, values []string) error {
 		if !slices.Contains(api.Formats(), a.format) {
 			return errs.New(errs.Invalid, "http: format %q is not known: use %s", values[0], registry.Or(api.Formats()))
 		}
+	case "markers":
+		if a.opts.Markers = values[0] == "true"; !a.opts.Markers && values[0] != "false" {
+			return errs.New(errs.Invalid, "http: markers is %q: use true or false", values[0])
+		}
 	case "snapshot", "after":
 	default:
 		return errs.New(errs.Invalid, "http: there is no parameter %q%s", printable.Line(name), suggest.Among(name, parameters()))
@@ -156,8 +160,8 @@ func (a *wanted) begin(query url.Values, last string) error {
 		return errs.New(errs.Invalid, "http: snapshot and after are both given: a stream begins with a snapshot or behind a position, not both")
 	}
 	if last != "" && a.opts.Consumer == "" {
-		if after = last; snapshot && withinSnapshot(last) { // it begins anew
-			after = ""
+		if after = last; withinSnapshot(last) && query.Get("snapshot") != "false" && !query.Has("after") { // it begins anew
+			after, a.opts.Start = "", api.Snapshot()
 		}
 	}
 	if after == "" {

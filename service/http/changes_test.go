@@ -188,7 +188,39 @@ func TestASnapshotThatWasNotReadToItsEndBeginsAnew(t *testing.T) {
 	require.Equal(t, []string{"snapshot users 1", "snapshot users 2", "snapshot users 3"}, briefs)
 	briefs, _ = h.tail(t, "?snapshot=true", "Last-Event-ID", two.id).changes(1)
 	require.Equal(t, []string{"insert users 3"}, briefs, "the last row stands for all of it")
-	h.ask("GET", path, "", "Last-Event-ID", one.id).refused(t, http.StatusBadRequest, errs.Invalid, "within a snapshot")
+	briefs, _ = h.tail(t, "", "Last-Event-ID", one.id).changes(1)
+	require.Equal(t, []string{"snapshot users 1"}, briefs, "the entry had asked for it")
+	h.ask("GET", path+"?snapshot=false", "", "Last-Event-ID", one.id).refused(t, http.StatusBadRequest, errs.Invalid, "within a snapshot")
+}
+
+func TestMarkersStandAroundASnapshot(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, true)
+	h.insert(t, 1)
+	briefs, _ := h.tail(t, "?snapshot=true&markers=true").changes(3)
+	require.Equal(t, []string{"begin  <nil>", "snapshot users 1", "end  <nil>"}, briefs)
+}
+
+// A stream gives up the place that its snapshot takes, and tells why.
+func TestASnapshotCanBeEnded(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, true)
+	h.exec(t, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) INSERT INTO users SELECT i, 'a' FROM n")
+	for _, consumer := range []string{"", "one"} {
+		stream, err := h.catalog.Subscribe(t.Context(), cdcID, api.StreamOptions{Start: api.Snapshot(), Consumer: consumer})
+		require.NoError(t, err)
+		one, ok := stream.(api.Snapshotting)
+		require.True(t, ok)
+		require.NotZero(t, one.Start())
+		require.True(t, one.EndSnapshot(errs.New(errs.Unavailable, "others wait")))
+		eventually(t, func() bool { return h.catalog.Sources()[0].Admission.Snapshots == 0 })
+		require.False(t, one.EndSnapshot(io.EOF))
+		for err == nil {
+			_, err = stream.Next(t.Context())
+		}
+		require.ErrorContains(t, err, "others wait")
+		stream.Close()
+	}
 }
 
 func TestChangesAreLines(t *testing.T) {
@@ -272,6 +304,7 @@ func TestRequestsForChangesThatAreWrong(t *testing.T) {
 	for query, text := range map[string]string{
 		"?table=users":                "there is no parameter \"table\"; did you mean tables?",
 		"?token=secret":               "there is no parameter \"token\"",
+		"?markers=yes":                "markers is \"yes\": use true or false",
 		"?snapshot=yes":               "snapshot is \"yes\": use true or false",
 		"?snapshot=true&after=x":      "snapshot and after are both given",
 		"?after=":                     "after is empty",

@@ -75,6 +75,10 @@ func (o *opener) Subscribe(_ context.Context, _ registry.ID, opts api.StreamOpti
 	return o.open(opts), nil
 }
 
+func (*opener) Source(registry.ID) (api.SourceInfo, bool) {
+	return api.SourceInfo{Snapshot: true, Cursor: "told", Capabilities: api.Capabilities{Replayable: true}}, true
+}
+
 // still is a stream without changes.
 type still struct{ err error }
 
@@ -152,4 +156,49 @@ func TestAStreamLastsAsLongAsItIsRead(t *testing.T) {
 		}
 		require.NoError(t, conn.Close())
 	})
+}
+
+// scanning is a stream that reads its snapshot.
+type scanning struct{ still }
+
+func (*scanning) Start() api.Position { return api.SnapshotOf(1) }
+
+func (s *scanning) EndSnapshot(err error) bool { s.err = err; return true }
+
+const ask = "GET /api/sources/app:cdc/changes" + post + "Authorization: Bearer secret\r\n\r\n"
+
+// A client that does not read keeps no place from those that would.
+func TestAStalledSnapshotIsEnded(t *testing.T) {
+	t.Parallel()
+	stream := new(scanning)
+	inBubble(t, func(api.StreamOptions) api.Stream { return stream }, func(t *testing.T, doors *pipes) {
+		t.Helper()
+		conn := doors.dial(t)
+		_, err := io.WriteString(conn, ask)
+		require.NoError(t, err)
+		<-time.After(25 * time.Second)
+		require.NoError(t, stream.err, "it may be about to read")
+		<-time.After(25 * time.Second)
+		require.ErrorContains(t, stream.err, "the client has read nothing for 30s, and others wait to read a snapshot")
+		_, err = conn.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF, "it is cut off")
+	})
+}
+
+// Where a stream begins is told by what was opened, not by what the entry says of a snapshot that was delivered.
+func TestTheStartIsThatOfTheStream(t *testing.T) {
+	t.Parallel()
+	for stream, told := range map[api.Stream]bool{new(still): true, new(scanning): false} {
+		inBubble(t, func(api.StreamOptions) api.Stream { return stream }, func(t *testing.T, doors *pipes) {
+			t.Helper()
+			conn := doors.dial(t)
+			_, err := io.WriteString(conn, ask)
+			require.NoError(t, err)
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Second)))
+			answer, err := io.ReadAll(conn)
+			require.Error(t, err)
+			require.Equal(t, told, strings.Contains(string(answer), "id: told\n\n"), string(answer))
+			require.NoError(t, conn.Close())
+		})
+	}
 }

@@ -24,6 +24,8 @@ const (
 	// take from then on if it does not.
 	stuckAfter = time.Second
 	farewell   = 5 * time.Second
+	// Looks at a write that is stuck, one each stuckAfter, after which a stream that reads its snapshot is ended.
+	snapshotLooks = 30
 	// comeBack is how long browsers wait before they try again, in milliseconds.
 	comeBack = "retry: 2000\n\n"
 )
@@ -42,6 +44,7 @@ type delivery struct {
 	generation atomic.Pointer[string]
 	buffer     []byte
 	stuck      *time.Timer
+	looks      atomic.Int32
 }
 
 // begin sends the head of the answer: from then on the client misses nothing. over must be called at the end.
@@ -168,6 +171,7 @@ func (d *delivery) flush() error {
 	if len(d.buffer) == 0 {
 		return nil
 	}
+	d.looks.Store(0)
 	d.stuck.Reset(stuckAfter)
 	_, err := d.w.Write(d.buffer)
 	if err == nil {
@@ -180,8 +184,13 @@ func (d *delivery) flush() error {
 	return err
 }
 
-// look gives up a write that is stuck when the stream has ended: its client reads nothing, and could not be told.
+// look gives up a write that is stuck when the stream has ended: its client reads nothing, and could not be told. A stream that
+// reads its snapshot is ended then: others wait for its place.
 func (d *delivery) look() {
+	if s, ok := d.stream.(api.Snapshotting); ok && d.looks.Add(1) >= snapshotLooks {
+		s.EndSnapshot(errs.New(errs.Unavailable, "http: the client has read nothing for %s, and others wait to read a snapshot: begin anew, "+
+			"and read on", snapshotLooks*stuckAfter))
+	}
 	if d.stream != nil && d.stream.Err() == nil {
 		d.stuck.Reset(stuckAfter)
 		return

@@ -55,6 +55,15 @@ type Abandoner interface {
 	Abandon()
 }
 
+// Snapshotting is a Stream that may begin with a snapshot.
+type Snapshotting interface {
+	// Start returns where its snapshot begins, zero if it has none.
+	Start() Position
+	// EndSnapshot ends the stream with err if its snapshot is being read, which takes one of few places, and reports
+	// whether it was. It may be called from any goroutine.
+	EndSnapshot(err error) bool
+}
+
 // Abandon closes a stream whose reader has ended.
 func Abandon(s Stream) {
 	if a, ok := s.(Abandoner); ok {

@@ -66,6 +66,8 @@ type opened struct {
 func (o *opened) Next(context.Context) (*api.Change, error) { return o.Poll() }
 func (*opened) Ready() <-chan struct{}                      { return nil }
 func (*opened) Ack(api.Position) error                      { return nil }
+func (*opened) Start() api.Position                         { return api.Position{} }
+func (*opened) EndSnapshot(error) bool                      { return false }
 func (o *opened) Close()                                    { o.End(api.EndClosed, io.EOF) }
 
 func (o *opened) Acked() uint64 {

@@ -11,6 +11,7 @@ import (
 // Opened is a stream with ManualAck.
 type Opened interface {
 	api.Stream
+	api.Snapshotting
 	// End ends the stream with an error.
 	End(reason api.EndReason, err error)
 	// Acked returns the sequence up to which the stream has acknowledged what concerns it, while it is open.

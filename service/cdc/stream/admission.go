@@ -103,6 +103,13 @@ func (a *admission) scanned(r *reservation) {
 	}
 }
 
+// scans reports whether the stream reads its snapshot.
+func (a *admission) scans(r *reservation) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return r.scanning
+}
+
 // caughtUp notes that the stream shares the log like any other from now on.
 func (a *admission) caughtUp(r *reservation) {
 	a.mu.Lock()

@@ -49,7 +49,10 @@ type Stream struct {
 	record *log.Record
 }
 
-var _ api.Stream = (*Stream)(nil)
+var (
+	_ api.Stream       = (*Stream)(nil)
+	_ api.Snapshotting = (*Stream)(nil)
+)
 
 // Next implements api.Stream.
 func (s *Stream) Next(ctx context.Context) (*api.Change, error) {
@@ -94,11 +97,20 @@ func (s *Stream) Poll() (*api.Change, error) {
 	return c, err
 }
 
-// Start returns where the stream begins with a snapshot.
+// Start implements api.Snapshotting.
 func (s *Stream) Start() api.Position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.start
+}
+
+// EndSnapshot implements api.Snapshotting.
+func (s *Stream) EndSnapshot(err error) bool {
+	if !s.streams.admission.scans(&s.place) {
+		return false
+	}
+	s.End(api.EndLag, s.about("snapshot", err))
+	return true
 }
 
 // End ends the stream with an error, at once.
