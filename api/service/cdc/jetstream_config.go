@@ -65,14 +65,18 @@ const (
 func (c *JetStreamConfig) Validate() error {
 	var p registry.Problems
 	c.validate(&p)
-	if !isNATS(c.URL) {
+	if c.URL == "" {
+		p.Addf("url", "is required: give the address of the NATS servers, such as nats://host:4222")
+	} else if !isNATS(c.URL) {
 		p.Addf("url", "is no address of NATS servers: write nats://host:4222 or tls://host:4222, several with commas between them")
 	}
 	if c.Credentials != "" && c.Token != "" {
 		p.Addf("token", "give either credentials or token, not both")
 	}
 	c.TLS.validate(&p)
-	if !streamName.MatchString(c.Stream) {
+	if c.Stream == "" {
+		p.Addf("stream", "is required: give the name of the stream, which is created if it does not exist")
+	} else if !streamName.MatchString(c.Stream) {
 		p.Addf("stream", "%q is not the name of a stream: use letters, digits, _ and -", c.Stream)
 	}
 	validateSubject(&p, "subject", c.Subject, SchemaPlaceholder, TablePlaceholder)

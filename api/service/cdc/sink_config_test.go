@@ -65,12 +65,12 @@ func TestJetStreamConfig(t *testing.T) {
 	require.Equal(t, "shop.eu._schema", valid().OwnSubject())
 	for want, spoil := range map[string]func(*api.JetStreamConfig){
 		"source: is required":         func(c *api.JetStreamConfig) { c.Source = registry.ID{} },
-		"url: is no address":          func(c *api.JetStreamConfig) { c.URL = "" },
+		"url: is required":            func(c *api.JetStreamConfig) { c.URL = "" },
 		"url: is no address of":       func(c *api.JetStreamConfig) { c.URL = "nats://one,http://hidden" },
 		"url: is no address of N":     func(c *api.JetStreamConfig) { c.URL = "nats://[hidden" },
 		"token: give either":          func(c *api.JetStreamConfig) { c.Token, c.Credentials = "hidden", "file" },
 		"tls.cert: give both":         func(c *api.JetStreamConfig) { c.TLS.Key = "key.pem" },
-		"stream: \"\" is not":         func(c *api.JetStreamConfig) { c.Stream = "" },
+		"stream: is required":         func(c *api.JetStreamConfig) { c.Stream = "" },
 		"stream: \"a.b\" is not":      func(c *api.JetStreamConfig) { c.Stream = "a.b" },
 		"subject: is required":        func(c *api.JetStreamConfig) { c.Subject = "" },
 		"has a placeholder that":      func(c *api.JetStreamConfig) { c.Subject = "a.{row}" },

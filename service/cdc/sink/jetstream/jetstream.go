@@ -142,6 +142,8 @@ func (d *Destination) failed(err error) error {
 	switch kind := errs.KindOf(err); {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
 		return errs.New(errs.PermissionDenied, "%s: %w; look at credentials or token of the sink", d.shown, err)
+	case errors.Is(err, nats.ErrNoResponders): // also while a server starts or ends
+		return errs.New(errs.Unavailable, "%s: the server has no JetStream: start it with -js, or with jetstream in its configuration (%w)", d.shown, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		return errs.New(errs.Timeout, "%s: no answer in time: %w", d.shown, err)
 	case kind != errs.Unknown:
@@ -182,6 +184,8 @@ func (d *Destination) ready(ctx context.Context) error {
 type dialer struct {
 	ctx  context.Context //nolint:containedctx // it is the life of one attempt
 	kept []func() bool
+	// err is why the last server could not be reached: the client tells only that there is none.
+	err error
 }
 
 // Dial implements nats.CustomDialer.
@@ -189,6 +193,8 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(d.ctx, network, address)
 	if err == nil {
 		d.kept = append(d.kept, context.AfterFunc(d.ctx, func() { _ = conn.Close() })) // it was to be given up
+	} else {
+		d.err = err
 	}
 	return conn, err
 }
@@ -205,6 +211,9 @@ func (d *Destination) connect(ctx context.Context) error {
 	defer dials.keep()
 	conn, err := nats.Connect(d.config.URL, append(slices.Clip(d.options), nats.SetCustomDialer(dials),
 		nats.ClosedHandler(func(*nats.Conn) { close(lost) }))...)
+	if errors.Is(err, nats.ErrNoServers) && dials.err != nil {
+		err = errs.New(errs.Unavailable, "%s: %w: is a server running there?", d.shown, dials.err)
+	}
 	if err != nil {
 		return cmp.Or(ctx.Err(), err)
 	}

@@ -411,3 +411,16 @@ func TestMessages(t *testing.T) {
 		`shop._schema `,
 	}, got)
 }
+
+// What keeps a sink from its server is told: that would else look like a stream that is away.
+func TestAServerThatIsNotThereOrHasNoJetStream(t *testing.T) {
+	t.Parallel()
+	s := &server{Server: natstest.New(t, "jetstream: false")}
+	_, err := s.open(t, outlet).Deliver(t.Context(), records(0, 1, 1))
+	require.Equal(t, errs.Unavailable, errs.KindOf(err), "%v", err)
+	require.ErrorContains(t, err, "the server has no JetStream: start it with -js")
+	s.Kill()
+	_, err = s.open(t, outlet).Deliver(t.Context(), records(0, 1, 1))
+	require.Equal(t, errs.Unavailable, errs.KindOf(err), "%v", err)
+	require.ErrorContains(t, err, "connect: connection refused: is a server running there?")
+}
