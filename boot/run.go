@@ -7,6 +7,7 @@ import (
 	"github.com/wippy-cdc/runtime/api/process"
 	"github.com/wippy-cdc/runtime/api/supervisor"
 	"github.com/wippy-cdc/runtime/service/cdc/encode"
+	"github.com/wippy-cdc/runtime/service/cdc/sink"
 	httpservice "github.com/wippy-cdc/runtime/service/http"
 	"github.com/wippy-cdc/runtime/service/metrics"
 	declarations "github.com/wippy-cdc/runtime/service/registry"
@@ -62,6 +63,7 @@ func (r *runtime) run(ctx context.Context, app *App) error {
 		if len(wanted) == 0 {
 			r.Logger.Warn("nothing is started: no entry has lifecycle.auto_start")
 		}
+		r.warnOfIdleSinks(app.state)
 		next := r.awaitReload(ctx, app, reasons)
 		switch {
 		case next != nil:
@@ -71,6 +73,16 @@ func (r *runtime) run(ctx context.Context, app *App) error {
 		}
 	}
 	return nil
+}
+
+// warnOfIdleSinks warns of sinks that are not to run. Nothing else shows that, but for a lag that grows.
+func (r *runtime) warnOfIdleSinks(state *declarations.State) {
+	for entry := range state.Entries() {
+		if _, ok := entry.Config.(sink.Config); ok && !entry.Start {
+			r.Logger.Warn("a sink is not started and delivers nothing: give it lifecycle: {auto_start: true}, or delete the entry",
+				"sink", entry.ID.String(), "position", entry.Position.String())
+		}
+	}
 }
 
 // awaitReload returns the app that is to run instead of app, nil when ctx is done or none of the services runs that are the

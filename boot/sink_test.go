@@ -33,6 +33,15 @@ func collect(t *testing.T) (string, *buffer) {
 	return server.URL, got
 }
 
+func TestASinkThatNothingStartsIsTold(t *testing.T) {
+	const told = `level=WARN msg="a sink is not started and delivers nothing: give it lifecycle: {auto_start: true}, or delete the entry" sink=app:hook`
+	r := start(t, strings.Replace(hooked("http://127.0.0.1:1"), "1ms}, lifecycle: {auto_start: true}", "1ms}", 1))
+	r.log.wait(t, told)
+	r.change(t, "app.yaml", "1ms}}", "1ms}, lifecycle: {auto_start: true}}")
+	r.hup(t, reloaded)
+	require.Equal(t, []string{"is running cdc", "is running hook"}, r.services())
+}
+
 func TestASinkIsReloadedAndDeleted(t *testing.T) {
 	address, got := collect(t)
 	r := start(t, hooked(address))
