@@ -8,6 +8,7 @@ import (
 	sqlapi "github.com/wippy-cdc/runtime/api/service/sql"
 	"github.com/wippy-cdc/runtime/lua/engine"
 	wippyjetstream "github.com/wippy-cdc/runtime/service/cdc/sink/jetstream"
+	"github.com/wippy-cdc/runtime/service/cdc/sink/kafka"
 	"github.com/wippy-cdc/runtime/service/cdc/sink/webhook"
 	declarations "github.com/wippy-cdc/runtime/service/registry"
 )
@@ -30,6 +31,7 @@ func kinds(c *engine.Checker) []kind {
 		{declarations.KindOf[api.PostgresConfig](api.KindPostgres, nil), (*runtime).postgresSources},
 		{declarations.KindOf[api.WebhookConfig](api.KindWebhook, nil), func(r *runtime) registry.Listener { return sinks(r, webhook.Kind) }},
 		{declarations.KindOf[api.JetStreamConfig](api.KindJetStream, nil), func(r *runtime) registry.Listener { return sinks(r, wippyjetstream.Kind) }},
+		{declarations.KindOf[api.KafkaConfig](api.KindKafka, nil), func(r *runtime) registry.Listener { return sinks(r, kafka.Kind) }},
 		{declarations.KindOf[process.LuaConfig](process.KindLua, c.Process), func(r *runtime) registry.Listener { return r.engine.Processes() }},
 		{declarations.KindOf[process.LibraryConfig](process.KindLibrary, c.Library), func(r *runtime) registry.Listener { return r.engine.Libraries() }},
 		{declarations.KindOf[process.HostConfig](process.KindHost, nil), (*runtime).hosts},

@@ -65,6 +65,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	for _, config := range []reflect.Type{
 		reflect.TypeFor[sqlapi.SQLiteConfig](), reflect.TypeFor[sqlapi.PostgresConfig](),
 		reflect.TypeFor[api.SQLiteConfig](), reflect.TypeFor[api.PostgresConfig](), reflect.TypeFor[api.WebhookConfig](), reflect.TypeFor[api.JetStreamConfig](),
+		reflect.TypeFor[api.KafkaConfig](),
 		reflect.TypeFor[process.LuaConfig](), reflect.TypeFor[process.LibraryConfig](),
 		reflect.TypeFor[process.HostConfig](), reflect.TypeFor[process.ServiceConfig](),
 		reflect.TypeFor[env.VariableConfig](), reflect.TypeFor[supervisor.Lifecycle](),

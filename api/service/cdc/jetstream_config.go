@@ -55,7 +55,7 @@ func (c TLSConfig) validate(p *registry.Problems) {
 // streamName is what NATS and file systems take.
 var streamName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
 
-// The placeholders of Subject.
+// The placeholders of subjects and topics.
 const (
 	SchemaPlaceholder = "{schema}"
 	TablePlaceholder  = "{table}"
@@ -124,8 +124,13 @@ func (c *JetStreamConfig) OwnSubject() string {
 	if c.SchemaSubject != "" {
 		return c.SchemaSubject
 	}
+	return ownName(c.Subject)
+}
+
+// ownName returns _schema behind the part of a template that is the same for all tables.
+func ownName(template string) string {
 	common := []string{}
-	for token := range strings.SplitSeq(c.Subject, ".") {
+	for token := range strings.SplitSeq(template, ".") {
 		if strings.Contains(token, "{") {
 			break
 		}

@@ -131,3 +131,47 @@ func TestSinkNeedsASourceThatKeeps(t *testing.T) {
 	require.NoError(t, missing.CheckLinks(registry.ID{Namespace: "app", Name: "sink"}, func(registry.ID) registry.Config { return nil }),
 		"an entry that is not there is told elsewhere")
 }
+
+func TestKafkaConfig(t *testing.T) {
+	t.Parallel()
+	valid := func() *api.KafkaConfig {
+		c := new(api.KafkaConfig)
+		c.SetDefaults()
+		c.Source = registry.ID{Namespace: "app", Name: "cdc"}
+		c.Brokers, c.Topic = []string{"kafka.example.com:9092", "[::1]:9092"}, "shop.{schema}.{table}"
+		return c
+	}
+	require.NoError(t, valid().Validate())
+	require.Equal(t, "shop._schema", valid().OwnTopic())
+	require.Equal(t, "kafka.example.com:9092,[::1]:9092 topic shop.{schema}.{table}", valid().Shown())
+	sasl := func(change func(*api.SASLConfig)) func(*api.KafkaConfig) {
+		return func(c *api.KafkaConfig) {
+			c.SASL = api.SASLConfig{Mechanism: api.SASLPlain, Username: "ann", Password: "hidden"}
+			change(&c.SASL)
+		}
+	}
+	for want, spoil := range map[string]func(*api.KafkaConfig){
+		"source: is required":            func(c *api.KafkaConfig) { c.Source = registry.ID{} },
+		"brokers: is required":           func(c *api.KafkaConfig) { c.Brokers = nil },
+		"brokers[1]: is no address":      func(c *api.KafkaConfig) { c.Brokers[1] = "kafka.example.com" },
+		"brokers[1]: is no address of":   func(c *api.KafkaConfig) { c.Brokers[1] = "kafka://hidden@example.com:9092" },
+		"brokers[1]: is no address of a": func(c *api.KafkaConfig) { c.Brokers[1] = "kafka.example.com:0" },
+		"tls.cert: give both":            func(c *api.KafkaConfig) { c.TLS.Key = "key.pem" },
+		"sasl.mechanism: \"md5\" is not": sasl(func(c *api.SASLConfig) { c.Mechanism = "md5" }),
+		"sasl.username: is required":     sasl(func(c *api.SASLConfig) { c.Username = "" }),
+		"sasl.password: is required":     sasl(func(c *api.SASLConfig) { c.Password = "" }),
+		"topic: is required":             func(c *api.KafkaConfig) { c.Topic = "" },
+		"has a placeholder that":         func(c *api.KafkaConfig) { c.Topic = "a.{row}" },
+		"topic: \"a b\" is not the name": func(c *api.KafkaConfig) { c.Topic = "a b" },
+		"topic: \"..\" is not the name":  func(c *api.KafkaConfig) { c.Topic = ".." },
+		"is longer than the 249 bytes":   func(c *api.KafkaConfig) { c.Topic = strings.Repeat("a", 250) },
+		"schema_topic: \"{table}\"":      func(c *api.KafkaConfig) { c.SchemaTopic = "{table}" },
+		"max_message_bytes: is 10 bytes": func(c *api.KafkaConfig) { c.MaxMessageBytes = 10 },
+	} {
+		c := valid()
+		spoil(c)
+		err := c.Validate()
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "hidden")
+	}
+}

@@ -1,0 +1,67 @@
+package kafka_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/wippy-cdc/runtime/api/errs"
+	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/service/cdc/sink"
+)
+
+func TestSASL(t *testing.T) {
+	t.Parallel()
+	for _, mechanism := range []string{api.SASLPlain, api.SASLScramSHA256, api.SASLScramSHA512} {
+		c := newCluster(t, kfake.EnableSASL(), kfake.Superuser(strings.ToUpper(mechanism), "ann", "right"))
+		as := func(password string) func(*api.KafkaConfig) {
+			return func(c *api.KafkaConfig) {
+				c.SASL = api.SASLConfig{Mechanism: mechanism, Username: "ann", Password: password}
+			}
+		}
+		right := c.open(t, as("right"))
+		deliver(t, right, updates(t, 1, 3, 7))
+
+		// The brokers of Kafka answer; this one closes the connection.
+		c.ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) {
+			answer := request.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+			answer.ErrorCode = kerr.SaslAuthenticationFailed.Code
+			return answer, nil, true
+		})
+		n, err := c.open(t, as("hidden")).Deliver(t.Context(), updates(t, 4, 1, 7))
+		require.Zero(t, n)
+		require.Equal(t, errs.PermissionDenied, errs.KindOf(err), "%v", err)
+		require.ErrorContains(t, err, "look at sasl of the sink")
+		require.NotContains(t, err.Error(), "hidden")
+
+		_, err = c.open(t, as("hidden")).Deliver(t.Context(), updates(t, 4, 1, 7))
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "hidden")
+		deliver(t, right, updates(t, 4, 1, 7))
+	}
+}
+
+func TestTopicsThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, kfake.SeedTopics(1, "there"))
+	in := func(topic string) sink.Destination {
+		return c.open(t, func(c *api.KafkaConfig) { c.Topic = topic })
+	}
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "missing", Err: kerr.UnknownTopicOrPartition, Count: -1})
+	_, err := in("missing").Deliver(t.Context(), updates(t, 1, 3, 7))
+	require.Equal(t, errs.NotFound, errs.KindOf(err), "%v", err)
+	require.ErrorContains(t, err, "create the topic")
+
+	for _, key := range []kmsg.Key{kmsg.Metadata, kmsg.Produce} {
+		fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Topic: "there", Err: kerr.TopicAuthorizationFailed, Count: -1})
+		_, err = in("there").Deliver(t.Context(), updates(t, 1, 3, 7))
+		require.Equal(t, errs.PermissionDenied, errs.KindOf(err), "%v", err)
+		require.ErrorContains(t, err, "the rights to describe and write")
+		fault.Remove()
+	}
+	deliver(t, in("there"), updates(t, 1, 3, 7))
+}
