@@ -109,16 +109,16 @@ func oneUpdate() *fakeSource {
 func TestScriptsCanChangeValuesBeforeTheyEncode(t *testing.T) {
 	t.Parallel()
 	for change, expected := range map[string]string{
-		`change.after.name = nil`:                   `{"id":1,"name":null,"raw":"cw==","big":2,"$types":{"raw":"blob"}}`,
-		`change.after.name = "x"`:                   `{"id":1,"name":"x","raw":"cw==","big":2,"$types":{"raw":"blob"}}`,
-		`change.after.name = 1.5`:                   `{"id":1,"name":1.5,"raw":"cw==","big":2,"$types":{"raw":"blob"}}`,
-		`change.after.name = true`:                  `{"id":1,"name":true,"raw":"cw==","big":2,"$types":{"raw":"blob"}}`,
-		`change.after.raw = "\0"`:                   `{"id":1,"name":"bob","raw":"AA==","big":2,"$types":{"raw":"blob"}}`,
-		`change.after.raw = 1`:                      `{"id":1,"name":"bob","raw":1,"big":2}`,
-		`change.after.big = "1152921504606846976"`:  `{"id":1,"name":"bob","raw":"cw==","big":"1152921504606846976","$types":{"raw":"blob","big":"integer"}}`,
-		`change.after.big = "17"`:                   `{"id":1,"name":"bob","raw":"cw==","big":"17","$types":{"raw":"blob"}}`,
-		`change.after.big = 2^60`:                   `{"id":1,"name":"bob","raw":"cw==","big":1152921504606847000.0,"$types":{"raw":"blob"}}`,
-		`change.after = {id = 1, raw = "s", big=2}`: `{"id":1,"name":null,"raw":"cw==","big":2,"$types":{"raw":"blob"}}`,
+		`change.after.name = nil`:                   `{"id":1,"name":null,"raw":"cw==","big":2,"$unchanged":["toast"],"$types":{"raw":"blob"}}`,
+		`change.after.name = "x"`:                   `{"id":1,"name":"x","raw":"cw==","big":2,"$unchanged":["toast"],"$types":{"raw":"blob"}}`,
+		`change.after.name = 1.5`:                   `{"id":1,"name":1.5,"raw":"cw==","big":2,"$unchanged":["toast"],"$types":{"raw":"blob"}}`,
+		`change.after.name = true`:                  `{"id":1,"name":true,"raw":"cw==","big":2,"$unchanged":["toast"],"$types":{"raw":"blob"}}`,
+		`change.after.raw = "\0"`:                   `{"id":1,"name":"bob","raw":"AA==","big":2,"$unchanged":["toast"],"$types":{"raw":"blob"}}`,
+		`change.after.raw = 1`:                      `{"id":1,"name":"bob","raw":1,"big":2,"$unchanged":["toast"]}`,
+		`change.after.big = "1152921504606846976"`:  `{"id":1,"name":"bob","raw":"cw==","big":"1152921504606846976","$unchanged":["toast"],"$types":{"raw":"blob","big":"integer"}}`,
+		`change.after.big = "17"`:                   `{"id":1,"name":"bob","raw":"cw==","big":"17","$unchanged":["toast"],"$types":{"raw":"blob"}}`,
+		`change.after.big = 2^60`:                   `{"id":1,"name":"bob","raw":"cw==","big":1152921504606847000.0,"$unchanged":["toast"],"$types":{"raw":"blob"}}`,
+		`change.after = {id = 1, raw = "s", big=2}`: `{"id":1,"name":null,"raw":"cw==","big":2,"$unchanged":["toast"],"$types":{"raw":"blob"}}`,
 	} {
 		require.Equal(t, expected, fakeWorld(t, oneUpdate()).Value(receiveOne+change+` return ok(cdc.encode(change, "flat"))`), change)
 	}
