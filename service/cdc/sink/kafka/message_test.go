@@ -90,7 +90,7 @@ func TestFlat(t *testing.T) {
 		`delete 5e1f-0000000000000004-00000000 {"id":2} tombstone`,
 		`truncate 5e1f-0000000000000005-00000000  `,
 		`delete 5e1f-0000000000000006-00000000 {"id":2} tombstone`,
-		`insert 5e1f-0000000000000006-00000000+ {"id":3} {"id":3}`,
+		`insert 5e1f-0000000000000006-00000000+ {"id":3} {"id":3,"$unchanged":["name"]}`,
 		`delete 5e1f-0000000000000007-00000000 {"id":3} tombstone`,
 		`insert 5e1f-0000000000000007-00000000+ {"id":4} {"id":4,"name":"kept"}`,
 	}, got)
