@@ -64,7 +64,7 @@ func open(id registry.ID, config *api.KafkaConfig, s sink.Settings) (*Destinatio
 		kgo.DialTimeout(dialTimeout), kgo.RequestTimeoutOverhead(answerTimeout), kgo.ProduceRequestTimeout(answerTimeout),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordRetries(tries), kgo.AllowIdempotentProduceCancellation(),
 		kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(partitioner()), kgo.ManualFlushing(), kgo.MaxBufferedRecords(mostBuffered),
-		kgo.ProducerBatchMaxBytes(int32(config.MaxMessageBytes)), // Validate bounds it
+		kgo.ProducerBatchMaxBytes(int32(config.MaxMessageBytes)), //nolint:gosec // Validate bounds it
 	}
 	if config.TLS.IsSet() {
 		secured, err := tlsfile.Load(tlsfile.Files{Dir: s.AppDir, CA: config.TLS.CA, Cert: config.TLS.Cert, Key: config.TLS.Key})

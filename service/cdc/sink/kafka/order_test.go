@@ -47,7 +47,7 @@ func TestNothingIsStoredBehindAHole(t *testing.T) {
 			records := updates(t, 2, 200, 7)
 			fault := c.produced(4, refused)
 			n, err := d.Deliver(t.Context(), records)
-			require.EqualValues(t, 1, fault.Hits())
+			require.Equal(t, 1, fault.Hits())
 			if refused == kerr.KafkaStorageError { // which the client repeats by itself
 				require.NoError(t, err)
 				require.Len(t, c.records(t), 201)
