@@ -159,12 +159,30 @@ func TestConnectionsAreLimited(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(s *httpservice.Settings) { s.Connections = 2 })
 	first, second := s.hold(t), s.hold(t)
-	refused := s.ask("GET", "/healthz", "")
-	require.Equal(t, http.StatusServiceUnavailable, refused.StatusCode)
-	require.Contains(t, refused.body, "too many connections")
+	require.Regexp(t, "(?s)^HTTP/1.1 503 .*too many connections", s.refusal(t))
 	require.NoError(t, first.Close())
-	eventually(t, func() bool { return s.ask("GET", "/healthz", "").StatusCode == http.StatusOK })
+	eventually(t, func() bool { return s.answers(t) })
 	require.NoError(t, second.Close())
+}
+
+// refusal returns what a connection gets that is refused, before any request.
+func (s *site) refusal(t *testing.T) string {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.server.Addresses()[0].String())
+	require.NoError(t, err)
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	return string(answer)
+}
+
+// answers reports whether a request is answered.
+func (s *site) answers(t *testing.T) bool {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("/healthz"), http.NoBody)
+	require.NoError(t, err)
+	response, err := s.client.Do(request)
+	return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusOK
 }
 
 // hold opens a connection that is a request's for certain.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,11 +160,26 @@ func TestAStreamLastsAsLongAsItIsRead(t *testing.T) {
 }
 
 // scanning is a stream that reads its snapshot.
-type scanning struct{ still }
+type scanning struct {
+	still
+	ended atomic.Pointer[error]
+}
 
 func (*scanning) Start() api.Position { return api.SnapshotOf(1) }
 
-func (s *scanning) EndSnapshot(err error) bool { s.err = err; return true }
+func (s *scanning) EndSnapshot(err error) bool {
+	s.ended.Store(&err)
+	return true
+}
+
+func (s *scanning) Poll() (*api.Change, error) { return nil, s.Err() }
+
+func (s *scanning) Err() error {
+	if err := s.ended.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 const ask = "GET /api/sources/app:cdc/changes" + post + "Authorization: Bearer secret\r\n\r\n"
 
@@ -177,9 +193,9 @@ func TestAStalledSnapshotIsEnded(t *testing.T) {
 		_, err := io.WriteString(conn, ask)
 		require.NoError(t, err)
 		<-time.After(25 * time.Second)
-		require.NoError(t, stream.err, "it may be about to read")
+		require.NoError(t, stream.Err(), "it may be about to read")
 		<-time.After(25 * time.Second)
-		require.ErrorContains(t, stream.err, "the client has read nothing for 30s, and others wait to read a snapshot")
+		require.ErrorContains(t, stream.Err(), "the client has read nothing for 30s, and others wait to read a snapshot")
 		_, err = conn.Read(make([]byte, 1))
 		require.ErrorIs(t, err, io.EOF, "it is cut off")
 	})

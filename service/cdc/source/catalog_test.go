@@ -49,13 +49,14 @@ func TestACatalogFollowsASourceThroughItsLife(t *testing.T) {
 	<-run.ready
 	h.subscribe(api.StreamOptions{MaxBytes: 1000})
 	want.State, want.LSN, want.Admission = api.StateRunning, "42", api.Admission{Active: 1, ReservedBytes: 1000}
+	want.Cursor = api.Behind(0).Cursor(first)
 	require.Equal(t, want, h.sourceInfo())
 	require.Equal(t, h.session().run.Generation(), first)
 
 	cause := errs.New(errs.Unavailable, "disk on fire")
 	h.session().failing <- cause
 	require.EqualError(t, <-run.ended, `cdc: source "app:cdc": disk on fire`)
-	want.State, want.LSN, want.Admission, want.Err = api.StateFaulted, "", api.Admission{}, cause
+	want.State, want.LSN, want.Cursor, want.Admission, want.Err = api.StateFaulted, "", "", api.Admission{}, cause
 	require.Equal(t, want, h.sourceInfo())
 
 	run = h.begin()

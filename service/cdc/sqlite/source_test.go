@@ -120,6 +120,7 @@ func TestSourceTellsAboutItself(t *testing.T) {
 	require.Equal(t, api.SourceInfo{
 		ID: cdcID, Kind: api.KindSQLite, State: api.StateRunning, Engine: "sqlite",
 		Generation: info.Generation, Epoch: 1, DBResource: dbID, Tables: []string{"users"},
+		Cursor:       api.Behind(0).Cursor(info.Generation),
 		Admission:    api.Admission{Active: 1, ReservedBytes: int64(16 * unit.MiB)},
 		Capabilities: api.Capabilities{Snapshot: true, BeforeImages: true},
 	}, info)
