@@ -18,6 +18,7 @@ const (
 	headerOp         = "wippy-op"
 	headerTable      = "wippy-table"
 	headerSource     = "wippy-source"
+	headerSnapshot   = "wippy-snapshot"
 	headerType       = "content-type"
 	headerNewKey     = "__debezium.newkey"
 	headerOldKey     = "__debezium.oldkey"
@@ -77,6 +78,9 @@ func (d *Destination) message(c *api.Change, key, value []byte, cursor string) *
 	set(headerSource, d.config.Source.String())
 	if c.Table != nil {
 		set(headerTable, c.Table.Schema+"."+c.Table.Name)
+	}
+	if snapshot := c.Snapshot(); snapshot != "" {
+		set(headerSnapshot, snapshot)
 	}
 	if d.config.Format == api.FormatCloudEvents { // as its binding to Kafka demands
 		set(headerType, "application/cloudevents+json; charset=UTF-8")

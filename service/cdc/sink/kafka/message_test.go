@@ -128,6 +128,23 @@ func TestCloudEvents(t *testing.T) {
 	require.Contains(t, string(got[1].Value), `"type":"wippy.cdc.insert"`)
 }
 
+// A snapshot has a name, by which readers know one that begins anew.
+func TestSnapshot(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	of := change(1, api.OpSnapshot, nil, row(1, "a"))
+	begin := change(1, api.OpBegin, nil, nil)
+	begin.Table = nil
+	deliver(t, c.open(t), encoded(t, api.FormatDebezium, begin, of, change(2, api.OpInsert, nil, row(2, "b"))))
+	got := c.records(t)
+	require.Len(t, got, 3)
+	require.NotEmpty(t, of.Snapshot())
+	for i, want := range []string{of.Snapshot(), of.Snapshot(), ""} {
+		require.Equal(t, want, header(got[i], "wippy-snapshot"))
+	}
+	require.Empty(t, header(got[0], "wippy-table"))
+}
+
 // Names become parts of topics, and what is of no row has a topic of its own.
 func TestTopics(t *testing.T) {
 	t.Parallel()

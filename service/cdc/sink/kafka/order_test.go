@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -154,7 +155,7 @@ func TestStoppedUnderWay(t *testing.T) {
 	n, err := d.Deliver(ctx, updates(t, 2, 1, 7))
 	require.Zero(t, n)
 	require.ErrorIs(t, ctx.Err(), context.Canceled)
-	require.Error(t, err)
+	require.ErrorIs(t, err, kgo.ErrClientClosed)
 	c.Release(t)
 	deliver(t, d, updates(t, 2, 1, 7))
 }
