@@ -34,8 +34,8 @@ func kinds(c *engine.Checker) []kind {
 		{declarations.KindOf[api.KafkaConfig](api.KindKafka, nil), func(r *runtime) registry.Listener { return sinks(r, kafka.Kind) }},
 		{declarations.KindOf[process.LuaConfig](process.KindLua, c.Process), func(r *runtime) registry.Listener { return r.engine.Processes() }},
 		{declarations.KindOf[process.LibraryConfig](process.KindLibrary, c.Library), func(r *runtime) registry.Listener { return r.engine.Libraries() }},
-		{declarations.KindOf[process.HostConfig](process.KindHost, nil), (*runtime).hosts},
-		{declarations.KindOf[process.HostConfig](process.KindTerminal, nil), (*runtime).terminals},
+		{declarations.KindOf[process.HostConfig](process.KindHost, nil), func(r *runtime) registry.Listener { return r.hosts(nil) }},
+		{declarations.KindOf[process.HostConfig](process.KindTerminal, nil), func(r *runtime) registry.Listener { return r.hosts(r.terminal) }},
 		{declarations.KindOf[process.ServiceConfig](process.KindService, nil), (*runtime).processServices},
 	}
 }

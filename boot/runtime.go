@@ -138,11 +138,7 @@ func sinks[C sink.Config](r *runtime, kind func(id registry.ID, config C) sink.K
 	})
 }
 
-func (r *runtime) hosts() registry.Listener { return r.hostsOn(nil) }
-
-func (r *runtime) terminals() registry.Listener { return r.hostsOn(r.terminal) }
-
-func (r *runtime) hostsOn(terminal *engine.Terminal) registry.Listener {
+func (r *runtime) hosts(terminal *engine.Terminal) registry.Listener {
 	return supervision.NewListener(r.services, r.Logger, func(entry *registry.Entry) (supervision.Plan, error) {
 		host, err := r.engine.NewHost(entry, terminal)
 		return supervision.Plan{Service: host}, err
