@@ -1,11 +1,11 @@
 package tests_test
 
 import (
-	"context"
 	"net"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,9 +19,9 @@ func example(t *testing.T, name, port string) string {
 	require.NoError(t, err)
 	free := listener.Addr().(*net.TCPAddr).Port
 	require.NoError(t, listener.Close())
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	script := exec.CommandContext(ctx, "bash", filepath.Join("../examples", name, "run"))
+	script := exec.CommandContext(t.Context(), "bash", filepath.Join("../examples", name, "run"))
+	script.Cancel = func() error { return script.Process.Signal(syscall.SIGTERM) } // then it ends what it has started
+	script.WaitDelay = time.Minute
 	script.Env = append(script.Environ(), "WIPPY="+filepath.Join(programs(t), "wippy"), port+"="+strconv.Itoa(free))
 	printed, err := script.Output()
 	require.NoError(t, err, "%s", printed)

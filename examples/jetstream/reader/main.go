@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,10 +39,10 @@ func main() {
 	}
 }
 
-// read reads until it has so many orders, whatever happens to the server meanwhile.
+// read reads until it has so many orders, whatever happens to the server meanwhile, or until it is asked to end.
 func read(name string, count int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	conn, err := nats.Connect(os.Getenv("NATS_URL"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err != nil {
 		return err
@@ -52,7 +54,7 @@ func read(name string, count int) error {
 	}
 	var consumer jetstream.Consumer
 	for consumer == nil { // the stream is made by the shop
-		if consumer, err = js.CreateOrUpdateConsumer(ctx, "SHOP", jetstream.ConsumerConfig{Durable: name}); err != nil && ctx.Err() != nil {
+		if consumer, err = js.CreateOrUpdateConsumer(ctx, "SHOP", jetstream.ConsumerConfig{Durable: name}); err != nil && !pause(ctx) {
 			return err
 		}
 	}
@@ -60,7 +62,7 @@ func read(name string, count int) error {
 	for newest < count {
 		m, err := consumer.Next(jetstream.FetchMaxWait(time.Second))
 		if err != nil {
-			if ctx.Err() != nil {
+			if !pause(ctx) {
 				return err
 			}
 			continue // the server is away for a while
@@ -85,4 +87,14 @@ func read(name string, count int) error {
 	}
 	_, err = fmt.Printf("%s: %d orders, in order, in %d transactions\n", name, newest, transactions) //nolint:forbidigo // it is its output
 	return err
+}
+
+// pause waits a moment, false if the program is asked to end.
+func pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(100 * time.Millisecond):
+		return true
+	}
 }

@@ -1,5 +1,5 @@
 // Command receiver takes orders that a webhook posts: it checks the signature, drops repetitions, and applies each order once.
-// Every third request it answers that it has no time now.
+// Every third request it answers that it has no time now. It ends with SIGTERM or Ctrl-C, and then must have COUNT orders.
 //
 //	HOOK_SECRET=… go run ./examples/webhook/receiver ADDRESS COUNT
 package main
@@ -16,8 +16,10 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -38,9 +40,6 @@ type receiver struct {
 	newest   string
 	orders   int
 	requests int
-	// done is called when there are enough.
-	enough int
-	done   context.CancelFunc
 }
 
 func main() {
@@ -51,19 +50,27 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	r := &receiver{secret: []byte(os.Getenv("HOOK_SECRET")), enough: count, done: cancel}
-	server := &http.Server{Addr: os.Args[1], Handler: r, ReadHeaderTimeout: 5 * time.Second}
-	context.AfterFunc(ctx, func() {
-		closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_ = server.Shutdown(closing)
-	})
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	r := &receiver{secret: []byte(os.Getenv("HOOK_SECRET"))}
+	if err := r.serve(os.Args[1]); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Printf("receiver: %d orders, each once\n", r.orders) //nolint:forbidigo // it is its output
+	if r.orders != count {
+		log.Fatalf("receiver: there should be %d", count)
+	}
+}
+
+// serve takes orders until the program is asked to end.
+func (r *receiver) serve(address string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server := &http.Server{Addr: address, Handler: r, ReadHeaderTimeout: 5 * time.Second}
+	closed := make(chan error, 1)
+	context.AfterFunc(ctx, func() { closed <- server.Shutdown(context.Background()) })
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-closed // when what was under way is answered
 }
 
 // ServeHTTP implements http.Handler. The sink sends one request at a time.
@@ -95,9 +102,6 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		}
 		r.newest = c.Source.Cursor
 		r.orders++
-	}
-	if r.orders >= r.enough {
-		r.done()
 	}
 }
 
