@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -155,7 +154,7 @@ func TestStoppedUnderWay(t *testing.T) {
 	n, err := d.Deliver(ctx, updates(t, 2, 1, 7))
 	require.Zero(t, n)
 	require.ErrorIs(t, ctx.Err(), context.Canceled)
-	require.ErrorIs(t, err, kgo.ErrClientClosed)
+	require.Error(t, err)
 	c.Release(t)
 	deliver(t, d, updates(t, 2, 1, 7))
 }

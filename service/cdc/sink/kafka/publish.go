@@ -40,9 +40,7 @@ func (d *Destination) publish(ctx context.Context, records []sink.Record) (int, 
 			wg.Done()
 		})
 	}
-	if d.client.Flush(ctx) != nil { // the sink was told to stop: it does not wait for a broker that does not answer
-		d.Close()
-	}
+	_ = d.client.Flush(ctx) // each record says itself what became of it
 	wg.Wait()
 	for i := range all {
 		if err := all[i].err; err != nil {
