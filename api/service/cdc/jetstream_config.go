@@ -99,17 +99,9 @@ func isNATS(text string) bool {
 
 // validateSubject checks a subject: https://docs.nats.io/nats-concepts/subjects.
 func validateSubject(p *registry.Problems, field, subject string, placeholders ...string) {
-	if subject == "" {
-		p.Addf(field, "is required: write one like shop.{schema}.{table}")
-		return
-	}
-	rest := subject
-	for _, placeholder := range placeholders {
-		rest = strings.ReplaceAll(rest, placeholder, "x")
-	}
+	rest, ok := filledIn(p, field, subject, placeholders)
 	switch {
-	case strings.ContainsAny(rest, "{}"):
-		p.Addf(field, "%q has a placeholder that is not known: use %s", subject, registry.Or(placeholders))
+	case !ok:
 	case strings.ContainsAny(rest, " \t\r\n*>"):
 		p.Addf(field, "%q has a space or a wildcard in it", subject)
 	case slices.Contains(strings.Split(rest, "."), ""):
@@ -117,6 +109,27 @@ func validateSubject(p *registry.Problems, field, subject string, placeholders .
 	case strings.HasPrefix(rest, "$"):
 		p.Addf(field, "%q begins with $, as subjects of the server itself do", subject)
 	}
+}
+
+// filledIn returns a template with its placeholders replaced, false if that was a problem.
+func filledIn(p *registry.Problems, field, template string, placeholders []string) (rest string, ok bool) {
+	if template == "" {
+		p.Addf(field, "is required: write one like shop.{schema}.{table}")
+		return "", false
+	}
+	rest = template
+	for _, placeholder := range placeholders {
+		rest = strings.ReplaceAll(rest, placeholder, "x")
+	}
+	if strings.ContainsAny(rest, "{}") {
+		if len(placeholders) == 0 {
+			p.Addf(field, "%q has a placeholder, and here is none to be replaced", template)
+		} else {
+			p.Addf(field, "%q has a placeholder that is not known: use %s", template, registry.Or(placeholders))
+		}
+		return "", false
+	}
+	return rest, true
 }
 
 // OwnSubject returns SchemaSubject, or what stands for it.

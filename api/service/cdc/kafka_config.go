@@ -120,17 +120,9 @@ func isHostPort(text string) bool {
 
 // validateTopic checks the name of a topic.
 func validateTopic(p *registry.Problems, field, topic string, placeholders ...string) {
-	if topic == "" {
-		p.Addf(field, "is required: write one like shop.{schema}.{table}")
-		return
-	}
-	rest := topic
-	for _, placeholder := range placeholders {
-		rest = strings.ReplaceAll(rest, placeholder, "x")
-	}
+	rest, ok := filledIn(p, field, topic, placeholders)
 	switch {
-	case strings.ContainsAny(rest, "{}"):
-		p.Addf(field, "%q has a placeholder that is not known: there are %v", topic, placeholders)
+	case !ok:
 	case !topicName.MatchString(rest):
 		p.Addf(field, "%q is not the name of a topic: use letters, digits, and . _ -", topic)
 	case rest == "." || rest == "..":

@@ -74,6 +74,7 @@ func TestJetStreamConfig(t *testing.T) {
 		"stream: \"a.b\" is not":      func(c *api.JetStreamConfig) { c.Stream = "a.b" },
 		"subject: is required":        func(c *api.JetStreamConfig) { c.Subject = "" },
 		"has a placeholder that":      func(c *api.JetStreamConfig) { c.Subject = "a.{row}" },
+		"here is none to be replaced": func(c *api.JetStreamConfig) { c.SchemaSubject = "a.{table}" },
 		"subject: \"a b\" has a sp":   func(c *api.JetStreamConfig) { c.Subject = "a b" },
 		"subject: \"a.>\" has a s":    func(c *api.JetStreamConfig) { c.Subject = "a.>" },
 		"subject: \"a..b\" has no":    func(c *api.JetStreamConfig) { c.Subject = "a..b" },

@@ -115,7 +115,7 @@ func isAlone(c *api.Change) bool { return c.Last && c.Index == 0 || c.Snapshot()
 // messageOf makes a message of a record.
 func (d *Destination) messageOf(record *sink.Record) *nats.Msg {
 	c := record.Change
-	m := &nats.Msg{Subject: d.subjects.of(c), Data: record.Value, Header: make(nats.Header, 8)}
+	m := &nats.Msg{Subject: d.subjects.Of(c), Data: record.Value, Header: make(nats.Header, 8)}
 	set := func(name, value string) { m.Header[name] = []string{value} }
 	id := d.config.Source.String() + "/" + record.Cursor
 	if snapshot := c.Snapshot(); snapshot != "" {

@@ -44,7 +44,7 @@ func Kind(id registry.ID, config *api.KafkaConfig) sink.Kind {
 type Destination struct {
 	config  *api.KafkaConfig
 	shown   string
-	topics  *topics
+	topics  *sink.Route
 	encoder api.Encoder
 	options []kgo.Opt
 
@@ -58,7 +58,8 @@ type Destination struct {
 var _ sink.Destination = (*Destination)(nil)
 
 func open(id registry.ID, config *api.KafkaConfig, s sink.Settings) (*Destination, error) {
-	d := &Destination{config: config, shown: config.Shown(), topics: newTopics(config), encoder: s.Encoder}
+	d := &Destination{config: config, shown: config.Shown(), encoder: s.Encoder}
+	d.topics = &sink.Route{Template: config.Topic, Own: config.OwnTopic(), Sign: '-'}
 	d.options = []kgo.Opt{
 		kgo.SeedBrokers(config.Brokers...), kgo.ClientID("wippy-" + id.Namespace + "-" + id.Name), kgo.DisableClientMetrics(),
 		kgo.DialTimeout(dialTimeout), kgo.RequestTimeoutOverhead(answerTimeout), kgo.ProduceRequestTimeout(answerTimeout),

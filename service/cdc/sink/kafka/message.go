@@ -68,7 +68,7 @@ func (d *Destination) message(c *api.Change, key, value []byte, cursor string) *
 	if len(key) == 0 {
 		key = nil
 	}
-	r := &kgo.Record{Topic: d.topics.of(c), Key: key, Value: value, Headers: make([]kgo.RecordHeader, 0, 6)}
+	r := &kgo.Record{Topic: d.topics.Of(c), Key: key, Value: value, Headers: make([]kgo.RecordHeader, 0, 6)}
 	set := func(name, value string) {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
 	}
