@@ -13,11 +13,7 @@ import (
 // appendCloudEvent appends an event in structured JSON mode. See
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md.
 func appendCloudEvent(dst []byte, c *api.Change) []byte {
-	dst = c.AppendCursor(append(dst, `{"specversion":"1.0","id":"`...))
-	if snapshot := c.Snapshot(); snapshot != "" {
-		dst = append(append(dst, '/'), snapshot...)
-	}
-	dst = append(dst, '"')
+	dst = append(appendEventID(append(dst, `{"specversion":"1.0","id":"`...), c), '"')
 	dst = appendEventSource(member(dst, "source"), c.Transaction.Source)
 	dst = append(append(append(member(dst, "type"), `"wippy.cdc.`...), c.Op...), '"')
 	if c.Table != nil {
@@ -26,6 +22,15 @@ func appendCloudEvent(dst []byte, c *api.Change) []byte {
 	dst = append(c.Transaction.CommittedAt.UTC().AppendFormat(append(member(dst, "time"), '"'), time.RFC3339Nano), '"')
 	dst = append(dst, `,"datacontenttype":"application/json"`...)
 	return append(appendDebezium(member(dst, "data"), c), '}')
+}
+
+// appendEventID appends what no other record has: the cursor, and for what belongs to a snapshot the name of that.
+func appendEventID(dst []byte, c *api.Change) []byte {
+	dst = c.AppendCursor(dst)
+	if snapshot := c.Snapshot(); snapshot != "" {
+		dst = append(append(dst, '/'), snapshot...)
+	}
+	return dst
 }
 
 // appendEventSource appends the source as a reference, in which all that is not ASCII is escaped.

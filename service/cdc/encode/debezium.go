@@ -154,7 +154,7 @@ func appendShape(dst []byte, c *api.Change) []byte {
 
 // appendNotification appends what Debezium notifies of when an initial snapshot begins and ends.
 func appendNotification(dst []byte, c *api.Change) []byte {
-	dst = append(c.AppendCursor(append(dst, `{"id":"`...)), `","aggregate_type":"Initial Snapshot","type":"`...)
+	dst = append(appendEventID(append(dst, `{"id":"`...), c), `","aggregate_type":"Initial Snapshot","type":"`...)
 	if c.Op == api.OpBegin {
 		dst = append(dst, `STARTED"`...)
 	} else {
