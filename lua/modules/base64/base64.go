@@ -58,15 +58,11 @@ type form struct{ url, padding bool }
 
 // arguments returns argument 1, which must be a string, and the form.
 func arguments(L *lua.LState, call, what string) (string, form) {
-	s, ok := L.Get(1).(lua.LString)
-	if !ok {
-		L.ArgError(1, fmt.Sprintf("%s %s, must be a string", what, option.Describe(L.Get(1))))
-	}
-	f := form{padding: true}
+	s, f := option.Text(L, 1, what), form{padding: true}
 	if err := option.Decode(L.Get(2), option.Flag("url", &f.url), option.Flag("padding", &f.padding)); err != nil {
 		engine.Misuse(L, fmt.Errorf("base64: %s: %w", call, err))
 	}
-	return string(s), f
+	return s, f
 }
 
 func (f form) encoding() *base64.Encoding {

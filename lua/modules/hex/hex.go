@@ -9,7 +9,6 @@ package hex
 
 import (
 	"encoding/hex"
-	"fmt"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -37,12 +36,12 @@ func (*Module) Open(L *lua.LState) *lua.LTable {
 }
 
 func encode(L *lua.LState) int {
-	L.Push(lua.LString(hex.EncodeToString([]byte(argument(L, "the bytes are")))))
+	L.Push(lua.LString(hex.EncodeToString([]byte(option.Text(L, 1, "the bytes are")))))
 	return 1
 }
 
 func decode(L *lua.LState) int {
-	s := argument(L, "the text is")
+	s := option.Text(L, 1, "the text is")
 	isNoDigit := func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF", r) }
 	if at := strings.IndexFunc(s, isNoDigit); at >= 0 {
 		return engine.Fail(L, errs.New(errs.Invalid, "hex: decode: at byte %d: this is no hexadecimal digit", at+1))
@@ -53,13 +52,4 @@ func decode(L *lua.LState) int {
 	}
 	L.Push(lua.LString(b))
 	return 1
-}
-
-// argument returns argument 1, which must be a string.
-func argument(L *lua.LState, what string) string {
-	s, ok := L.Get(1).(lua.LString)
-	if !ok {
-		L.ArgError(1, fmt.Sprintf("%s %s, must be a string", what, option.Describe(L.Get(1))))
-	}
-	return string(s)
 }

@@ -71,11 +71,7 @@ func encodeCall(L *lua.LState) int {
 }
 
 func decodeCall(L *lua.LState) int {
-	s, ok := L.Get(1).(lua.LString)
-	if !ok {
-		L.ArgError(1, fmt.Sprintf("the text is %s, must be a string", option.Describe(L.Get(1))))
-	}
-	v, err := decode(L, string(s))
+	v, err := decode(L, option.Text(L, 1, "the text is"))
 	if err != nil {
 		return engine.Fail(L, err)
 	}

@@ -60,6 +60,15 @@ func unknown(t *lua.LTable, fields []Field) []string {
 	return problems
 }
 
+// Text returns argument n, which must be a string; what names it, with its verb: "the text is".
+func Text(L *lua.LState, n int, what string) string {
+	s, ok := L.Get(n).(lua.LString)
+	if !ok {
+		L.ArgError(n, fmt.Sprintf("%s %s, must be a string", what, Describe(L.Get(n))))
+	}
+	return string(s)
+}
+
 // Describe names v in an error message: short values as they are written, others by their type.
 func Describe(v lua.LValue) string {
 	const longest = 64
