@@ -28,25 +28,32 @@ func testInfo(t *testing.T, s *Subject) {
 	require.False(t, known)
 
 	stop := s.Start()
-	want.State, want.Epoch, want.Generation, want.Cursor = api.StateRunning, 1, s.info(t).Generation, s.info(t).Cursor
+	want.State, want.Epoch, want.Generation = api.StateRunning, 1, s.info(t).Generation
 	require.NotEmpty(t, want.Generation)
-	require.NotEmpty(t, want.Cursor)
-	require.Equal(t, want, s.info(t))
+	same := func(reason string) { // the position may go on by itself: a server writes for others as well
+		t.Helper()
+		now := s.info(t)
+		require.NotEmpty(t, now.Cursor)
+		require.GreaterOrEqual(t, now.Cursor, want.Cursor)
+		want.Cursor = now.Cursor
+		require.Equal(t, want, now, reason)
+	}
+	same("it runs")
 	stream := s.subscribe(t, api.StreamOptions{MaxBytes: unit.MiB})
 	other := s.subscribe(t, api.StreamOptions{MaxBytes: 2 * unit.MiB})
 	want.Admission = api.Admission{Active: 2, ReservedBytes: int64(2 * unit.MiB)}
-	require.Equal(t, want, s.info(t), "they share the log")
+	same("they share the log")
 	s.Transact("INSERT INTO users (id, name) VALUES (1, 'a')")
 	c := take(t, stream, 1)[0]
 	noChange(t, stream)
-	want.LSN, want.Cursor = c.Transaction.LSN, s.info(t).Cursor
-	require.GreaterOrEqual(t, want.Cursor, c.Cursor())
-	require.Equal(t, want, s.info(t))
+	want.LSN = c.Transaction.LSN
+	eventually(t, func() bool { return s.info(t).Cursor >= c.Cursor() }, "it is received a moment before it is noted")
+	same("it is at the transaction")
 	require.Equal(t, want.Generation, c.Transaction.Generation)
 	other.Close()
 	want.Admission = api.Admission{Active: 1, ReservedBytes: int64(unit.MiB)}
-	require.Equal(t, want, s.info(t))
-	require.Equal(t, []api.SourceInfo{want}, s.Engine.Sources())
+	same("one is left")
+	require.Len(t, s.Engine.Sources(), 1)
 
 	stop()
 	now := s.info(t)
