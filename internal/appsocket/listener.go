@@ -42,7 +42,7 @@ func Listen(ctx context.Context, dir string) (*Listener, error) {
 	return &Listener{Listener: l, lock: lock}, nil
 }
 
-// prepare makes the directory, which nobody else can look into. Version control leaves out what is below that of an app.
+// prepare makes the directory, which no other user can look into. Version control leaves out what is below that of an app.
 func (p place) prepare() error {
 	if err := os.MkdirAll(p.directory, 0o700); err != nil {
 		return err
