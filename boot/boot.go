@@ -34,8 +34,8 @@ type Settings struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Args           []string
-	// Reload asks Run to read the declarations anew, once for each value; nil means never. A value that nobody has
-	// received yet stands for all that would follow it, so a buffer of one is enough.
+	// Reload asks Run to read the declarations anew, once for each value; nil means never. A value that has not
+	// been received yet stands for all that would follow it, so a buffer of one is enough.
 	Reload <-chan os.Signal
 	// Metrics is the address at which metrics are served while the app runs, see listen.Address; "" means nowhere. HTTP says by
 	// which other doors it can be looked at.

@@ -25,6 +25,9 @@ const (
 	dialTimeout    = 5 * time.Second
 	answerTimeout  = 5 * time.Second
 	deliverTimeout = 10 * time.Second
+	// askAgain is the least time between two questions for the leaders of partitions: what a partition has waits for the
+	// next answer once its leader has moved or does not store.
+	askAgain = 250 * time.Millisecond
 	// tries is how often the client repeats a request before the sink hears of it: a partition that has got another leader
 	// is no destination that is away.
 	tries = 4
@@ -39,8 +42,8 @@ func Kind(id registry.ID, config *api.KafkaConfig) sink.Kind {
 	}}
 }
 
-// Destination is topics. It keeps its client over failures: what an attempt that was given up has left on its way is then
-// refused by the brokers once a later one has stored something, because its epoch is older.
+// Destination is topics. It keeps its client over failures that the brokers tell of: what such an attempt has left on its
+// way is then refused once a later one has stored something, because its epoch is older.
 type Destination struct {
 	config  *api.KafkaConfig
 	shown   string
@@ -63,7 +66,7 @@ func open(id registry.ID, config *api.KafkaConfig, s sink.Settings) (*Destinatio
 	d.options = []kgo.Opt{
 		kgo.SeedBrokers(config.Brokers...), kgo.ClientID("wippy-" + id.Namespace + "-" + id.Name), kgo.DisableClientMetrics(),
 		kgo.DialTimeout(dialTimeout), kgo.RequestTimeoutOverhead(answerTimeout), kgo.ProduceRequestTimeout(answerTimeout),
-		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordRetries(tries), kgo.AllowIdempotentProduceCancellation(),
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordRetries(tries), kgo.MetadataMinAge(askAgain), kgo.AllowIdempotentProduceCancellation(),
 		kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(partitioner()), kgo.ManualFlushing(), kgo.MaxBufferedRecords(mostBuffered),
 		kgo.ProducerBatchMaxBytes(int32(config.MaxMessageBytes)), //nolint:gosec // Validate bounds it
 	}

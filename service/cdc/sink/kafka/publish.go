@@ -40,7 +40,9 @@ func (d *Destination) publish(ctx context.Context, records []sink.Record) (int, 
 			wg.Done()
 		})
 	}
-	_ = d.client.Flush(ctx) // each record says itself what became of it
+	if d.client.Flush(trying) != nil {
+		d.Close() // which fails what is left: a client that has nothing to do does not look at contexts
+	}
 	wg.Wait()
 	for i := range all {
 		if err := all[i].err; err != nil {
