@@ -1,44 +1,19 @@
 package tlsfile_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
+	"github.com/wippy-cdc/runtime/internal/certtest"
 	"github.com/wippy-cdc/runtime/internal/tlsfile"
 )
 
-// certificate writes a certificate and its key.
-func certificate(t *testing.T, dir string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	signed, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(t, err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	write := func(name, kind string, content []byte) {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), 0o600))
-	}
-	write("cert.pem", "CERTIFICATE", signed)
-	write("key.pem", "PRIVATE KEY", private)
-}
-
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	certificate(t, dir)
+	dir := certtest.New(t)
 	config, err := tlsfile.Load(tlsfile.Files{Dir: dir, CA: "cert.pem", Cert: filepath.Join(dir, "cert.pem"), Key: "key.pem"})
 	require.NoError(t, err)
 	require.NotNil(t, config.RootCAs)

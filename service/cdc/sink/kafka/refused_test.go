@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/internal/certtest"
 	"github.com/wippy-cdc/runtime/service/cdc/sink"
 )
 
@@ -42,6 +44,29 @@ func TestSASL(t *testing.T) {
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "hidden")
 		deliver(t, right, updates(t, 4, 1, 7))
+	}
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	dir := certtest.New(t)
+	c := newCluster(t, kfake.TLS(certtest.Server(t, dir)))
+	cert, key := filepath.Join(dir, certtest.Cert), filepath.Join(dir, certtest.Key)
+	with := func(tls api.TLSConfig) sink.Destination {
+		return c.open(t, func(c *api.KafkaConfig) { c.TLS = tls })
+	}
+	right := with(api.TLSConfig{CA: cert, Cert: cert, Key: key})
+	deliver(t, right, updates(t, 1, 3, 7))
+	right.Close() // and the connection can be had again
+	deliver(t, right, updates(t, 4, 1, 7))
+	for want, tls := range map[string]api.TLSConfig{
+		"certificate signed by unknown authority": {Enabled: true}, "is TLS missing?": {},
+		"": {CA: cert}, // the broker closes the connection, and what is known of that depends on what was written when
+	} {
+		n, err := with(tls).Deliver(t.Context(), updates(t, 5, 1, 7))
+		require.Zero(t, n)
+		require.Equal(t, errs.Unavailable, errs.KindOf(err))
+		require.ErrorContains(t, err, want)
 	}
 }
 
