@@ -1,9 +1,11 @@
 package http
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,7 +51,9 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	if s, ok := stream.(api.Snapshotting); ok && s.Start() != (api.Position{}) {
 		start = "" // the rows of the snapshot come first
 	}
-	d := &delivery{wanted: asked, w: w, connection: connection, encoder: s.settings.Encoder, stream: stream, start: start}
+	d := &delivery{wanted: asked, w: w, connection: connection, encoder: s.settings.Encoder, stream: stream, start: start,
+		silence: cmp.Or(s.settings.silence, silence), logger: s.settings.Logger}
+	d.conn, _ = r.Context().Value(connKey{}).(net.Conn)
 	if err != nil { // clients get it in its place: EventSource shows no body of an error
 		defer d.begin(r.Context())()
 		d.end(err)

@@ -54,6 +54,8 @@ type Settings struct {
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
 	Logger  *slog.Logger
+	// silence is another one for tests, 0 for the usual one.
+	silence time.Duration
 }
 
 // Server answers requests. It must be closed.
@@ -68,6 +70,9 @@ type Server struct {
 	doors   []*door
 	serving sync.WaitGroup
 }
+
+// connKey is the key of a request's connection in its context.
+type connKey struct{}
 
 // door is one way in.
 type door struct {
@@ -123,6 +128,9 @@ func (s *Server) open(listener net.Listener, handler http.Handler) {
 		ReadHeaderTimeout: headTimeout, ReadTimeout: requestTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		ErrorLog:    slog.NewLogLogger(s.settings.Logger.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return s.ctx },
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
 	}}
 	s.doors = append(s.doors, d)
 	s.serving.Go(func() {

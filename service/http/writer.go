@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -26,6 +28,8 @@ const (
 	farewell   = 5 * time.Second
 	// Looks at a write that is stuck, one each stuckAfter, after which a stream that reads its snapshot is ended.
 	snapshotLooks = 30
+	// silence is how long a client may say nothing about what was sent to it until it is taken for gone.
+	silence = 30 * time.Second
 	// comeBack is how long browsers wait before they try again, in milliseconds.
 	comeBack = "retry: 2000\n\n"
 )
@@ -45,6 +49,11 @@ type delivery struct {
 	buffer     []byte
 	stuck      *time.Timer
 	looks      atomic.Int32
+	// conn is what w writes to, silence how long the client may keep still, and alone the timer of that.
+	conn    net.Conn
+	silence time.Duration
+	alone   *time.Timer
+	logger  *slog.Logger
 }
 
 // begin sends the head of the answer: from then on the client misses nothing. over must be called at the end.
@@ -63,12 +72,14 @@ func (d *delivery) begin(ctx context.Context) (over func()) {
 	d.w.WriteHeader(http.StatusOK)
 	_ = d.connection.SetWriteDeadline(time.Time{})
 	d.stuck = time.AfterFunc(stuckAfter, d.look)
+	d.alone = time.AfterFunc(d.silence/2, d.listen)
 	unhook := context.AfterFunc(ctx, func() { _ = d.connection.SetWriteDeadline(time.Now()) })
 	_ = d.flush() // run notices
 	_ = d.connection.Flush()
 	return func() {
 		unhook()
 		d.stuck.Stop()
+		d.alone.Stop()
 	}
 }
 
@@ -196,4 +207,15 @@ func (d *delivery) look() {
 		return
 	}
 	_ = d.connection.SetWriteDeadline(time.Now().Add(farewell))
+}
+
+// listen cuts a client off that has gone without a word: its stream, and the name of its consumer, are free for the next one.
+func (d *delivery) listen() {
+	if !vanished(d.conn, d.silence) {
+		d.alone.Reset(d.silence / 2)
+		return
+	}
+	d.logger.Info("a client has not answered for long and is taken for gone", "source", d.source.String(), "reader", d.opts.Reader,
+		"consumer", d.opts.Consumer, "silence", d.silence)
+	_ = d.conn.Close() // which ends the request
 }
