@@ -98,6 +98,11 @@ type Stats struct {
 	RetainedWALBytes   *int64                   `json:"retained_wal_bytes"`
 }
 
+// TableList is the answer of /api/sources/{id}/tables.
+type TableList struct {
+	Tables []string `json:"tables"`
+}
+
 // StreamList is the answer of /api/streams.
 type StreamList struct {
 	Streams []Stream `json:"streams"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,6 +44,23 @@ func (r *remote) completeSources(_ *cobra.Command, args []string, _ string) ([]s
 		if c.get(ctx, "/api/sources", &all) == nil {
 			for _, one := range all.Sources {
 				words = append(words, one.ID)
+			}
+		}
+		return words
+	})
+}
+
+// completeTables lists the tables of the source that is named, or of all.
+func (r *remote) completeTables(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return r.complete(nil, func(ctx context.Context, c *client) (words []string) {
+		sources := args
+		if len(sources) == 0 {
+			sources, _ = r.completeSources(nil, nil, "")
+		}
+		for _, source := range sources {
+			var all inspect.TableList
+			if c.get(ctx, "/api/sources/"+url.PathEscape(source)+"/tables", &all) == nil {
+				words = append(words, all.Tables...)
 			}
 		}
 		return words

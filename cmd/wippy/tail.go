@@ -90,6 +90,7 @@ func (p *program) tailCommand() *cobra.Command {
 	cmd.Flags().StringSliceVar(&ops, "ops", nil, "print these operations only: insert, update, delete, truncate")
 	cmd.Flags().BoolVar(&snapshot, "snapshot", false, "begin with the rows as they are")
 	cmd.Flags().StringVar(&after, "after", "", "begin behind a `CURSOR`, on a durable source")
+	_ = cmd.RegisterFlagCompletionFunc("tables", from.completeTables) // the flag is there
 	cmd.Flags().StringVar(&format, "format", "", "json, debezium, cloudevents, flat, or text for people")
 	return cmd
 }
@@ -117,6 +118,7 @@ func (t *tail) run(ctx context.Context, from *remote, args []string) (err error)
 	t.progress = newProgress(t.p)
 	defer t.progress.end()
 	if err = t.choose(ctx, args); err == nil {
+		t.lookForTables(ctx)
 		err = t.follow(ctx)
 	}
 	if cause, ok := errors.AsType[interrupted](context.Cause(ctx)); ok {
@@ -154,6 +156,25 @@ func (t *tail) choose(ctx context.Context, args []string) error {
 	}
 	t.replayable = all.Sources[at].Capabilities.Replayable
 	return nil
+}
+
+// tablesTimeout is how long tail waits for the list of tables before it begins without.
+const tablesTimeout = time.Second
+
+// lookForTables says which selected tables do not exist: they may be made later, and may as well be misspelt.
+func (t *tail) lookForTables(ctx context.Context) {
+	if !t.query.Has("tables") {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, tablesTimeout)
+	defer cancel()
+	var existing inspect.TableList
+	if t.client.get(ctx, "/api/sources/"+url.PathEscape(t.source)+"/tables", &existing) != nil {
+		return // the app says in its log what is missing
+	}
+	for _, missing := range suggest.Missing(strings.Split(t.query.Get("tables"), ","), existing.Tables) {
+		t.say("nothing comes of a table that does not exist, or that the source does not capture: %s", missing)
+	}
 }
 
 // The pauses between attempts to reach an app that is away.

@@ -110,6 +110,10 @@ func (f *fakeApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, `{"sources": [{"id": "app:cdc", "capabilities": {"replayable": %t}}]}`, f.replayable)
 		return
 	}
+	if r.URL.Path == "/api/sources/app:cdc/tables" {
+		_, _ = io.WriteString(w, `{"tables": ["main.a", "main.orders"]}`)
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, r.URL.Path+"?"+r.URL.RawQuery+" "+r.Header.Get("Authorization"))
@@ -151,7 +155,7 @@ func TestTailGoesOnWhereItWas(t *testing.T) {
 		"/api/sources/app:cdc/changes?after=" + firstCursor + "&format=json&tables=a%2Cb Bearer correct-horse-battery",
 		"/api/sources/app:cdc/changes?after=" + secondCursor + "&format=json&tables=a%2Cb Bearer correct-horse-battery",
 	}, app.asked)
-	require.Equal(t, "wippy: tail: the app has ended the connection; waiting for it\nwippy: tail: app:cdc runs again: goes on where it was\n"+
+	require.Equal(t, "wippy: tail: nothing comes of a table that does not exist, or that the source does not capture: b\nwippy: tail: the app has ended the connection; waiting for it\nwippy: tail: app:cdc runs again: goes on where it was\n"+
 		"wippy: tail: fell behind; waiting for it\nwippy: enough\n", stderr)
 	require.NotContains(t, stderr, "horse")
 }

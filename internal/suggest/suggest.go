@@ -48,6 +48,25 @@ func Among(name string, candidates []string) string {
 	}
 }
 
+// Missing returns those of the names that mean none of the tables that exist, each with its Hint. What exists is qualified by
+// its schema, names may be.
+func Missing(names, existing []string) (missing []string) {
+	bare := make([]string, len(existing))
+	for i, table := range existing {
+		bare[i] = table[strings.LastIndexByte(table, '.')+1:]
+	}
+	for _, name := range names {
+		candidates := bare
+		if strings.Contains(name, ".") {
+			candidates = existing
+		}
+		if !slices.ContainsFunc(candidates, func(table string) bool { return strings.EqualFold(table, name) }) {
+			missing = append(missing, name+Hint(name, candidates))
+		}
+	}
+	return missing
+}
+
 // editDistance counts the characters to insert, delete, replace or swap with their neighbour to make a into b.
 func editDistance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)

@@ -17,6 +17,14 @@ func TestHintNamesWhatIsNear(t *testing.T) {
 	}
 }
 
+func TestMissingTables(t *testing.T) {
+	existing := []string{"main.users", "main.Orders", "sales.orders"}
+	require.Empty(t, suggest.Missing([]string{"users", "ORDERS", "Sales.Orders", "main.users"}, existing))
+	require.Equal(t, []string{"user; did you mean users?", "sales.users; did you mean sales.orders?", "x"},
+		suggest.Missing([]string{"user", "users", "sales.users", "x"}, existing))
+	require.Equal(t, []string{"x"}, suggest.Missing([]string{"x"}, nil))
+}
+
 func TestAmongListsWhatThereIsInstead(t *testing.T) {
 	require.Equal(t, "; did you mean file?", suggest.Among("flie", []string{"file"}))
 	require.Equal(t, "; there is none", suggest.Among("x", nil))

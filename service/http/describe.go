@@ -81,6 +81,16 @@ func (s *Server) source(r *http.Request) (any, error) {
 	return nil, cmp.Or(s.settings.Sources.Check(id, api.StreamOptions{}), errs.New(errs.NotFound, "http: there is no source %q", id))
 }
 
+// tables lists those whose changes a source captures.
+func (s *Server) tables(r *http.Request) (any, error) {
+	id, err := sourceOf(r)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.settings.Sources.Tables(r.Context(), id)
+	return inspect.TableList{Tables: all}, err
+}
+
 func sourceShape(i *api.SourceInfo, stats *inspect.Stats) inspect.Source {
 	return inspect.Source{
 		ID: i.ID.String(), Kind: string(i.Kind), State: i.State, Error: inspect.FailureOf(i.Err), Engine: i.Engine, DBResource: i.DBResource.String(),

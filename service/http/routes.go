@@ -27,12 +27,13 @@ const workTimeout = 10 * time.Second
 func (s *Server) newRoutes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, answer := range map[string]func(r *http.Request) (any, error){
-		"GET /api/status":       func(*http.Request) (any, error) { return s.status(), nil },
-		"GET /api/sources":      func(*http.Request) (any, error) { return inspect.SourceList{Sources: s.sources()}, nil },
-		"GET /api/sources/{id}": s.source,
-		"GET /api/streams":      func(*http.Request) (any, error) { return inspect.StreamList{Streams: s.streams()}, nil },
-		"GET /api/consumers":    func(*http.Request) (any, error) { return inspect.ConsumerList{Consumers: s.consumers()}, nil },
-		"GET /api/sinks":        func(*http.Request) (any, error) { return inspect.SinkList{Sinks: s.sinks()}, nil },
+		"GET /api/status":              func(*http.Request) (any, error) { return s.status(), nil },
+		"GET /api/sources":             func(*http.Request) (any, error) { return inspect.SourceList{Sources: s.sources()}, nil },
+		"GET /api/sources/{id}":        s.source,
+		"GET /api/sources/{id}/tables": s.tables,
+		"GET /api/streams":             func(*http.Request) (any, error) { return inspect.StreamList{Streams: s.streams()}, nil },
+		"GET /api/consumers":           func(*http.Request) (any, error) { return inspect.ConsumerList{Consumers: s.consumers()}, nil },
+		"GET /api/sinks":               func(*http.Request) (any, error) { return inspect.SinkList{Sinks: s.sinks()}, nil },
 
 		"POST /api/sources/{id}/consumers/{name}/ack":   s.acknowledge,
 		"POST /api/sources/{id}/consumers/{name}/reset": s.reset,

@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"context"
 	"time"
 
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -99,6 +100,9 @@ type Inspector interface {
 	Source(id registry.ID) (SourceInfo, bool)
 	// Streams describes all open streams, ordered by source and age.
 	Streams() []StreamInfo
+	// Tables lists the tables whose changes a running source captures now, qualified by their schema and in order. It asks the
+	// database, and waits for it until ctx is done.
+	Tables(ctx context.Context, id registry.ID) ([]string, error)
 }
 
 // Engine is all sources of an app, whatever captures them.

@@ -50,6 +50,8 @@ func (f *fakeSource) Source(id registry.ID) (api.SourceInfo, bool) {
 
 func (f *fakeSource) Streams() []api.StreamInfo { return nil }
 
+func (f *fakeSource) Tables(context.Context, registry.ID) ([]string, error) { return nil, nil }
+
 func (f *fakeSource) Check(registry.ID, api.StreamOptions) error { return nil }
 
 func (f *fakeSource) Subscribe(ctx context.Context, _ registry.ID, _ api.StreamOptions) (api.Stream, error) {

@@ -151,6 +151,23 @@ func (c *Catalog) Streams() []api.StreamInfo {
 	return all
 }
 
+// Tables implements api.Inspector.
+func (c *Catalog) Tables(ctx context.Context, id registry.ID) ([]string, error) {
+	run, err := c.runOf(id)
+	if err != nil {
+		return nil, err
+	}
+	all, err := run.session.ListTables(ctx)
+	if err != nil {
+		return nil, errs.New(errs.KindOf(err), "cdc: source %q: list its tables: %w", id, err)
+	}
+	if info, _ := c.Source(id); len(info.Tables) > 0 {
+		all = slices.DeleteFunc(all, func(table string) bool { return !stream.Names(info.Tables, table) })
+	}
+	slices.Sort(all)
+	return all, nil
+}
+
 func (r *record) describe() api.SourceInfo {
 	info := r.info
 	info.Tables = slices.Clone(info.Tables)

@@ -2,12 +2,10 @@ package source
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/wippy-cdc/runtime/internal/suggest"
-	"github.com/wippy-cdc/runtime/service/cdc/stream"
 )
 
 // tablesTimeout is how long a run waits for the database when it looks for tables.
@@ -62,20 +60,7 @@ func (r *Run) lookForTables(ctx context.Context) {
 		r.logger.DebugContext(ctx, "whether the selected tables exist is not known", "error", err)
 		return
 	}
-	bare := make([]string, len(existing))
-	for i, name := range existing {
-		bare[i] = name[strings.IndexByte(name, '.')+1:]
-	}
-	var missing []string
-	for _, name := range due {
-		switch {
-		case stream.Names(existing, name):
-		case strings.Contains(name, "."):
-			missing = append(missing, name+suggest.Hint(name, existing))
-		default:
-			missing = append(missing, name+suggest.Hint(name, bare))
-		}
-	}
+	missing := suggest.Missing(due, existing)
 	if len(missing) > 0 {
 		r.logger.WarnContext(ctx, "selected tables do not exist, or the source does not capture them; nothing of them is delivered",
 			"tables", missing)
