@@ -120,8 +120,10 @@ type Stream struct {
 	Since        time.Time `json:"since"`
 	Snapshot     bool      `json:"snapshot"`
 	SnapshotRows int64     `json:"snapshot_rows"`
-	Cursor       string    `json:"cursor"`
-	LagBytes     *int64    `json:"lag_bytes"`
+	// SnapshotTotal is how many rows there are, or about as many, nil if that is not known.
+	SnapshotTotal *int64 `json:"snapshot_total"`
+	Cursor        string `json:"cursor"`
+	LagBytes      *int64 `json:"lag_bytes"`
 }
 
 // ConsumerList is the answer of /api/consumers.

@@ -117,6 +117,9 @@ func (g *progress) tell(s *inspect.Stream) bool {
 	switch {
 	case s.Snapshot:
 		line = fmt.Sprintf("snapshot: %d rows, %.0f/s", g.changes, rate)
+		if s.SnapshotTotal != nil {
+			line = catchingUp(line, min(g.changes, *s.SnapshotTotal), *s.SnapshotTotal, elapsed)
+		}
 	case s.LagBytes != nil && g.most > 0:
 		line = catchingUp(line, g.most-*s.LagBytes, g.most, elapsed)
 	}
@@ -131,7 +134,7 @@ func (g *progress) tell(s *inspect.Stream) bool {
 	return true
 }
 
-// catchingUp is a bar with how much of the log was read and how long the rest will take.
+// catchingUp is a bar with how much of a snapshot or of the log was read and how long the rest will take.
 func catchingUp(line string, done, all int64, elapsed time.Duration) string {
 	part := float64(done) / float64(all)
 	full := min(barWidth, int(part*barWidth))

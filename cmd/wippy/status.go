@@ -175,5 +175,8 @@ func snapshotCell(s *inspect.Stream) cell {
 	if !s.Snapshot {
 		return cell{}
 	}
+	if s.SnapshotTotal != nil {
+		return cell{fmt.Sprintf("snapshot: %d of %d rows", s.SnapshotRows, max(s.SnapshotRows, *s.SnapshotTotal)), cyan}
+	}
 	return cell{fmt.Sprintf("snapshot: %d rows", s.SnapshotRows), cyan}
 }

@@ -24,7 +24,7 @@ func status() *inspect.Status {
 		Sources: []inspect.Source{{ID: "app:cdc", State: api.StateRunning, LSN: "12", Stats: &inspect.Stats{Transactions: 12, LogBytes: 100}}},
 		Streams: []inspect.Stream{
 			{ID: "app:cdc/1", Reader: "process 1", Tables: []string{"a", "b"}, Ops: []api.Op{api.OpInsert}, Since: ago, LagBytes: &lag},
-			{ID: "app:cdc/2", Consumer: "search", Since: ago, Snapshot: true, SnapshotRows: 500},
+			{ID: "app:cdc/2", Consumer: "search", Since: ago, Snapshot: true, SnapshotRows: 500, SnapshotTotal: new(int64(2000))},
 		},
 		Consumers: []inspect.Consumer{{Name: "search", Source: "app:cdc", AckedAt: ago, LagBytes: &lag, LagTransactions: &behind}},
 		Sinks:     []inspect.Sink{{ID: "app:out", State: api.StateFaulted, Destination: "nats://host", Published: 3, Parked: 2}},
@@ -46,7 +46,7 @@ app:cdc  running  12   0        12            100 B
 
 STREAM     READER     CONSUMER  SELECTS     FOR    LAG
 app:cdc/1  process 1            a,b insert  1m30s  3.0 MiB
-app:cdc/2             search    all tables  1m30s  ?        snapshot: 500 rows
+app:cdc/2             search    all tables  1m30s  ?        snapshot: 500 of 2000 rows
 
 CONSUMER  SOURCE   READER  ACKNOWLEDGED  LAG      TRANSACTIONS
 search    app:cdc  none    1m30s ago     3.0 MiB  7

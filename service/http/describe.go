@@ -113,7 +113,7 @@ func (s *Server) streams() []inspect.Stream {
 		all = append(all, inspect.Stream{
 			ID: fmt.Sprintf("%s/%d", i.Source, i.ID), Source: i.Source.String(), Reader: i.Reader, Consumer: i.Consumer,
 			Tables: i.Tables, Ops: i.Ops, Schema: i.Schema, Since: i.Since, Snapshot: i.Snapshot, SnapshotRows: i.SnapshotRows,
-			Cursor: i.Cursor, LagBytes: known(i.LagBytes),
+			SnapshotTotal: unlessZero(i.SnapshotTotal), Cursor: i.Cursor, LagBytes: known(i.LagBytes),
 		})
 	}
 	return all
@@ -147,6 +147,14 @@ func (s *Server) sinks() []inspect.Sink {
 		})
 	}
 	return all
+}
+
+// unlessZero returns n, nil if it is 0, which says that it is not known.
+func unlessZero(n int64) *int64 {
+	if n == 0 {
+		return nil
+	}
+	return &n
 }
 
 // known returns n, nil if it is not known.

@@ -84,9 +84,10 @@ type StreamInfo struct {
 	Schema bool
 	// Since is when it was opened.
 	Since time.Time
-	// Snapshot says that it reads its snapshot, of which SnapshotRows were read.
-	Snapshot     bool
-	SnapshotRows int64
+	// Snapshot says that it reads its snapshot, of which SnapshotRows were read, of SnapshotTotal or about as many. That is 0 while it
+	// is not known: rows are counted for snapshots that take longer than a few seconds.
+	Snapshot                    bool
+	SnapshotRows, SnapshotTotal int64
 	// Cursor is the position behind which it reads. LagBytes is how much lies behind it, -1 if that is not known.
 	Cursor   string
 	LagBytes int64

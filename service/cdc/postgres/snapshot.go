@@ -43,9 +43,9 @@ type snapshot struct {
 	conn   *pgconn.PgConn
 	header api.Transaction
 	fetch  int
-	// tables are those that have yet to be read; the first is being read if open is set.
-	tables []selected
-	open   bool
+	// tables are those of all that have yet to be read; the first is being read if open is set.
+	all, tables []selected
+	open        bool
 	// chunk is what was fetched and not returned yet.
 	chunk [][][]byte
 	index int
@@ -111,7 +111,24 @@ func (s *snapshot) selectTables(ctx context.Context, r *run, selection *stream.S
 		}
 		s.tables = append(s.tables, selected{newRelation(m, "", more), p, p.query(m)})
 	}
+	s.all = s.tables
 	return nil
+}
+
+// Rows implements stream.Snapshot: what the server estimates, if it has looked at all tables, see
+// https://www.postgresql.org/docs/current/catalog-pg-class.html.
+func (s *snapshot) Rows(ctx context.Context) (all int64) {
+	ids := make([]string, len(s.all))
+	for i := range s.all {
+		ids[i] = strconv.FormatUint(uint64(s.all[i].of.id), 10)
+	}
+	results, err := s.conn.Exec(ctx, "SELECT CASE WHEN min(reltuples) >= 0 THEN sum(reltuples)::bigint ELSE 0 END FROM pg_class WHERE oid IN ("+
+		strings.Join(ids, ", ")+")").ReadAll()
+	if err != nil {
+		return 0 // the next row that is read says what is wrong
+	}
+	all, _ = strconv.ParseInt(string(results[0].Rows[0][0]), 10, 64)
+	return all
 }
 
 // Next implements stream.Snapshot.

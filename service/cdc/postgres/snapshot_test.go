@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -34,6 +35,21 @@ func TestASnapshotComesFirst(t *testing.T) {
 	require.Equal(t, changes[1].Table.Columns, changes[3].Table.Columns)
 	require.Equal(t, changes[1].Table.Key, changes[3].Table.Key)
 	require.Equal(t, "0", h.Text(t, "SELECT count(*) FROM pg_replication_slots WHERE temporary AND database = current_database()"))
+}
+
+// What the server estimates is told of a snapshot that takes long.
+func TestALongSnapshotTellsHowManyRowsThereAre(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.exec("INSERT INTO users SELECT n, 'x' FROM generate_series(1, 3000) n; INSERT INTO orders VALUES (1, 'tea'); ANALYZE users, orders")
+	h.serve(h.source(h.config("users", "orders")))
+	s := h.subscribe(api.StreamOptions{Start: api.Snapshot(), Buffer: 2})
+	take(t, s, 100)
+	require.Zero(t, h.catalog.Streams()[0].SnapshotTotal)
+	<-time.After(5 * time.Second) // from then on they are asked for
+	take(t, s, 1000)
+	require.EqualValues(t, 3001, h.catalog.Streams()[0].SnapshotTotal)
+	take(t, s, 1901)
 }
 
 // Streams begin with a snapshot under a writer; each is a replica that must be right at the end.

@@ -264,6 +264,8 @@ func (s *snapshot) Next(_ context.Context, c *api.Change) error {
 	return nil
 }
 
+func (s *snapshot) Rows(context.Context) int64 { return int64(len(s.rows)) }
+
 func (s *snapshot) Transaction() *api.Transaction {
 	return &api.Transaction{Source: sourceID, Sequence: s.sequence}
 }

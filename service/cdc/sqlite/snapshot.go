@@ -43,7 +43,7 @@ func (s *session) Snapshot(ctx context.Context, selection *stream.Selection) (st
 			snap.tables = append(snap.tables, table)
 		}
 	}
-	snap.source = opened
+	snap.source, snap.all = opened, snap.tables
 	return snap, api.Behind(snap.header.Sequence), nil
 }
 
@@ -51,10 +51,22 @@ func (s *session) Snapshot(ctx context.Context, selection *stream.Selection) (st
 type snapshot struct {
 	source *sqlite.Snapshot
 	header api.Transaction
-	// tables are those that have yet to be read; the first is being read if rows is not nil.
-	tables []*sqlite.Shape
-	rows   *sqlite.SnapshotRows
-	index  int
+	// tables are those of all that have yet to be read; the first is being read if rows is not nil.
+	all, tables []*sqlite.Shape
+	rows        *sqlite.SnapshotRows
+	index       int
+}
+
+// Rows implements stream.Snapshot.
+func (s *snapshot) Rows(ctx context.Context) (all int64) {
+	for _, table := range s.all {
+		n, err := s.source.Count(ctx, table)
+		if err != nil {
+			return 0
+		}
+		all += n
+	}
+	return all
 }
 
 // Next implements stream.Snapshot.

@@ -389,7 +389,7 @@ func TestLongSnapshotsTellHowFarTheyAre(t *testing.T) {
 		require.NoError(t, run.stop())
 		require.NoError(t, h.db.Close())
 		require.Equal(t, 1, strings.Count(text.String(), "snapshot in progress"), text.String())
-		require.Regexp(t, `msg="snapshot in progress" source=app:cdc database=app:db rows=\d+ rows_per_second=\d+ lsn=0 table=users`, text.String())
+		require.Regexp(t, `msg="snapshot in progress" source=app:cdc database=app:db rows=\d+ rows_per_second=\d+ lsn=0 table=users of=3000 left=\d+s`, text.String())
 		require.Equal(t, 1, strings.Count(text.String(), "snapshot complete"), "the second was quick")
 		require.Contains(t, text.String(), "rows=3000 rows_per_second=375 ")
 	})

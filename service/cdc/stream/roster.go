@@ -74,7 +74,7 @@ func (s *Stream) describe(info *api.StreamInfo, newest api.Position, lag func(ap
 		position = newest
 	}
 	if sc := s.scanning.Load(); sc != nil {
-		info.Snapshot, info.SnapshotRows, position = true, sc.count.Load(), sc.start
+		info.Snapshot, info.SnapshotRows, info.SnapshotTotal, position = true, sc.count.Load(), sc.total.Load(), sc.start
 	}
 	if info.LagBytes = behind; behind < 0 {
 		info.LagBytes, _ = lag(position)

@@ -31,7 +31,7 @@ func TestSnapshotsThatTakeLongTellHowFarTheyAre(t *testing.T) {
 			require.Equal(t, lines, strings.Count(text.String(), "\n"), text.String())
 			if lines > 0 {
 				require.Contains(t, text.String(), `msg="snapshot in progress" rows=256 rows_per_second=42 `)
-				require.Contains(t, text.String(), ` table=users`)
+				require.Contains(t, text.String(), ` table=users of=600 left=8s`)
 				require.Contains(t, text.String(), `msg="snapshot complete" rows=600 rows_per_second=100 `)
 			}
 		})

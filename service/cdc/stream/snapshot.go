@@ -20,6 +20,8 @@ type Snapshot interface {
 	// It returns io.EOF after the last row. When ctx is done the stream has ended, and what Next returns does not
 	// matter.
 	Next(ctx context.Context, change *api.Change) error
+	// Rows tells how many rows there are, or about as many, 0 if that is not known. It is asked once, of a snapshot that takes long.
+	Rows(ctx context.Context) int64
 	// Transaction is what all rows have in common.
 	Transaction() *api.Transaction
 	// Close releases the snapshot.
@@ -52,9 +54,11 @@ type scan struct {
 	slabs           slabs
 	logger          *slog.Logger
 	began, reportAt time.Time
+	reports         int
 	start           api.Position
-	count           atomic.Int64
-	lsn             string
+	// count rows were read, of total, 0 if that is not known.
+	count, total atomic.Int64
+	lsn          string
 
 	// These belong to the reader: the rows that it has yet to take, whether it has taken the last change of the
 	// snapshot, and with markers whether it has taken the first.
@@ -183,10 +187,21 @@ func (sc *scan) counted(c *api.Change) {
 	if count%rowsPerLook != 0 {
 		return
 	}
-	if now := time.Now(); !now.Before(sc.reportAt) {
-		sc.reportAt = now.Add(reportInterval)
-		sc.summary().Info("snapshot in progress", "table", c.Table.Name)
+	now := time.Now()
+	if now.Before(sc.reportAt) {
+		return
 	}
+	if sc.reports == 0 {
+		sc.total.Store(max(0, sc.snapshot.Rows(sc.ctx)))
+	}
+	sc.reports++
+	sc.reportAt = now.Add(reportInterval)
+	report := sc.summary().With("table", c.Table.Name)
+	if total := sc.total.Load(); total > count {
+		left := time.Duration(float64(now.Sub(sc.began)) * float64(total-count) / float64(count))
+		report = report.With("of", total, "left", left.Round(time.Second))
+	}
+	report.Info("snapshot in progress")
 }
 
 func (sc *scan) complete() {

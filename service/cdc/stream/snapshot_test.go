@@ -58,6 +58,8 @@ func (s *snapshot) Next(ctx context.Context, c *api.Change) error {
 	return nil
 }
 
+func (s *snapshot) Rows(context.Context) int64 { return int64(max(s.n, len(s.all))) }
+
 func (s *snapshot) Transaction() *api.Transaction { return &s.header }
 
 func (s *snapshot) Close() { s.closed.Store(true) }

@@ -65,6 +65,10 @@ function fault(view, failures) {
   say(view.fault.firstChild, text);
 }
 
+function snapshotRows({ snapshot_rows: read, snapshot_total: total }) {
+  return total ? `${count(Math.min(read, total))} of ${plural(total, "row")}` : plural(read, "row");
+}
+
 function selection({ tables, ops, schema }) {
   return [tables?.join(", ") ?? "all tables", ops?.join(", "), schema ? "schema changes" : ""].filter(Boolean).join("; ");
 }
@@ -100,7 +104,7 @@ export function newTables(history) {
     name(c.reader, visible(s.reader || "not known", 100), s.consumer ? `consumer ${s.consumer}` : "");
     say(c.source, s.source);
     say(c.selects, visible(selection(s), 200));
-    view.lag.show(s.lag_bytes, now, s.snapshot ? `snapshot, ${plural(s.snapshot_rows, "row")}` : undefined);
+    view.lag.show(s.lag_bytes, now, s.snapshot ? `snapshot, ${snapshotRows(s)}` : undefined);
     say(c.since, duration(clock - Date.parse(s.since)));
     say(c.cursor, s.cursor || "nothing yet");
   });

@@ -149,6 +149,21 @@ func (s *Snapshot) Rows(of *Shape) (*SnapshotRows, error) {
 	return &SnapshotRows{scan: scan, of: of}, nil
 }
 
+// Count returns how many rows one of Tables has, also while they are read. SQLite looks through the smallest index for that.
+func (s *Snapshot) Count(ctx context.Context, of *Shape) (n int64, err error) {
+	rows, err := s.conn.QueryContext(ctx, "SELECT count(*) FROM main."+quote(of.table.Name), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	row := make([]driver.Value, 1)
+	if err := rows.Next(row); err != nil {
+		return 0, err
+	}
+	n, _ = row[0].(int64)
+	return n, nil
+}
+
 // Close releases the snapshot.
 func (s *Snapshot) Close() error { return s.conn.Close() }
 

@@ -53,6 +53,9 @@ func readTable(tb testing.TB, s *sqlite.Snapshot, shape *sqlite.Shape) (all []st
 		var c api.Change
 		err := r.Next(&c)
 		if errors.Is(err, io.EOF) {
+			n, err := s.Count(tb.Context(), shape)
+			require.NoError(tb, err)
+			require.Len(tb, all, int(n))
 			return all
 		}
 		require.NoError(tb, err)
