@@ -54,6 +54,7 @@ func measurements() []measurement {
 		{"B11", sinkRate},
 		{"B12", schemaCost},
 		{"B13", idleStream},
+		{"B14", doorRate},
 	}
 }
 
