@@ -62,6 +62,32 @@ func TestATransactionHasASummary(t *testing.T) {
 	}
 }
 
+// Whoever knows tables by slot has to forget what it knows when slots start again, so they do not with every change of the schema;
+// and there are never many.
+func TestSlotsGoOnOverSchemaChanges(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	r := record(t, db)
+	for i := range 300 {
+		name := "t" + strconv.Itoa(i)
+		mustExec(t, db.Pool(), "CREATE TABLE "+name+" (x)", "INSERT INTO "+name+" VALUES (1)")
+	}
+	last, starts := uint32(0), 0
+	for i, tx := range r.take(t) {
+		require.Len(t, tx.touched, 1)
+		slot := tx.touched[0].Slot
+		require.Equal(t, "t"+strconv.Itoa(i/2), tx.touched[0].Shape.Table().Name)
+		require.Less(t, slot, uint32(64))
+		if slot < last {
+			starts++
+		}
+		last = slot
+		changes(t, tx)
+	}
+	require.Positive(t, starts)
+	require.Less(t, starts, 20)
+}
+
 func summary(tx *transaction) string {
 	var words []string
 	for _, touched := range tx.touched {

@@ -227,9 +227,8 @@ func (s *captureSession) syncShapes(what class) {
 
 // forget makes the next row of every table resolve its table again.
 func (s *captureSession) forget() {
-	s.recorder.ForgetTables()
-	s.shapes.stale = s.recorder.Tables() > 0
-	if !s.shapes.stale {
+	s.shapes.stale = s.recorder.ForgetTables()
+	if s.recorder.Tables() == 0 {
 		s.shapes.reset()
 	}
 }

@@ -26,7 +26,7 @@ type shapes struct {
 	ready *Shape
 	// named is how many of them the segment file of a durable log knows.
 	named int
-	// stale means that slots exist that no future row will use.
+	// stale means that tables are to be forgotten once more.
 	stale bool
 	// version is the schema version after the last check.
 	version int64

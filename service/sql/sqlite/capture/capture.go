@@ -292,8 +292,9 @@ func (r *Recorder) Table(slot int) (name string, wanted bool) {
 // Ignore stops capturing the table of a slot. Records that it has made stay.
 func (r *Recorder) Ignore(slot int) { C.wippy_capture_ignore(r.c, C.uint32_t(slot)) }
 
-// ForgetTables gives every table a new slot with its next row, because its shape may have changed.
-func (r *Recorder) ForgetTables() { C.wippy_capture_forget_tables(r.c) }
+// ForgetTables gives every table a new slot with its next row, because its shape may have changed. Slots start again at 0 once there
+// are many. It is to be called again if it returns true: records refer to them until their transaction has ended.
+func (r *Recorder) ForgetTables() (again bool) { return C.wippy_capture_forget_tables(r.c) != 0 }
 
 // Action is what a schema record says.
 type Action uint8

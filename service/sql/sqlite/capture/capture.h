@@ -128,7 +128,7 @@ const wippy_signals *wippy_capture_signals(const wippy_capture*);
 /* Tables by slot. */
 wippy_table wippy_capture_table(wippy_capture*, uint32_t slot);
 void wippy_capture_ignore(wippy_capture*, uint32_t slot);
-void wippy_capture_forget_tables(wippy_capture*);
+int wippy_capture_forget_tables(wippy_capture*);
 void wippy_capture_lose(wippy_capture*, int why);
 
 /*

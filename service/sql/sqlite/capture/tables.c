@@ -98,14 +98,20 @@ wippy_table wippy_capture_table(wippy_capture *c, uint32_t slot) {
 
 void wippy_capture_ignore(wippy_capture *c, uint32_t slot) { c->tables[slot].wanted = 0; }
 
-/* Makes the next row of every table take a new slot. Slots start again at 0 if no record refers to them. */
-void wippy_capture_forget_tables(wippy_capture *c) {
+/* Slots start again at 0 once there are so many: whoever knows tables by slot has to forget what it knows then. */
+enum { MANY_SLOTS = 64 };
+
+/* Makes the next row of every table take a new slot. Returns 1 if it is to be called again, because slots should start again and
+** records refer to them. */
+int wippy_capture_forget_tables(wippy_capture *c) {
   if (c->index_size) memset(c->index, 0, c->index_size * sizeof *c->index);
   c->first_live = c->signals.tables;
-  if (wippy_arena_length(&c->arena) > 0) return;
+  if (c->signals.tables < MANY_SLOTS) return 0;
+  if (wippy_arena_length(&c->arena) > 0) return 1;
   if (!c->ncommits) wippy_summary_reset(c); /* it names slots that are used again */
   for (uint32_t i = 0; i < c->signals.tables; i++) free(c->tables[i].name);
   c->signals.tables = c->first_live = c->last = 0;
+  return 0;
 }
 
 static void free_names(wippy_capture *c) {
