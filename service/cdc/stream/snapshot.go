@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -33,8 +32,6 @@ const (
 	reportInterval = 5 * time.Second
 	// The clock is read once for so many rows.
 	rowsPerLook = 256
-	// Others get their turn after so many: a writer that comes back from SQLite would wait for a processor.
-	rowsPerTurn = 32
 )
 
 // scan is the goroutine that reads the snapshot of a stream, ahead of the reader: it fills one batch of half the
@@ -180,9 +177,6 @@ func (sc *scan) counted(c *api.Change) {
 	count := sc.count.Add(1)
 	if count == 1 {
 		sc.lsn = c.Transaction.LSN
-	}
-	if count%rowsPerTurn == 0 {
-		runtime.Gosched()
 	}
 	if count%rowsPerLook != 0 {
 		return
