@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-	"golang.org/x/sys/unix"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/internal/sqlstate"
@@ -22,12 +21,6 @@ const (
 	// How long a slot may be in use when it is wanted: by our own connection that the server has yet to notice the end
 	// of, for instance.
 	busyPatience = 5 * time.Second
-	// The server sends every change by itself, and a source that is faster waits for each, at the expense of the server
-	// if they share processors. In the backlog, where no reader waits for a single change, a message that was not there
-	// at once is followed by a pause, in which others come together. A message was there at once if it took no longer
-	// than this, or than four times the fastest one on a slow machine.
-	atOnce    = 4 * time.Microsecond
-	gathering = 200 * time.Microsecond
 )
 
 // errPause says that reading ends for now: no stream is open any more.
@@ -43,10 +36,7 @@ type receiver struct {
 	// timeout is the server's wal_sender_timeout, 0 if there is none.
 	timeout time.Duration
 	// backlog is the position up to which changes have committed before: they come as fast as the server reads them.
-	// last is that of the last message.
-	backlog, last pglogrepl.LSN
-	// fastest is the shortest time that a message took.
-	fastest time.Duration
+	backlog pglogrepl.LSN
 	// waitedFor is the slowest reader, which has been at waitedAt since stalled; stuck are those that have not moved
 	// for too long, with where they are.
 	waitedFor *log.Reader
@@ -77,7 +67,7 @@ func (r *run) receive(ctx context.Context) error {
 	}
 	rx := &receiver{
 		run: r, decoder: newDecoder(r.source.most), backlog: end, timeout: timeout,
-		stuck: make(map[*log.Reader]int64), fastest: time.Minute,
+		stuck: make(map[*log.Reader]int64),
 	}
 	rx.decoder.describe, rx.decoder.commit = describer(r.db), rx.committed
 	defer rx.decoder.close()
@@ -191,34 +181,22 @@ func (rx *receiver) readMessages(ctx context.Context) error {
 		// The deadline of the connection ends the waiting: a context would cost a goroutine for each message.
 		message, err := rx.conn.ReceiveMessage(context.Background()) //nolint:contextcheck // see above
 		now := time.Now()
-		waited := now.Sub(asked)
 		if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 			// A process that was not scheduled for long has not waited for the server.
-			rx.silence.lasted += max(0, min(waited, rx.nextStatus.Sub(asked)))
+			rx.silence.lasted += max(0, min(now.Sub(asked), rx.nextStatus.Sub(asked)))
 			return nil
 		}
 		if err != nil {
 			return errs.New(errs.Unavailable, "the connection to the server was lost: %w", err)
 		}
 		rx.silence.heard()
-		rx.fastest = min(rx.fastest, waited)
 		if err := rx.take(ctx, message); err != nil {
 			return err
-		}
-		if waited > max(atOnce, 4*rx.fastest) && rx.last < rx.backlog {
-			gather()
 		}
 		if now.After(rx.nextStatus) {
 			return nil
 		}
 	}
-}
-
-// gather lets messages come together. A timer of Go's may go off a millisecond late, when the server has long filled
-// the connection and waits.
-func gather() {
-	pause := unix.NsecToTimeval(gathering.Nanoseconds())
-	_, _ = unix.Select(0, nil, nil, nil, &pause) // a signal may end it early, which does no harm
 }
 
 // look does what is due, and says whether reading must end.
@@ -339,7 +317,6 @@ func (rx *receiver) data(ctx context.Context, data []byte) error {
 		if err != nil {
 			return err
 		}
-		rx.last = x.WALStart
 		rx.reaches(x.ServerWALEnd)
 		if err := rx.decoder.decode(ctx, x.WALData); err != nil {
 			if errors.Is(err, errPause) {
