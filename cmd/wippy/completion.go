@@ -39,27 +39,30 @@ func (r *remote) complete(args []string, ask func(ctx context.Context, c *client
 }
 
 func (r *remote) completeSources(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return r.complete(args, func(ctx context.Context, c *client) (words []string) {
-		var all inspect.SourceList
-		if c.get(ctx, "/api/sources", &all) == nil {
-			for _, one := range all.Sources {
-				words = append(words, one.ID)
-			}
+	return r.complete(args, sourcesOf)
+}
+
+// sourcesOf lists the sources of an app, none if it cannot be asked.
+func sourcesOf(ctx context.Context, c *client) (names []string) {
+	var all inspect.SourceList
+	if c.get(ctx, "/api/sources", &all) == nil {
+		for _, one := range all.Sources {
+			names = append(names, one.ID)
 		}
-		return words
-	})
+	}
+	return names
 }
 
 // completeTables lists the tables of the source that is named, or of all.
 func (r *remote) completeTables(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return r.complete(nil, func(ctx context.Context, c *client) (words []string) {
-		sources := args
-		if len(sources) == 0 {
-			sources, _ = r.completeSources(nil, nil, "")
+		names := args
+		if len(names) == 0 {
+			names = sourcesOf(ctx, c)
 		}
-		for _, source := range sources {
+		for _, name := range names {
 			var all inspect.TableList
-			if c.get(ctx, "/api/sources/"+url.PathEscape(source)+"/tables", &all) == nil {
+			if c.get(ctx, "/api/sources/"+url.PathEscape(name)+"/tables", &all) == nil {
 				words = append(words, all.Tables...)
 			}
 		}

@@ -51,8 +51,10 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	if s, ok := stream.(api.Snapshotting); ok && s.Start() != (api.Position{}) {
 		start = "" // the rows of the snapshot come first
 	}
-	d := &delivery{wanted: asked, w: w, connection: connection, encoder: s.settings.Encoder, stream: stream, start: start,
-		silence: cmp.Or(s.settings.silence, silence), logger: s.settings.Logger}
+	d := &delivery{
+		wanted: asked, w: w, connection: connection, encoder: s.settings.Encoder, stream: stream, start: start,
+		silence: cmp.Or(s.settings.silence, silence), logger: s.settings.Logger,
+	}
 	d.conn, _ = r.Context().Value(connKey{}).(net.Conn)
 	if err != nil { // clients get it in its place: EventSource shows no body of an error
 		defer d.begin(r.Context())()
