@@ -141,6 +141,21 @@ func TestAwayAndBack(t *testing.T) {
 	require.Len(t, c.records(t), 20)
 }
 
+// A broker that takes records and does not answer is given up, and says so.
+func TestABrokerThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	d := c.open(t)
+	deliver(t, d, updates(t, 1, 1, 7))
+	c.Hold(t)
+	n, err := d.Deliver(t.Context(), updates(t, 2, 1, 7))
+	require.Zero(t, n)
+	require.Equal(t, errs.Timeout, errs.KindOf(err), "%v", err)
+	require.ErrorContains(t, err, "no answer in time")
+	c.Release(t)
+	deliver(t, d, updates(t, 2, 1, 7))
+}
+
 // A sink that is stopped does not wait for a broker that does not answer.
 func TestStoppedUnderWay(t *testing.T) {
 	t.Parallel()

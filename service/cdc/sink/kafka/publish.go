@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -40,12 +41,15 @@ func (d *Destination) publish(ctx context.Context, records []sink.Record) (int, 
 			wg.Done()
 		})
 	}
-	if d.client.Flush(trying) != nil {
+	late := d.client.Flush(trying)
+	if late != nil {
 		d.Close() // which fails what is left: a client that has nothing to do does not look at contexts
 	}
 	wg.Wait()
 	for i := range all {
-		if err := all[i].err; err != nil {
+		if err := all[i].err; errors.Is(err, kgo.ErrClientClosed) {
+			return all[i].of, late
+		} else if err != nil {
 			return all[i].of, refusal(err)
 		}
 		d.known[all[i].Topic] = true
