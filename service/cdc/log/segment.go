@@ -89,7 +89,7 @@ func (s *segment) learn(touched []Touched, w *waiting) {
 		s.mu.Lock()
 		known := table{shape: t.Shape}
 		if w != nil { // readers can wait for it
-			known.parked = w.of(fold(t.Shape.Table().Name))
+			known.parked = w.waitFor(t.Shape)
 		}
 		s.tables[t.ID] = known
 		s.mu.Unlock()

@@ -15,7 +15,9 @@ type Interest struct {
 
 // waiting is the parked readers by the tables that they wait for. It is guarded by the log's mu.
 type waiting struct {
-	all     parked
+	all parked
+	// none is for tables that no reader can wait for.
+	none    parked
 	byTable map[string]*parked
 	// called are the lists of which readers are to be woken by the log's goroutine.
 	called []*parked
@@ -52,6 +54,14 @@ func (w *waiting) of(name string) *parked {
 		w.byTable[name] = list
 	}
 	return list
+}
+
+// waitFor returns the list of a shape's table.
+func (w *waiting) waitFor(shape Shape) *parked {
+	if shape == nil {
+		return &w.none
+	}
+	return w.of(fold(shape.Table().Name))
 }
 
 // leastPruned is the number of lists that are not worth looking through.

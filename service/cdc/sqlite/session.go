@@ -190,13 +190,21 @@ func (s *session) Committed(c *sqlite.Commit) {
 	sequence := s.count(c.Sequence)
 	s.touched = s.touched[:0]
 	for _, t := range c.Touched {
-		s.touched = append(s.touched, log.Touched{ID: t.Slot, Shape: t.Shape, Codes: log.Codes(t.Ops)}) //nolint:gosec // a bit for each of five operations
+		s.touched = append(s.touched, touchedBy(t))
 	}
 	s.tx = log.Transaction{
 		Sequence: sequence, At: c.At, Touched: s.touched, Counts: log.Counts(c.Counts),
 		Spilled: c.Spilled.Retain(), Entries: c.Records, Owned: c.Owned,
 	}
 	s.streams.Append(&s.tx)
+}
+
+// touchedBy is a table in the summary of a transaction. One that is not captured takes its ID: no other may have it meanwhile.
+func touchedBy(t sqlite.TouchedTable) log.Touched {
+	if t.Shape == nil {
+		return log.Touched{ID: t.Slot}
+	}
+	return log.Touched{ID: t.Slot, Shape: t.Shape, Codes: log.Codes(t.Ops)} //nolint:gosec // a bit for each of five operations
 }
 
 // errUnkept says why a transaction is not in a durable log.

@@ -95,7 +95,7 @@ func (r *replay) Next() (*log.Transaction, error) {
 		Sequence: tx.Sequence, At: tx.At, Counts: log.Counts(tx.Counts), Spilled: tx.Spilled, Entries: tx.Records, Owned: true,
 	}
 	for _, t := range tx.Touched {
-		next.Touched = append(next.Touched, log.Touched{ID: t.Slot, Shape: t.Shape, Codes: log.Codes(t.Ops)}) //nolint:gosec // a bit for each of five operations
+		next.Touched = append(next.Touched, touchedBy(t))
 	}
 	return next, nil
 }

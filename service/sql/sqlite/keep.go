@@ -224,6 +224,7 @@ func (c *LogCursor) Next() (*LogTransaction, error) {
 	}
 	for _, t := range tx.Tables {
 		if t.Shape == nil { // one that is not captured
+			read.Touched = append(read.Touched, TouchedTable{Slot: t.Slot, Ops: t.Ops})
 			continue
 		}
 		shape, err := c.shapeOf(t.Shape)

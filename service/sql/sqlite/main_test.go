@@ -120,11 +120,12 @@ func changes(tb testing.TB, tx *transaction) []api.Change {
 		op, slot := capture.Op(record[4]), binary.LittleEndian.Uint32(record[8:])
 		counts[op]++
 		i := slices.IndexFunc(tx.touched, func(t sqlite.TouchedTable) bool { return t.Slot == slot })
-		if i < 0 { // the first record of a shadow table, before it was known as one
+		require.GreaterOrEqual(tb, i, 0, "the summary lacks a table")
+		require.NotZero(tb, tx.touched[i].Ops>>op&1, "the summary lacks an operation")
+		if tx.touched[i].Shape == nil { // the first record of a shadow table, before it was known as one
 			skipped++
 			continue
 		}
-		require.NotZero(tb, tx.touched[i].Ops>>op&1, "the summary lacks an operation")
 		c := api.Change{Op: opOf(op), Table: tx.touched[i].Shape.Table(), Index: len(all) + skipped}
 		require.NoError(tb, tx.touched[i].Shape.Decode(record, &c))
 		all = append(all, c)

@@ -45,7 +45,8 @@ type Commit struct {
 
 // TouchedTable is a table that a transaction may have changed.
 type TouchedTable struct {
-	// Slot is what records call the table, Shape what it stands for in this transaction.
+	// Slot is what records call the table, Shape what it stands for in this transaction: nil for a table that is not captured, of
+	// which there are records all the same.
 	Slot  uint32
 	Shape *Shape
 	// Ops has the bit 1<<op for each capture.Op.
@@ -61,9 +62,11 @@ func (s *captureSession) hand(summary capture.Summary, spilled *tempfile.Part, r
 	}
 	c.Touched = c.Touched[:0]
 	for _, t := range summary.Touched {
-		if int(t.Slot) < len(s.shapes.bySlot) && s.shapes.bySlot[t.Slot] != nil {
-			c.Touched = append(c.Touched, TouchedTable{t.Slot, s.shapes.bySlot[t.Slot], t.Ops})
+		touched := TouchedTable{Slot: t.Slot, Ops: t.Ops}
+		if int(t.Slot) < len(s.shapes.bySlot) {
+			touched.Shape = s.shapes.bySlot[t.Slot]
 		}
+		c.Touched = append(c.Touched, touched)
 	}
 	c.Unkept = false
 	switch {

@@ -24,7 +24,7 @@ func rules() []rule {
 		{"the sentinel is enlisted before the first write", "session.go", "what < writes || s.state.Idle()", "what < writes || true"},
 		{"a commit counts when the statement has ended", "capture/capture.c", "c->committing = 1;", "wippy_seal(c);"},
 		{"a script is split into statements", "conn.go", "if !engaged || isSingle(query) {", "if true {"},
-		{"a table is resolved when its row is met", "session.go", "s.recorder.ForgetTables()", "_ = 0"},
+		{"a table is resolved when its row is met", "session.go", "s.recorder.ForgetTables()", "false"},
 		{"a prepared RETURNING is settled before its next use", "stmt.go", "if !s.returns ||", "if true ||"},
 		{"RETURNING commits when its rows are closed", "stmt.go", "r.conn.session.after(r.what)", "_ = 0"},
 		{"unreset statements that a rollback aborts count as a transaction", "capture/capture.go", "s&(Autocommit|Writing|Unreset)", "s&(Autocommit|Writing)"},
