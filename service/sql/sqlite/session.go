@@ -82,6 +82,7 @@ func (s *captureSession) engaged() bool {
 // part.
 func (s *captureSession) apply() {
 	if s.state, _ = s.recorder.After(s.shapes.known(), nil); !s.state.Idle() {
+		s.external = s.external || s.state&capture.External != 0
 		return
 	}
 	s.take()
@@ -215,6 +216,7 @@ func (s *captureSession) syncShapes(what class) {
 	undone := s.schemaChanged && s.state&capture.RolledBack != 0
 	if undone || s.unwrapped || s.byHand && what >= creates {
 		s.catalog.forget()
+		s.shapes.version = unknownVersion
 	}
 	if !s.catalog.known && s.readable() {
 		s.catalog.read(s.inner)

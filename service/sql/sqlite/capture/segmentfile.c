@@ -133,6 +133,7 @@ static int put_tables(wippy_capture *c, wippy_seg_commit *head) {
   struct wippy_segment *s = c->segment;
   uint32_t used = 0;
   head->tables = c->ntouched - c->touched_begin;
+  int foreign = wippy_capture_foreign(c);
   for (uint32_t i = c->touched_begin; i < c->ntouched; i++) {
     const wippy_touched *t = &c->touched[i];
     const char *name = c->tables[t->slot].name;
@@ -144,7 +145,7 @@ static int put_tables(wippy_capture *c, wippy_seg_commit *head) {
       s->tables = tables;
       s->tables_size = size;
     }
-    uint32_t fixed[4] = {t->slot, t->ops, c->tables[t->slot].shape, n};
+    uint32_t fixed[4] = {t->slot, t->ops, foreign ? 0 : c->tables[t->slot].shape, n};
     if (!fixed[2]) c->sealing.unnamed = 1;
     memcpy(s->tables + used, fixed, sizeof fixed);
     memcpy(s->tables + used + sizeof fixed, name, n);
