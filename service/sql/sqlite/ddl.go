@@ -161,6 +161,7 @@ func (s *captureSession) recordDropped() {
 		if !stays {
 			s.recordDrop(name)
 			s.catalog.remove(name)
+			delete(s.shapes.byName, name)
 		}
 	}
 	s.catalog.unsure = true
@@ -184,9 +185,13 @@ func (s *captureSession) recordDifference(what class) {
 	}
 	from, to := renamed(&before, &s.catalog, s.text)
 	for _, name := range changed(before.tables, after) {
-		if !has(after, name) && (name != from || !s.recorder.Wants(to)) {
+		if has(after, name) {
+			continue
+		}
+		if name != from || !s.recorder.Wants(to) {
 			s.recordDrop(name)
 		}
+		delete(s.shapes.byName, name)
 	}
 	s.forget()
 	for _, name := range changed(after, before.tables) {

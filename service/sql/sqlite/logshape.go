@@ -28,7 +28,7 @@ func (s *captureSession) nameShapes() {
 	}
 }
 
-// name returns what the segment file calls a shape, which is described there from now on.
+// name returns what the segment file calls a shape, which is described there from now on; 0 if there was no room for that.
 func (d *durable) name(r *capture.Recorder, shape *Shape) uint32 {
 	id := d.names[shape]
 	if id == 0 {
@@ -39,6 +39,9 @@ func (d *durable) name(r *capture.Recorder, shape *Shape) uint32 {
 		if _, _, err := r.AppendSegment(capture.SegmentShape, id, 0, shape.encode()); err == nil {
 			d.described[id] = true // else it is tried again when a transaction has it
 		}
+	}
+	if !d.described[id] {
+		return 0
 	}
 	return id
 }
@@ -89,10 +92,10 @@ func (d *durable) roll(s *captureSession) error {
 		return errors.Join(err, d.log.Discard())
 	}
 	d.publish(end, sequence)
-	d.described = make(map[uint32]bool)
-	for _, shape := range s.shapes.bySlot {
+	d.names, d.described = make(map[*Shape]uint32), make(map[uint32]bool)
+	for slot, shape := range s.shapes.bySlot {
 		if shape != nil {
-			d.name(s.recorder, shape)
+			s.recorder.NameShape(slot, d.name(s.recorder, shape))
 		}
 	}
 	return d.log.Trim()

@@ -20,7 +20,7 @@ type shapes struct {
 	// bySlot is shared with transactions: it is only appended to or replaced. An entry is nil for a table that is
 	// not captured.
 	bySlot []*Shape
-	// byName holds the last shape of each table, so that the same shape stays the same pointer.
+	// byName holds the last shape of each table that there is, so that the same shape stays the same pointer.
 	byName map[string]*Shape
 	// ready is a shape that was read before its table has a slot, nil if there is none.
 	ready *Shape
