@@ -139,11 +139,24 @@ func (s *Stream) fromLog() (*api.Change, error) {
 		}
 		c := s.slabs.change()
 		if err := s.decoder.Decode(entry, c); err != nil {
-			return nil, s.reader.Fail(err)
+			return nil, s.reader.Fail(s.undecodable(entry.Index, err))
 		}
 		c.Op, c.Table, c.Index, c.Last = entry.Code.Op(), entry.Shape.Table(), entry.Index, entry.Last
 		s.slabs.keep(c)
 		return c, nil
+	}
+}
+
+// undecodable is the gap that a change leaves which cannot be decoded, now or ever: whoever goes on behind it misses the rest of its
+// transaction and nothing else.
+func (s *Stream) undecodable(index int, err error) error {
+	after := api.Behind(s.record.Sequence - 1)
+	if index > 0 {
+		after = api.Position{Sequence: s.record.Sequence, Index: index - 1}
+	}
+	return &api.GapError{
+		Cause: api.GapCaptureLost, After: after, Before: api.Behind(s.record.Sequence), Source: s.streams.settings.Source,
+		Generation: s.streams.settings.Generation, Err: err,
 	}
 }
 

@@ -180,6 +180,8 @@ func TestCloseWakesAReaderThatWaits(t *testing.T) {
 	})
 }
 
+// What cannot be decoded never will be: a reader that goes on behind the gap misses the rest of the transaction, and a consumer is not
+// held up for ever.
 func TestUnreadableTransactionEndsTheStreamAfterWhatWasRead(t *testing.T) {
 	streams, w := newStreams(t, unit.MiB)
 	s := open(t, streams, api.StreamOptions{})
@@ -190,7 +192,13 @@ func TestUnreadableTransactionEndsTheStreamAfterWhatWasRead(t *testing.T) {
 	streams.Append(tx)
 	changes, err := rest(t, s)
 	require.Equal(t, []string{"1.0 insert users 1", "1.1 insert users 2 !", "2.0 insert users 3", "2.1 insert users 4"}, lines(changes))
-	require.EqualError(t, err, `cdc: source "app:cdc": read a transaction: disk on fire; resubscribe`)
+	gap, isGap := errors.AsType[*api.GapError](err)
+	require.True(t, isGap, "%v", err)
+	require.EqualError(t, gap.Err, "disk on fire")
+	require.Equal(t, api.GapCaptureLost, gap.Cause)
+	require.Equal(t, sourceID, gap.Source)
+	require.Equal(t, changes[3].Position(), gap.After)
+	require.Equal(t, api.Behind(2), gap.Before)
 	require.Equal(t, errs.Unavailable, errs.KindOf(err))
 	require.Equal(t, err, s.Err())
 	_, again := s.Next(t.Context())
