@@ -90,7 +90,8 @@ func declare(entry *registry.Entry, plan Plan) *declared {
 	return &declared{entry: entry, withdraw: plan.Declare()}
 }
 
-// start starts the service of an entry. One that has failed leaves no trace.
+// start starts the service of an entry. One that has failed for good stays declared, and the supervisor knows why: whoever looks
+// for it finds that, and the next reload tries again. If ctx is done it is removed.
 func (l *Listener) start(ctx context.Context, entry *registry.Entry, service supervisor.Service) error {
 	name := entry.ID.String()
 	err := l.supervisor.Start(ctx, name, service, entry.Lifecycle)
@@ -104,6 +105,9 @@ func (l *Listener) start(ctx context.Context, entry *registry.Entry, service sup
 	}
 	if status.Err != nil {
 		err = &FailedError{status.Err}
+	}
+	if ctx.Err() == nil {
+		return err
 	}
 	if stopErr := l.remove(context.WithoutCancel(ctx), entry.ID); stopErr != nil {
 		l.log.Warn("service did not stop after its start has failed", "service", name, "error", stopErr)

@@ -177,16 +177,18 @@ func TestEntriesMayHaveNothingButAService(t *testing.T) {
 	require.Equal(t, []string{"up test.one", "down test.one"}, events)
 }
 
-func TestFailedReplacementLeavesNoTrace(t *testing.T) {
-	for _, does := range []string{"fail", "nothing"} {
+// What has failed for good is declared, and why it has failed is known, until it is replaced or deleted. What cannot be built is not.
+func TestFailedReplacement(t *testing.T) {
+	for does, declared := range map[string]int{"fail": 1, "nothing": 0} {
 		l := listen(t, released)
 		defer l.close(t)
 		require.NoError(t, l.Add(t.Context(), entry("a", "run")))
 		require.Error(t, l.Update(t.Context(), entry("a", does)))
-		require.Zero(t, l.declared[id("a")])
+		require.Equal(t, declared, l.declared[id("a")])
 		require.Equal(t, []string{"up test.one", "down test.one"}, l.events, "it may succeed the next time, nothing is released")
 		require.NoError(t, l.Delete(t.Context(), id("a")))
 		require.NoError(t, l.Delete(t.Context(), id("a")))
+		require.Zero(t, l.declared[id("a")])
 		require.Equal(t, []string{"up test.one", "down test.one", "release test.one"}, l.events, "also if it never ran again, but once")
 	}
 }
@@ -244,15 +246,21 @@ func TestListenerDeclaresWhatIsNotStarted(t *testing.T) {
 	require.Zero(t, l.declared[id("a")])
 }
 
-func TestFailedAddLeavesNoTrace(t *testing.T) {
+func TestFailedAdd(t *testing.T) {
 	l := listen(t, released)
 	defer l.close(t)
-	require.EqualError(t, l.Add(t.Context(), entry("a", "fail")), "cannot work")
+	fails := entry("a", "fail")
+	require.EqualError(t, l.Add(t.Context(), fails), "cannot work")
 	require.EqualError(t, l.Add(t.Context(), entry("b", "nothing")), "cannot be built")
+	require.Equal(t, supervisor.Failed, l.state("a"))
+	require.EqualError(t, l.services.Status(id("a").String()).Err, "cannot work")
+	require.Equal(t, 1, l.declared[id("a")])
+	require.Equal(t, supervisor.Unknown, l.state("b"))
+	require.Zero(t, l.declared[id("b")])
+	require.EqualError(t, l.Add(t.Context(), fails), "cannot work", "it is tried again")
 	for _, name := range []string{"a", "b"} {
-		require.Equal(t, supervisor.Unknown, l.state(name))
-		require.Zero(t, l.declared[id(name)])
 		require.NoError(t, l.Add(t.Context(), entry(name, "run")))
+		require.Equal(t, 1, l.declared[id(name)])
 	}
 }
 
