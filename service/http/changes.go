@@ -24,14 +24,18 @@ type wanted struct {
 	source registry.ID
 	opts   api.StreamOptions
 	format api.Format
-	// events says that they are sent as events, else as lines.
-	events bool
+	// events says that they are sent as events, else as lines; eventSource that the client has asked for events by name.
+	events, eventSource bool
 }
 
 // changes streams the changes of a source until the client goes or the stream ends.
 func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	asked, err := parse(r)
 	if err != nil {
+		fail(w, r, err)
+		return
+	}
+	if err := s.ofNoSink(asked); err != nil {
 		fail(w, r, err)
 		return
 	}
@@ -43,7 +47,7 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	connection := http.NewResponseController(w)
 	start := s.startOf(asked)
 	stream, err := s.settings.Sources.Subscribe(r.Context(), asked.source, asked.opts)
-	if _, gap := errors.AsType[*api.GapError](err); err != nil && !gap {
+	if err = s.yetToStart(asked.source, err); err != nil && !asked.toldAsEvent(err) {
 		_ = connection.SetWriteDeadline(time.Now().Add(answerTimeout)) // it may have waited for long
 		fail(w, r, err)
 		return
@@ -56,7 +60,7 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 		silence: cmp.Or(s.settings.silence, silence), logger: s.settings.Logger,
 	}
 	d.conn, _ = r.Context().Value(connKey{}).(net.Conn)
-	if err != nil { // clients get it in its place: EventSource shows no body of an error
+	if err != nil {
 		defer d.begin(r.Context())()
 		d.end(err)
 		return
@@ -67,6 +71,39 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	}
 	defer d.begin(r.Context())()
 	d.run(r.Context())
+}
+
+// ofNoSink refuses a stream of the consumer that a sink is: its position is the sink's alone.
+func (s *Server) ofNoSink(asked *wanted) error {
+	if asked.opts.Consumer == "" || s.settings.Sinks == nil {
+		return nil
+	}
+	for _, sink := range s.settings.Sinks.Sinks() {
+		if sink.Source == asked.source && sink.ID.String() == asked.opts.Consumer {
+			return errs.New(errs.PermissionDenied, "http: consumer %q is the sink of that name, which alone reads for it: choose another name", sink.ID)
+		}
+	}
+	return nil
+}
+
+// yetToStart says so if a source is not known because the app has not come to it yet.
+func (s *Server) yetToStart(id registry.ID, err error) error {
+	if !errs.Is(err, errs.NotFound) || s.settings.Entries == nil {
+		return err
+	}
+	for _, entry := range s.settings.Entries() {
+		if entry.ID == id.String() && (entry.Kind == string(api.KindSQLite) || entry.Kind == string(api.KindPostgres)) {
+			return errs.New(errs.Unavailable, "http: source %q has yet to start", id)
+		}
+	}
+	return err
+}
+
+// toldAsEvent reports whether a client is told by an event why there is no stream: EventSource shows no body of an error, and does not
+// come back after one.
+func (a *wanted) toldAsEvent(err error) bool {
+	_, gap := errors.AsType[*api.GapError](err)
+	return gap || a.eventSource && (errs.Retryable(err) || errs.Is(err, errs.Conflict))
 }
 
 // startOf returns a cursor behind which lies all that a stream without a snapshot will deliver that is opened now, "" if there
@@ -98,6 +135,7 @@ func parse(r *http.Request) (*wanted, error) {
 	if asked.events, err = asEvents(r.Header.Values("Accept")); err != nil {
 		return nil, err
 	}
+	asked.eventSource = asked.events && strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "text/event-stream")
 	if r.Method != http.MethodGet || r.ContentLength != 0 { // a body would hide that the client has gone
 		return nil, errs.New(errs.Invalid, "http: a request for changes is a GET and has no body")
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/inspect"
 	api "github.com/wippy-cdc/runtime/api/service/cdc"
+	"github.com/wippy-cdc/runtime/api/supervisor"
+	httpservice "github.com/wippy-cdc/runtime/service/http"
 )
 
 const path = "/api/sources/app:cdc/changes"
@@ -37,8 +39,13 @@ type event struct{ id, name, data string }
 // tail asks for changes and returns when the stream is open.
 func (h *house) tail(t *testing.T, query string, headers ...string) *tail {
 	t.Helper()
+	return h.tailOf(t, path+query, headers...)
+}
+
+func (h *house) tailOf(t *testing.T, of string, headers ...string) *tail {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url(path+query), http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url(of), http.NoBody)
 	require.NoError(t, err)
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
@@ -237,17 +244,57 @@ func TestChangesAreLines(t *testing.T) {
 	require.Equal(t, "insert users 1", parsed(t, line).String())
 	for format, want := range map[api.Format]string{
 		api.FormatJSON: `{"op":"insert",`, api.FormatDebezium: `{"before":null,"after":{"id":1,"name":"a"},`, api.FormatCloudEvents: `{"specversion":"1.0",`,
-		api.FormatFlat: `{"id":1,"name":"a"`,
+		api.FormatFlat: `{"cursor":"`,
 	} {
 		line, _ := formats[format].line()
 		require.Truef(t, strings.HasPrefix(line, want), "%s: %s", format, line)
 		require.True(t, json.Valid([]byte(line)))
+	}
+	flat := formats[api.FormatFlat]
+	h.exec(t, "UPDATE users SET id = 2")
+	h.exec(t, "DELETE FROM users")
+	for _, want := range []string{
+		`","op":"update","schema":"main","table":"users","key":{"id":1},"new_key":{"id":2},"row":{"id":2,"name":"a"}}`,
+		`","op":"delete","schema":"main","table":"users","key":{"id":2},"row":null}`,
+	} {
+		line, _ := flat.line()
+		require.True(t, strings.HasSuffix(line, want), line)
+	}
+	for range 2 {
+		_, _ = lines.line()
 	}
 	h.stop()
 	line, _ = lines.line()
 	require.True(t, strings.HasPrefix(line, `{"$event":"end","kind":"UNAVAILABLE","message":"cdc: source \"app:cdc\" was stopped`), line)
 	_, more := lines.line()
 	require.False(t, more)
+	h.start()
+}
+
+// A browser does not come back after an error, so what passes is told by an event. Others get the code.
+func TestEventSourcesComeBackToWhatIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, true, func(s *httpservice.Settings) {
+		s.Entries = func() []supervisor.EntryStatus {
+			return []supervisor.EntryStatus{{ID: "app:later", Kind: string(api.KindSQLite)}, {ID: "app:db", Kind: "db.sql.sqlite"}}
+		}
+	})
+	reader := h.tail(t, "?consumer=one", "Accept", "text/event-stream")
+	told := func(what, kind string) {
+		e := h.tailOf(t, what, "Accept", "text/event-stream").event()
+		require.Equal(t, "end", e.name, what)
+		require.Contains(t, e.data, `{"kind":"`+kind+`",`)
+	}
+	told(path+"?consumer=one", "CONFLICT")
+	require.Equal(t, http.StatusConflict, h.ask(http.MethodGet, path+"?consumer=one", "").StatusCode)
+	reader.close()
+	told("/api/sources/app:later/changes", "UNAVAILABLE")
+	require.Equal(t, http.StatusServiceUnavailable, h.ask(http.MethodGet, "/api/sources/app:later/changes", "").StatusCode)
+	require.Equal(t, http.StatusNotFound, h.ask(http.MethodGet, "/api/sources/app:db/changes", "", "Accept", "text/event-stream").StatusCode)
+	require.Equal(t, http.StatusBadRequest, h.ask(http.MethodGet, path+"?after=x", "", "Accept", "text/event-stream").StatusCode)
+	h.stop()
+	told(path, "UNAVAILABLE")
+	require.Equal(t, http.StatusServiceUnavailable, h.ask(http.MethodGet, path, "", "Accept", "application/x-ndjson").StatusCode)
 	h.start()
 }
 

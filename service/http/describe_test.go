@@ -89,6 +89,8 @@ func TestWhatRunsIsDescribed(t *testing.T) {
 		Published: 5, Failed: 3, Retried: 2, Parked: 1, LagBytes: &seven,
 	}}, askedFor[inspect.SinkList](t, h.ask("GET", "/api/sinks", "")).Sinks)
 
+	h.ask("GET", "/api/sources/app:cdc/changes?consumer=app:out", "").refused(t, http.StatusForbidden, errs.PermissionDenied, "is the sink of that name")
+
 	figures := h.ask("GET", "/metrics", "")
 	require.Equal(t, http.StatusOK, figures.StatusCode)
 	require.Contains(t, figures.body, `wippy_cdc_streams{source="app:cdc"} 1`)

@@ -179,6 +179,8 @@ func TestTheTokenIsExchangedForACookie(t *testing.T) {
 	require.Equal(t, http.SameSiteStrictMode, cookie.SameSite)
 	require.NotContains(t, cookie.String(), token)
 	require.Equal(t, http.StatusOK, s.ask("GET", "/api/sources", "", "Cookie", cookie.Name+"="+cookie.Value).StatusCode)
+	twice := s.ask("POST", "/login", "token="+token, append(form, "Cookie", cookie.Name+"="+cookie.Value)...)
+	require.Equal(t, http.StatusSeeOther, twice.StatusCode, "a second page with the form")
 	s.ask("GET", "/api/sources", "", "Cookie", cookie.Name+"="+cookie.Value, "Origin", "http://evil.example").
 		refused(t, http.StatusForbidden, errs.PermissionDenied, "a page of another site")
 	again := serve(t, withToken(t))

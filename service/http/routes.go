@@ -46,6 +46,9 @@ func (s *Server) newRoutes() http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", s.settings.Metrics)
 	addPage(mux)
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) { // by a browser that has the cookie already, or needs none
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if methods := methodsOf(mux, r); len(methods) > 0 {
 			w.Header().Set("Allow", strings.Join(methods, ", "))

@@ -47,6 +47,7 @@ type delivery struct {
 	// generation is that of the changes, nil before the first.
 	generation atomic.Pointer[string]
 	buffer     []byte
+	row        []byte
 	stuck      *time.Timer
 	looks      atomic.Int32
 	// conn is what w writes to, silence how long the client may keep still, and alone the timer of that.
@@ -136,7 +137,7 @@ func (d *delivery) add(c *api.Change) (err error) {
 	if d.events {
 		d.buffer = append(c.AppendCursor(append(d.buffer, "id: "...)), "\ndata: "...)
 	}
-	if d.buffer, err = d.encoder.AppendChange(d.buffer, d.format, c); err != nil {
+	if err = d.encode(c); err != nil {
 		d.buffer = d.buffer[:before]
 		return err
 	}
@@ -145,6 +146,18 @@ func (d *delivery) add(c *api.Change) (err error) {
 	}
 	d.buffer = append(d.buffer, '\n')
 	return nil
+}
+
+// encode adds the text of a change. A flat row alone would not say which one it is, nor a delete anything.
+func (d *delivery) encode(c *api.Change) (err error) {
+	if d.format != api.FormatFlat {
+		d.buffer, err = d.encoder.AppendChange(d.buffer, d.format, c)
+		return err
+	}
+	if d.row, err = d.encoder.AppendChange(d.row[:0], d.format, c); err == nil {
+		d.buffer = api.AppendEnvelope(d.buffer, d.encoder, c.Cursor(), c, d.row)
+	}
+	return err
 }
 
 // end says why the stream has ended, as the last thing that is sent.

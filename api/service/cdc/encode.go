@@ -32,3 +32,22 @@ type Encoder interface {
 	// they have.
 	AppendName(dst []byte, name string) []byte
 }
+
+// AppendEnvelope appends a row that was encoded in FormatFlat, with what it does not say itself: the members cursor, op, schema,
+// table, key and row, and new_key after an update that has changed the key.
+func AppendEnvelope(dst []byte, e Encoder, cursor string, c *Change, row []byte) []byte {
+	dst = append(dst, `{"cursor":"`+cursor+`","op":"`+string(c.Op)+`"`...)
+	if c.Table != nil {
+		dst = e.AppendName(append(dst, `,"schema":`...), c.Table.Schema)
+		dst = e.AppendName(append(dst, `,"table":`...), c.Table.Name)
+	}
+	dst = append(dst, `,"key":`...)
+	start := len(dst)
+	if dst = e.AppendKey(dst, c, false); len(dst) == start {
+		dst = append(dst, "null"...)
+	}
+	if newKey := e.AppendKey(nil, c, true); len(newKey) > 0 {
+		dst = append(append(dst, `,"new_key":`...), newKey...)
+	}
+	return append(append(append(dst, `,"row":`...), row...), '}')
+}

@@ -139,7 +139,7 @@ func (d *Destination) request(ctx context.Context, records []sink.Record) (*http
 	for i := range records {
 		d.body = append(d.body, "[,"[min(i, 1)])
 		if d.config.Format == api.FormatFlat {
-			d.body = d.appendFlat(d.body, &records[i])
+			d.body = api.AppendEnvelope(d.body, d.encoder, records[i].Cursor, records[i].Change, records[i].Value)
 		} else {
 			d.body = append(d.body, records[i].Value...)
 		}
@@ -160,25 +160,6 @@ func (d *Destination) request(ctx context.Context, records []sink.Record) (*http
 	}
 	d.sign(request, id, time.Now())
 	return request, nil
-}
-
-// appendFlat appends a record with what it does not say itself: a row that is gone is null.
-func (d *Destination) appendFlat(dst []byte, record *sink.Record) []byte {
-	c := record.Change
-	dst = append(dst, `{"cursor":"`+record.Cursor+`","op":"`+string(c.Op)+`"`...)
-	if c.Table != nil {
-		dst = d.encoder.AppendName(append(dst, `,"schema":`...), c.Table.Schema)
-		dst = d.encoder.AppendName(append(dst, `,"table":`...), c.Table.Name)
-	}
-	dst = append(dst, `,"key":`...)
-	start := len(dst)
-	if dst = d.encoder.AppendKey(dst, c, false); len(dst) == start {
-		dst = append(dst, "null"...)
-	}
-	if newKey := d.encoder.AppendKey(nil, c, true); len(newKey) > 0 {
-		dst = append(append(dst, `,"new_key":`...), newKey...)
-	}
-	return append(append(append(dst, `,"row":`...), record.Value...), '}')
 }
 
 // identify names a batch: what comes again under the same name is the same.
