@@ -36,7 +36,7 @@ func (r *Reader) Acked() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r.mu.Lock()
-	at, parked := r.place, r.parked
+	at, parked, replayed := r.place, r.parked, r.replayed.before
 	if r.stored {
 		at, parked = r.replayed, false
 	}
@@ -44,7 +44,7 @@ func (r *Reader) Acked() uint64 {
 	if parked {
 		_, at = l.newsFor(r, nil, l.end)
 	}
-	return r.ackedBefore(at.before)
+	return r.ackedBefore(max(at.before, replayed)) // a log to which nothing was appended yet knows of nothing before
 }
 
 // ackedBefore returns the sequence up to which all is acknowledged of a reader that has read all up to sequence.

@@ -77,6 +77,22 @@ func TestAConsumerThatReadsTheFilesIsNotMovedOn(t *testing.T) {
 	}
 }
 
+// What a consumer has read in the files counts for it, also if nothing commits from then on.
+func TestAConsumerIsMovedOnWithoutANewCommit(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	served := h.serve(h.source(cdcID, durable()))
+	opts := api.StreamOptions{Consumer: "one", Tables: []string{"users"}}
+	h.subscribe(cdcID, opts).Close()
+	h.orders(1, 1)
+	require.NoError(t, served.stop())
+	h.reopenDB()
+	h.serve(h.source(cdcID, durable()))
+	idle(t, h.subscribe(cdcID, opts))
+	info, _ := h.catalog.Source(cdcID)
+	require.Eventually(t, func() bool { return h.cursorOf("one") == h.newest().Cursor(info.Generation) }, time.Minute, time.Millisecond)
+}
+
 // A reader falls behind while it reads a transaction whose bytes are let go of: it goes on with the rest in the files.
 func TestAReaderFallsBehindWithinATransaction(t *testing.T) {
 	t.Parallel()
