@@ -28,6 +28,9 @@ const (
 	// askAgain is the least time between two questions for the leaders of partitions: what a partition has waits for the
 	// next answer once its leader has moved or does not store.
 	askAgain = 250 * time.Millisecond
+	// lookups is how many attempts may fail because there is no topic, a second each, until it is taken for missing: brokers that
+	// are to make it take a while.
+	lookups = 5
 	// tries is how often the client repeats a request before the sink hears of it: a partition that has got another leader
 	// is no destination that is away.
 	tries = 4
@@ -54,8 +57,9 @@ type Destination struct {
 	client *kgo.Client // nil if there is none
 	// sure says that a broker has answered since the last failure.
 	sure bool
-	// known are the topics to which the client has produced.
-	known map[string]bool
+	// known are the topics to which the client has produced, missing is how many attempts have just failed for want of one.
+	known   map[string]bool
+	missing int
 }
 
 var _ sink.Destination = (*Destination)(nil)
@@ -66,7 +70,8 @@ func open(id registry.ID, config *api.KafkaConfig, s sink.Settings) (*Destinatio
 	d.options = []kgo.Opt{
 		kgo.SeedBrokers(config.Brokers...), kgo.ClientID("wippy-" + id.Namespace + "-" + id.Name), kgo.DisableClientMetrics(),
 		kgo.DialTimeout(dialTimeout), kgo.RequestTimeoutOverhead(answerTimeout), kgo.ProduceRequestTimeout(answerTimeout),
-		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordRetries(tries), kgo.MetadataMinAge(askAgain), kgo.AllowIdempotentProduceCancellation(),
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.AllowIdempotentProduceCancellation(),
+		kgo.RecordRetries(tries), kgo.MetadataMinAge(askAgain),
 		kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(partitioner()), kgo.ManualFlushing(), kgo.MaxBufferedRecords(mostBuffered),
 		kgo.ProducerBatchMaxBytes(int32(config.MaxMessageBytes)), //nolint:gosec // Validate bounds it
 	}
@@ -114,6 +119,7 @@ func (d *Destination) Deliver(ctx context.Context, records []sink.Record) (int, 
 		if err != nil {
 			return done, d.failed(ctx, err)
 		}
+		d.missing = 0
 	}
 	return done, nil
 }
@@ -160,6 +166,9 @@ func (d *Destination) failed(ctx context.Context, err error) error {
 		return errs.New(errs.PermissionDenied, "%s: %w; the user of the sink needs the rights to describe and write its topics, and to create "+
 			"them or have them created", d.shown, err)
 	case isAny(err, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID):
+		if d.missing++; d.missing < lookups {
+			return errs.New(errs.Unavailable, "%s: %w", d.shown, err)
+		}
 		return errs.New(errs.NotFound, "%s: %w; create the topic, or have the brokers do it (auto.create.topics.enable)", d.shown, err)
 	case isAny(err, kerr.InvalidTopicException):
 		return errs.New(errs.Invalid, "%s: %w; look at topic and schema_topic of the sink", d.shown, err)

@@ -77,9 +77,22 @@ func TestTopicsThatCannotBeUsed(t *testing.T) {
 		return c.open(t, func(c *api.KafkaConfig) { c.Topic = topic })
 	}
 	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "missing", Err: kerr.UnknownTopicOrPartition, Count: -1})
-	_, err := in("missing").Deliver(t.Context(), updates(t, 1, 3, 7))
+	missing := in("missing")
+	_, err := missing.Deliver(t.Context(), updates(t, 1, 3, 7))
+	for errs.Is(err, errs.Unavailable) { // brokers that are to make a topic take a while
+		_, err = missing.Deliver(t.Context(), updates(t, 1, 3, 7))
+	}
 	require.Equal(t, errs.NotFound, errs.KindOf(err), "%v", err)
 	require.ErrorContains(t, err, "create the topic")
+
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "later", Err: kerr.UnknownTopicOrPartition, Count: 10})
+	later := in("later")
+	_, err = later.Deliver(t.Context(), updates(t, 1, 3, 7))
+	require.Equal(t, errs.Unavailable, errs.KindOf(err), "%v", err)
+	for err != nil {
+		_, err = later.Deliver(t.Context(), updates(t, 1, 3, 7))
+		require.False(t, errs.Is(err, errs.NotFound), "%v", err)
+	}
 
 	for _, key := range []kmsg.Key{kmsg.Metadata, kmsg.Produce} {
 		fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Topic: "there", Err: kerr.TopicAuthorizationFailed, Count: -1})
