@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -76,11 +77,8 @@ func (p *program) tailCommand() *cobra.Command {
 			}
 			t.ask("tables", tables)
 			t.ask("ops", ops)
-			if snapshot {
-				t.query.Set("snapshot", "true")
-			}
-			if after != "" {
-				t.query.Set("after", after)
+			if err := t.beginAt(snapshot, cmd.Flags().Changed("after"), after); err != nil {
+				return err
 			}
 			return t.run(cmd.Context(), &from, args)
 		},
@@ -108,6 +106,22 @@ func (t *tail) ask(name string, values []string) {
 	if values != nil {
 		t.query.Set(name, strings.Join(values, ","))
 	}
+}
+
+// beginAt says where the first stream begins. One that said nothing of snapshots would begin as the entry says: with the one
+// that a source has for the first stream of the app.
+func (t *tail) beginAt(snapshot, resumes bool, after string) error {
+	switch {
+	case resumes && after == "":
+		return errors.New("tail: --after is empty: give a cursor, or leave it out")
+	case resumes && snapshot:
+		return errors.New("tail: --snapshot and --after are both given: begin with the rows as they are or behind a cursor, not both")
+	case resumes:
+		t.query.Set("after", after)
+	default:
+		t.query.Set("snapshot", strconv.FormatBool(snapshot))
+	}
+	return nil
 }
 
 func (t *tail) run(ctx context.Context, from *remote, args []string) (err error) {

@@ -169,6 +169,32 @@ func TestTailOfALiveSourceSaysWhatItMisses(t *testing.T) {
 	require.Contains(t, stderr, "runs again: goes on with what commits from now on; what was committed meanwhile is not told, for it is not durable\n")
 }
 
+// A stream that does not say where it begins takes the snapshot that a source has for the first stream of the app.
+func TestTailSaysWhereItBegins(t *testing.T) {
+	t.Parallel()
+	for args, query := range map[string]string{
+		"":                       "format=json&snapshot=false",
+		"--snapshot=false":       "format=json&snapshot=false",
+		"--snapshot":             "format=json&snapshot=true",
+		"--after=" + firstCursor: "after=" + firstCursor + "&format=json",
+		"--snapshot=false --after=" + firstCursor: "after=" + firstCursor + "&format=json",
+	} {
+		app := &fakeApp{replayable: true}
+		tailOf(t, app, strings.Fields(args)...)
+		require.Equal(t, []string{"/api/sources/app:cdc/changes?" + query + " "}, app.asked, args)
+	}
+	for args, message := range map[string]string{
+		"--after=":                          "--after is empty: give a cursor, or leave it out",
+		"--snapshot --after=" + firstCursor: "--snapshot and --after are both given: begin with the rows as they are or behind a cursor, not both",
+	} {
+		app := &fakeApp{replayable: true}
+		code, _, stderr := tailOf(t, app, strings.Fields(args)...)
+		require.Equal(t, 1, code)
+		require.Equal(t, "wippy: tail: "+message+"\n", stderr)
+		require.Empty(t, app.asked)
+	}
+}
+
 func TestTailBeginsASnapshotAnew(t *testing.T) {
 	t.Parallel()
 	app := &fakeApp{replayable: true, bodies: []string{"id: g-0000000000000001-40000001\ndata: 1\n\n", ""}}
