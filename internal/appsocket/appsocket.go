@@ -28,6 +28,8 @@ const (
 
 // place is where the socket of an app is.
 type place struct {
+	// app is the directory of the app.
+	app                     string
 	directory, socket, lock string
 	// elsewhere says that it is not below the app's directory.
 	elsewhere bool
@@ -52,13 +54,13 @@ func placeOf(dir string) (place, error) {
 		return place{}, errs.New(errs.Invalid, "find the directory %q: %w", dir, err)
 	}
 	below := filepath.Join(absolute, Directory)
-	p := place{directory: below, socket: filepath.Join(below, "socket"), lock: filepath.Join(below, "lock")}
+	p := place{app: absolute, directory: below, socket: filepath.Join(below, "socket"), lock: filepath.Join(below, "lock")}
 	if len(p.socket) <= longest {
 		return p, nil
 	}
 	sum := sha256.Sum256([]byte(absolute))
 	name := filepath.Join(runtimeDirectory(), hex.EncodeToString(sum[:12]))
-	p = place{directory: runtimeDirectory(), socket: name + ".socket", lock: name + ".lock", elsewhere: true}
+	p = place{app: absolute, directory: runtimeDirectory(), socket: name + ".socket", lock: name + ".lock", elsewhere: true}
 	if len(p.socket) > longest {
 		return place{}, errs.New(errs.Invalid, "the path %q is too long for a socket, and so is %q: give a shorter XDG_RUNTIME_DIR", below, p.socket)
 	}
@@ -89,11 +91,11 @@ func Dial(ctx context.Context, dir string) (net.Conn, error) {
 	case err == nil:
 		return conn, nil
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
-		return nil, errs.New(errs.NotFound, "no app runs in %q: start it (wippy run %[1]s), or name its directory with -C", dir)
+		return nil, errs.New(errs.NotFound, "no app runs in %q: start it (wippy run %s), or name its directory with -C", p.app, dir)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, errs.New(errs.PermissionDenied, "the app in %q is that of another user: %w", dir, err)
+		return nil, errs.New(errs.PermissionDenied, "the app in %q is that of another user: %w", p.app, err)
 	default:
-		return nil, errs.New(errs.Unavailable, "connect to the app in %q: %w", dir, err)
+		return nil, errs.New(errs.Unavailable, "connect to the app in %q: %w", p.app, err)
 	}
 }
 
