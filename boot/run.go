@@ -19,7 +19,8 @@ func (a *App) begin(ctx context.Context) (*runtime, error) {
 	var err error
 	if r.metrics, err = metrics.Start(ctx, r.Metrics, r.sources, r.sinks, r.Logger); err == nil {
 		r.http, err = httpservice.Start(ctx, httpservice.Settings{
-			Config: r.HTTP, Dir: r.Dir, Sources: r.sources, Sinks: r.sinks, Encoder: encode.New(), Logger: r.Logger,
+			Config: r.HTTP, Dir: r.Dir, Reloads: r.Reload != nil, Sources: r.sources, Sinks: r.sinks, Encoder: encode.New(),
+			Logger:  r.Logger,
 			Metrics: metrics.Handler(r.sources, r.sinks, r.Logger),
 			Entries: func() []supervisor.EntryStatus { return r.services.Statuses(r.declared(), r.listeners) },
 		})

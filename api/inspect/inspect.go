@@ -24,6 +24,7 @@ type Status struct {
 type App struct {
 	Dir       string    `json:"dir"`
 	PID       int       `json:"pid"`
+	Reloads   bool      `json:"reloads"`
 	Version   string    `json:"version"`
 	StartedAt time.Time `json:"started_at"`
 }

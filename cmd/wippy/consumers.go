@@ -150,7 +150,7 @@ func (c *client) reloadOf(ctx context.Context, one *inspect.Consumer) string {
 	}
 	for _, sink := range status.Sinks {
 		if sink.ID == one.Name && sink.Source == one.Source && sink.State == api.StateFaulted {
-			return fmt.Sprintf("; the sink is faulted until the app is reloaded: kill -HUP %d", status.App.PID)
+			return "; the sink is faulted until the app is reloaded: wippy reload -C " + status.App.Dir
 		}
 	}
 	return ""

@@ -128,8 +128,8 @@ func (p *program) command() *cobra.Command {
 	flags.BoolVarP(&p.silent, "silent", "s", false, "do not log")
 	flags.StringVar(&p.logFormat, "log-format", "console", "console or json")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(p.runCommand(), p.testCommand(), p.validateCommand(), p.initCommand(), p.statusCommand(), p.tailCommand(), p.consumersCommand(),
-		p.versionCommand())
+	root.AddCommand(p.runCommand(), p.testCommand(), p.validateCommand(), p.initCommand(), p.statusCommand(), p.reloadCommand(), p.tailCommand(),
+		p.consumersCommand(), p.versionCommand())
 	return root
 }
 

@@ -29,9 +29,9 @@ const runHelp = `Run an app until it is told to stop or has nothing left to do, 
 A command and a process see args as arguments and end the program with their result: a number is the exit
 code, true is 0, false is 1, text is printed, an error is 1. The entries with auto_start run meanwhile.
 
-SIGINT and SIGTERM stop an app cleanly; a second one ends it at once. SIGHUP makes a running app read its declarations
-and scripts anew: if anything is wrong with them all problems are logged and it goes on as it was, else what
-has changed, and what requires it, is stopped and started again.`
+SIGINT and SIGTERM stop an app cleanly; a second one ends it at once. SIGHUP, which wippy reload sends, makes a running
+app read its declarations and scripts anew: if anything is wrong with them all problems are logged and it goes on as it
+was, else what has changed, and what requires it, is stopped and started again.`
 
 // runOptions are the flags of run.
 type runOptions struct {

@@ -20,7 +20,7 @@ func (s *Server) status() inspect.Status {
 	}
 	entries := s.entries()
 	return inspect.Status{
-		App:     inspect.App{Dir: dir, PID: os.Getpid(), Version: s.settings.Version, StartedAt: s.began},
+		App:     inspect.App{Dir: dir, PID: os.Getpid(), Reloads: s.settings.Reloads, Version: s.settings.Version, StartedAt: s.began},
 		Ready:   len(notRunning(entries)) == 0,
 		Entries: entries, Sources: s.sources(), Streams: s.streams(), Consumers: s.consumers(), Sinks: s.sinks(),
 	}

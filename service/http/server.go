@@ -41,8 +41,9 @@ type Sources interface {
 // Settings are what a server is made from.
 type Settings struct {
 	Config
-	// Dir is the directory of the app.
+	// Dir is the directory of the app. Reloads says that SIGHUP makes it read its files anew; it ends a command.
 	Dir     string
+	Reloads bool
 	Sources Sources
 	// Sinks may be nil if there are none.
 	Sinks   api.SinkInspector
