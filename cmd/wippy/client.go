@@ -110,7 +110,7 @@ func (c *client) send(ctx context.Context, method, path string, body any, header
 	if response.StatusCode == http.StatusUnauthorized {
 		return nil, c.unknown()
 	}
-	return nil, problem(response)
+	return nil, fmt.Errorf("%s: %w", c.command, problem(response))
 }
 
 // unknown is the error of an app that wants another token than it was sent.

@@ -56,9 +56,9 @@ func sourcesOf(ctx context.Context, c *client) (names []string) {
 // completeTables lists the tables of the source that is named, or of all.
 func (r *remote) completeTables(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return r.complete(nil, func(ctx context.Context, c *client) (words []string) {
-		names := args
-		if len(names) == 0 {
-			names = sourcesOf(ctx, c)
+		names := sourcesOf(ctx, c)
+		if len(args) > 0 {
+			names = []string{sourceNamed(args[0], names)}
 		}
 		for _, name := range names {
 			var all inspect.TableList

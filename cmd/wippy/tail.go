@@ -27,7 +27,8 @@ import (
 const tailHelp = `Print the changes of a source of a running app as they come, until a signal.
 
 The app is that of the current directory or of -C DIR, or the one at --addr URL. A source need not be named if the app
-has one. On a terminal changes are printed for people (text), in a pipe as lines of JSON (json).
+has one, and its namespace need not if no other source has the name. On a terminal changes are printed for people (text),
+in a pipe as lines of JSON (json).
 
 When the app ends, or the source is replaced, tail waits for it and goes on: behind the last change on a durable source,
 and with what commits from then on where nothing is kept, which it says on standard error.
@@ -142,53 +143,6 @@ func (t *tail) run(ctx context.Context, from *remote, args []string) (err error)
 		return nil
 	}
 	return err
-}
-
-// choose finds the source.
-func (t *tail) choose(ctx context.Context, args []string) error {
-	var all inspect.SourceList
-	if err := t.client.get(ctx, "/api/sources", &all); err != nil {
-		return err
-	}
-	var names []string
-	for _, one := range all.Sources {
-		names = append(names, one.ID)
-	}
-	switch {
-	case len(args) == 1:
-		t.source = args[0]
-	case len(names) == 1:
-		t.source = names[0]
-	case len(names) == 0:
-		return errors.New("tail: the app has no source of changes: declare a db.cdc.sqlite or db.cdc.postgres")
-	default:
-		return fmt.Errorf("tail: the app has several sources, say which: %s", strings.Join(names, ", "))
-	}
-	at := slices.Index(names, t.source)
-	if at < 0 {
-		return fmt.Errorf("tail: the app has no source %q%s", t.source, suggest.Among(t.source, names))
-	}
-	t.replayable = all.Sources[at].Capabilities.Replayable
-	return nil
-}
-
-// tablesTimeout is how long tail waits for the list of tables before it begins without.
-const tablesTimeout = time.Second
-
-// lookForTables says which selected tables do not exist: they may be made later, and may as well be misspelt.
-func (t *tail) lookForTables(ctx context.Context) {
-	if !t.query.Has("tables") {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, tablesTimeout)
-	defer cancel()
-	var existing inspect.TableList
-	if t.client.get(ctx, "/api/sources/"+url.PathEscape(t.source)+"/tables", &existing) != nil {
-		return // the app says in its log what is missing
-	}
-	for _, missing := range suggest.Missing(strings.Split(t.query.Get("tables"), ","), existing.Tables) {
-		t.say("nothing comes of a table that does not exist, or that the source does not capture: %s", missing)
-	}
 }
 
 // The pauses between attempts to reach an app that is away.

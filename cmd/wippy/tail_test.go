@@ -156,7 +156,7 @@ func TestTailGoesOnWhereItWas(t *testing.T) {
 		"/api/sources/app:cdc/changes?after=" + secondCursor + "&format=json&tables=a%2Cb Bearer correct-horse-battery",
 	}, app.asked)
 	require.Equal(t, "wippy: tail: nothing comes of a table that does not exist, or that the source does not capture: b\nwippy: tail: the app has ended the connection; waiting for it\nwippy: tail: app:cdc runs again: goes on where it was\n"+
-		"wippy: tail: fell behind; waiting for it\nwippy: enough\n", stderr)
+		"wippy: tail: fell behind; waiting for it\nwippy: tail: enough\n", stderr)
 	require.NotContains(t, stderr, "horse")
 }
 
@@ -221,7 +221,7 @@ func TestTailOfSomethingElse(t *testing.T) {
 	defer server.Close()
 	var out, stderr strings.Builder
 	require.Equal(t, 1, wippy.Run([]string{"tail", "--addr", server.URL}, &out, &stderr, nil, nil))
-	require.Equal(t, "wippy: what answers is no app of this version: 404 Not Found\n", stderr.String())
+	require.Equal(t, "wippy: tail: what answers is no app of this version: 404 Not Found\n", stderr.String())
 }
 
 func TestATokenThatIsMissingOrWrong(t *testing.T) {
