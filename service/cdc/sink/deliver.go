@@ -160,8 +160,8 @@ func (d *delivery) reject(ctx context.Context, stream api.Stream, record *Record
 	d.bad = 0
 	d.state.refused()
 	if d.parked == nil {
-		return errs.New(errs.Invalid, "the destination rejects the change with the cursor %s%s: %w; mend the cause and reload: the sink goes on with "+
-			"this change, or give the sink on_reject: park, which puts it aside", record.Cursor, ofTable(record.Change), cause)
+		return errs.New(errs.Invalid, "the destination rejects the change with the cursor %s%s: %w; mend the cause and %s, then the sink goes on with "+
+			"this change; or give the sink on_reject: park, which puts it aside", record.Cursor, ofTable(record.Change), cause, reload())
 	}
 	for {
 		err := d.park(ctx, stream, record, cause)
@@ -204,7 +204,7 @@ func (d *delivery) pause(ctx context.Context, err error) error {
 	}
 	failed := d.state.failed(err)
 	if most := d.sink.config.Retry.MaxAttempts; most > 0 && failed >= most {
-		return errs.New(errs.Invalid, "%d attempts to deliver have failed (retry.max_attempts); mend the cause and reload: %w", failed, err)
+		return errs.New(errs.Invalid, "%d attempts to deliver have failed (retry.max_attempts): %w; mend the cause and %s", failed, err, reload())
 	}
 	if failed == 1 {
 		d.sink.logger.WarnContext(ctx, "the destination does not take changes, they stay in the log and are tried again", "error", err)

@@ -138,10 +138,14 @@ func (s *Sink) explain(err error) error {
 	if !ok {
 		return err
 	}
-	return errs.New(errs.Invalid, "changes of source %q were lost (%s); to begin anew with a snapshot, give the sink snapshot: true; to go on with "+
-		"what commits from then on, type `wippy consumers reset %[3]s --source %[1]s --to live` in the directory of the app; then reload: `kill -HUP %[4]d`",
-		s.config.Source, what(gap), s.id, os.Getpid())
+	return errs.New(errs.Invalid, "changes of source %[1]q were lost (%[2]s); to go on with the first change behind them, type "+
+		"`wippy consumers reset %[3]s --source %[1]s --to %[4]s` in the directory of the app; with --to live, everything that was committed until then "+
+		"is passed over, too; with --to snapshot, or snapshot: true of the sink, it begins anew with a snapshot; then %[5]s",
+		s.config.Source, what(gap), s.id, gap.Before.Cursor(gap.Generation), reload())
 }
+
+// reload says how a sink begins again that has ended.
+func reload() string { return fmt.Sprintf("reload the app: `kill -HUP %d`", os.Getpid()) }
 
 // what says what has happened, without the cure that is for scripts.
 func what(gap *api.GapError) string {

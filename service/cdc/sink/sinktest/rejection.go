@@ -2,6 +2,7 @@ package sinktest
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -36,6 +37,7 @@ func testRejects(t *testing.T, h *House, p Properties) {
 	require.ErrorContains(t, err, `cdc: sink "app:outlet": the destination rejects the change with the cursor `)
 	require.ErrorContains(t, err, "(insert of main.users)")
 	require.ErrorContains(t, err, "on_reject: park")
+	require.ErrorContains(t, err, fmt.Sprintf("mend the cause and reload the app: `kill -HUP %d`", os.Getpid()))
 	require.Equal(t, api.StateFaulted, h.info().State)
 	require.Equal(t, upTo(5), h.rows(p), "what lies before it was delivered, what lies behind it was not")
 
@@ -172,7 +174,8 @@ func testGivesUp(t *testing.T, h *House, p Properties) {
 	h.Insert(2)
 	err := h.wait(s)
 	require.Equal(t, errs.Invalid, errs.KindOf(err))
-	require.ErrorContains(t, err, "3 attempts to deliver have failed (retry.max_attempts)")
+	require.ErrorContains(t, err, "3 attempts to deliver have failed (retry.max_attempts): ")
+	require.ErrorContains(t, err, fmt.Sprintf("; mend the cause and reload the app: `kill -HUP %d`", os.Getpid()))
 	require.EqualValues(t, 3, h.info().Stats.Failed)
 	require.Equal(t, []string{"0"}, h.query("SELECT count(*) FROM wippy_cdc_parked"))
 	h.destination.Up(t)
