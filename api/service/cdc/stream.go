@@ -98,6 +98,9 @@ type StreamOptions struct {
 	// Reader says who reads, in the words of messages. Owner names the reader over its restarts, "" if it has none: what its
 	// streams miss between two lives is told.
 	Reader, Owner string
+	// Held is for a reader that handles changes behind the back of the goroutine that reads them: the consumer is the
+	// stream's until that is closed, also when it has told its end, and is not forgotten meanwhile.
+	Held bool
 	// Markers is whether OpBegin and OpEnd are delivered around a snapshot.
 	Markers bool
 	// ManualAck is whether changes are acknowledged by Ack alone. Otherwise a transaction is acknowledged when its last

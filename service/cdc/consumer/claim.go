@@ -38,9 +38,16 @@ func (c *Consumers) Claim(name, reader string) (*Claim, error) {
 	return &Claim{consumers: c, consumer: one, known: one.stored != nil}, nil
 }
 
+// Hold makes the consumer belong to the stream until that is closed, and the stream to the consumer.
+func (c *Claim) Hold() {
+	c.consumers.mu.Lock()
+	defer c.consumers.mu.Unlock()
+	c.consumer.held = true
+}
+
 // detach lets go of a stream that has ended, or is closed. The mu of Consumers must be held.
 func (one *consumer) detach() {
-	one.stream, one.claimed = nil, false
+	one.stream, one.claimed, one.held = nil, false, false
 }
 
 // Name returns that of the consumer.
@@ -109,7 +116,7 @@ func (c *Claim) Release() {
 	set := c.consumers
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	c.consumer.claimed = false
+	c.consumer.detach()
 	if c.consumer.stored == nil && set.byName[c.consumer.Name] == c.consumer {
 		delete(set.byName, c.consumer.Name)
 	}

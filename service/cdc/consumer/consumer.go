@@ -73,6 +73,8 @@ type consumer struct {
 	reader  string
 	claimed bool
 	stream  *Stream
+	// held says that the claim lasts until the stream is closed, see api.StreamOptions.
+	held bool
 }
 
 // New returns the consumers that the store of a run has.
@@ -222,9 +224,9 @@ func (c *Consumers) Describe(lag func(api.Position) (bytes, transactions int64))
 	return all
 }
 
-// open reports whether the consumer has a stream that is read: one that has ended is, until its reader knows. The mu of Consumers must be
-// held.
-func (one *consumer) open() bool { return one.stream != nil && one.stream.told == nil }
+// open reports whether the consumer has a stream that is read: one that has ended is, until its reader knows, or closes it if the consumer
+// is held. The mu of Consumers must be held.
+func (one *consumer) open() bool { return one.stream != nil && (one.stream.told == nil || one.held) }
 
 // readerNow says who reads the stream of the consumer, "" if it has none. The mu of Consumers must be held.
 func (one *consumer) readerNow() string {
@@ -234,7 +236,8 @@ func (one *consumer) readerNow() string {
 	return ""
 }
 
-// Forget ends a consumer, and its stream with an error that says so.
+// Forget ends a consumer, and its stream with an error that says so. If the stream holds the consumer, the error is a
+// Conflict.
 func (c *Consumers) Forget(ctx context.Context, name string) error {
 	c.storing.Lock()
 	defer c.storing.Unlock()
@@ -243,9 +246,17 @@ func (c *Consumers) Forget(ctx context.Context, name string) error {
 	}
 	c.mu.Lock()
 	one := c.byName[name]
+	held, reader := one != nil && one.held, ""
+	if held {
+		reader = one.reader
+	}
 	c.mu.Unlock()
-	if one == nil {
+	switch {
+	case one == nil:
 		return errs.New(errs.NotFound, "cdc: source %q: no consumer is called %q", c.settings.Source, name)
+	case held:
+		return errs.New(errs.Conflict, "cdc: source %q: consumer %q is %s, which runs: delete its entry and reload, that forgets the consumer as well",
+			c.settings.Source, name, reader)
 	}
 	if err := c.settings.Store.Delete(ctx, name); err != nil {
 		return c.about(name, "forget", err)

@@ -173,6 +173,49 @@ func TestClaims(t *testing.T) {
 	require.True(t, s.Any(), "it has begun before")
 }
 
+// A claim that is held lasts until its stream is closed, also when the reader knows of the end, and the consumer is neither
+// reset nor forgotten meanwhile.
+func TestAConsumerThatIsHeld(t *testing.T) {
+	t.Parallel()
+	s := newSet(t, consumer.State{Name: "one", Generation: "g", Position: api.Behind(3)})
+	claim, err := s.Claim("one", "sink app:hook")
+	require.NoError(t, err)
+	claim.Hold()
+	refused := func() {
+		t.Helper()
+		_, claimed := s.Claim("one", "another")
+		for _, err := range []error{s.Forget(t.Context(), "one"), s.Reset(t.Context(), "one", api.Behind(9)), claimed} {
+			require.Equal(t, errs.Conflict, errs.KindOf(err), "%v", err)
+			require.ErrorContains(t, err, "sink app:hook")
+		}
+		require.ErrorContains(t, s.Forget(t.Context(), "one"), "delete its entry")
+	}
+	refused()
+	inner := new(opened)
+	stream := claim.Connect(inner)
+	refused()
+	inner.End(api.EndLag, errDisk)
+	_, err = stream.Poll()
+	require.ErrorIs(t, err, errDisk)
+	refused()
+	require.True(t, s.Describe(func(api.Position) (int64, int64) { return 0, 0 })[0].Connected)
+	require.NoError(t, stream.Ack(api.Behind(4)), "what lies before the end is still its own")
+	stream.Close()
+	require.NoError(t, s.Reset(t.Context(), "one", api.Behind(9)))
+	claim, err = s.Claim("one", "a script")
+	require.NoError(t, err)
+	claim.Connect(new(opened))
+	require.NoError(t, s.Forget(t.Context(), "one"), "the next stream holds nothing")
+	claim, err = s.Claim("one", "sink app:hook")
+	require.NoError(t, err)
+	claim.Hold()
+	claim.Release()
+	claim, err = s.Claim("one", "a script")
+	require.NoError(t, err, "it could not be opened")
+	require.NoError(t, claim.Begin(t.Context(), api.Behind(1)))
+	require.NoError(t, s.Forget(t.Context(), "one"))
+}
+
 // What several consumers have acknowledged is written at once, and only if it has changed.
 func TestAcknowledgementsAreWrittenTogether(t *testing.T) {
 	t.Parallel()

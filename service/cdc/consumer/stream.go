@@ -45,7 +45,7 @@ func (s *Stream) Poll() (*api.Change, error) {
 	return change, err
 }
 
-// tell notes that the reader knows the end of the stream: from now on another one may take over.
+// tell notes that the reader knows the end of the stream: from now on another one may take over, unless it is held.
 func (s *Stream) tell(err error) {
 	s.consumers.mu.Lock()
 	defer s.consumers.mu.Unlock()

@@ -117,7 +117,7 @@ func (s *Sink) run(ctx context.Context, state *state, ready func()) error {
 func (s *Sink) subscribe(ctx context.Context) (api.Stream, error) {
 	opts := api.StreamOptions{
 		Tables: s.config.Tables, Ops: s.config.Ops, Schema: s.config.Schema, Markers: true, ManualAck: true,
-		Consumer: s.id.String(), Reader: "sink " + s.id.String(),
+		Consumer: s.id.String(), Reader: "sink " + s.id.String(), Held: true,
 	}
 	if s.config.Snapshot != nil {
 		if opts.Start = api.Live(); *s.config.Snapshot {

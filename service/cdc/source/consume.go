@@ -43,6 +43,9 @@ func (r *Run) consume(ctx context.Context, opts api.StreamOptions) (api.Stream, 
 	if err != nil {
 		return nil, err
 	}
+	if opts.Held {
+		claim.Hold()
+	}
 	opts.ManualAck, opts.Consumer = true, ""
 	opened, err := r.openClaimed(ctx, claim, opts)
 	if err != nil {

@@ -57,6 +57,7 @@ func Run(t *testing.T, properties Properties, destination func(t *testing.T) Des
 		"stops under way": testStopsUnderWay,
 		"snapshot":        testSnapshot,
 		"gap":             testGap,
+		"gap, ahead":      testGapAhead,
 		"gap, anew":       testGapAnew,
 		"schema":          testSchema,
 		"selection":       testSelection,

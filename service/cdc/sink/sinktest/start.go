@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -70,6 +71,40 @@ func testGap(t *testing.T, h *House, p Properties) {
 	h.Insert(1)
 	h.arrived(p)
 	require.NoError(t, s.Stop())
+}
+
+// testGapAhead: a sink that has read a gap ahead of what it delivers keeps its consumer until it has ended.
+func testGapAhead(t *testing.T, h *House, p Properties) {
+	t.Helper()
+	s := h.Sink()
+	h.Insert(1)
+	h.arrived(p)
+	h.destination.Down(t)
+	h.Insert(1)
+	h.eventually(func() bool { return h.info().Attempts > 0 }, "it has something to deliver")
+	h.outsider("INSERT INTO users VALUES (1000, 'of another connection')")
+	h.Insert(1)
+	gone := func() bool {
+		stats := h.engine.Stats()
+		return len(stats) == 1 && stats[0].Ended[api.EndLost] > 0
+	}
+	h.eventually(gone, "the stream ends")
+	refused := func() {
+		t.Helper()
+		for _, err := range []error{
+			h.engine.Reset(t.Context(), cdcID, sinkID.String(), api.Live()), h.engine.Forget(t.Context(), cdcID, sinkID.String()),
+		} {
+			require.Equal(t, errs.Conflict, errs.KindOf(err), "%v", err)
+			require.ErrorContains(t, err, "sink app:outlet")
+		}
+	}
+	for attempts := h.info().Attempts; h.info().Attempts < attempts+5; <-time.After(time.Millisecond) { // its reader knows by then
+		refused()
+	}
+	h.destination.Up(t)
+	require.Equal(t, errs.Invalid, errs.KindOf(h.wait(s)))
+	require.Equal(t, []int{1, 2}, h.rows(p), "what lies before the gap is delivered")
+	require.NoError(t, h.engine.Reset(t.Context(), cdcID, sinkID.String(), api.Live()), "it has ended")
 }
 
 // testGapAnew: behind a gap, a sink with a snapshot begins anew.
