@@ -150,7 +150,9 @@ entries:
 	const parked = "SELECT string_agg(key || ' ' || (change::json->>'op'), ', ' ORDER BY cursor) FROM wippy_cdc_parked WHERE sink = 'app:hook'"
 	require.Equal(t, `public.users {"id":2} c, public.users {"id":2} u`, db.Text(t, parked))
 
-	r.change(t, "app.yaml", "batch: {max_wait: 1ms}", "batch: {max_wait: 2ms}")
+	r.change(t, "app.yaml", "on_reject: park", "on_reject: stop")
+	r.hup(t, "has changes of the sink (2)")
+	r.change(t, "app.yaml", "on_reject: stop", "on_reject: park")
 	r.hup(t, reloaded)
 	db.Exec(t, "UPDATE users SET name = 'still behind' WHERE id = 2")
 	require.Eventually(t, func() bool { return db.Text(t, "SELECT count(*) FROM wippy_cdc_parked") == "3" }, time.Minute, 10*time.Millisecond)

@@ -144,7 +144,7 @@ func why(err *inspect.Failure) cell {
 	return cell{first, red}
 }
 
-// parkedCell tells how many changes were put aside in this run.
+// parkedCell tells how many changes are put aside.
 func parkedCell(n uint64) cell {
 	if n == 0 {
 		return plainCell("0")

@@ -103,10 +103,10 @@ wippy_cdc_sink_failed_total{sink="app:idle"} 0
 # HELP wippy_cdc_sink_lag_bytes How much of the source's log the sink has not delivered.
 # TYPE wippy_cdc_sink_lag_bytes gauge
 wippy_cdc_sink_lag_bytes{sink="app:hook"} 77
-# HELP wippy_cdc_sink_parked_total Changes that were put aside because the destination has rejected them.
-# TYPE wippy_cdc_sink_parked_total counter
-wippy_cdc_sink_parked_total{sink="app:hook"} 1
-wippy_cdc_sink_parked_total{sink="app:idle"} 0
+# HELP wippy_cdc_sink_parked Changes that are put aside because the destination has rejected them.
+# TYPE wippy_cdc_sink_parked gauge
+wippy_cdc_sink_parked{sink="app:hook"} 1
+wippy_cdc_sink_parked{sink="app:idle"} 0
 # HELP wippy_cdc_sink_published_total Changes that the destination of the sink has confirmed.
 # TYPE wippy_cdc_sink_published_total counter
 wippy_cdc_sink_published_total{sink="app:hook"} 5

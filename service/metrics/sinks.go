@@ -19,7 +19,7 @@ func newSinkMetrics() sinkMetrics {
 		published: describe("published_total", "Changes that the destination of the sink has confirmed."),
 		failed:    describe("failed_total", "Attempts to deliver that have failed."),
 		retried:   describe("retried_total", "Attempts to deliver that followed one that has failed."),
-		parked:    describe("parked_total", "Changes that were put aside because the destination has rejected them."),
+		parked:    describe("parked", "Changes that are put aside because the destination has rejected them."),
 		lag:       describe("lag_bytes", "How much of the source's log the sink has not delivered."),
 		delay:     describe("delay_seconds", "Time from commits to their confirmation by the destination."),
 	}
@@ -38,7 +38,7 @@ func (m *sinkMetrics) collect(metrics chan<- prometheus.Metric, s *api.SinkStats
 	metrics <- total(m.published, s.Published, sink)
 	metrics <- total(m.failed, s.Failed, sink)
 	metrics <- total(m.retried, s.Retried, sink)
-	metrics <- total(m.parked, s.Parked, sink)
+	metrics <- prometheus.MustNewConstMetric(m.parked, prometheus.GaugeValue, float64(s.Parked), sink)
 	if s.LagBytes >= 0 {
 		metrics <- prometheus.MustNewConstMetric(m.lag, prometheus.GaugeValue, float64(s.LagBytes), sink)
 	}

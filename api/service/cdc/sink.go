@@ -33,8 +33,10 @@ type SinkInfo struct {
 type SinkStats struct {
 	Sink registry.ID
 	// Published counts the changes that the destination has confirmed, Failed the attempts to deliver that have failed,
-	// Retried the attempts that followed one of those, Parked the changes that were put aside.
-	Published, Failed, Retried, Parked uint64
+	// Retried the attempts that followed one of those.
+	Published, Failed, Retried uint64
+	// Parked is how many changes are put aside, as far as the sink has seen.
+	Parked uint64
 	// Delay is how long it took from commits to their confirmation.
 	Delay Histogram
 	// LagBytes and LagTransactions are how much of the source the sink has not delivered, -1 if that is not known.

@@ -99,6 +99,8 @@ func lag(info *api.SinkInfo, consumers []api.ConsumerInfo) {
 type state struct {
 	mu   sync.Mutex
 	info api.SinkInfo
+	// done counts the records that were confirmed or put aside.
+	done uint64
 }
 
 // declare replaces what the entry says.
@@ -172,6 +174,7 @@ func (s *state) confirmed(records []Record) int {
 		observe(&s.info.Stats.Delay, now.Sub(records[i].Change.Transaction.CommittedAt))
 	}
 	s.info.Stats.Published += uint64(len(records))
+	s.done += uint64(len(records))
 	s.info.Cursor = records[len(records)-1].Cursor
 	failed := s.info.Attempts
 	s.info.Attempts, s.info.Err = 0, nil
@@ -182,16 +185,23 @@ func (s *state) confirmed(records []Record) int {
 func (s *state) parked(record *Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.info.Stats.Parked++
+	s.done++
 	s.info.Cursor = record.Cursor
 	s.info.Attempts, s.info.Err = 0, nil
 }
 
-// published returns how many records the sink is done with.
-func (s *state) published() uint64 {
+// holds notes how many records are put aside.
+func (s *state) holds(rows uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.info.Stats.Published + s.info.Stats.Parked
+	s.info.Stats.Parked = rows
+}
+
+// progress returns how many records the sink is done with.
+func (s *state) progress() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.done
 }
 
 // newHistogram returns an empty histogram of delays.

@@ -21,10 +21,18 @@ const (
 		PRIMARY KEY (sink, cursor))`
 	createParkedIndex = `CREATE INDEX IF NOT EXISTS ` + api.ParkedTable + `_key ON ` + api.ParkedTable + ` (sink, key)`
 	selectParked      = `SELECT DISTINCT key FROM ` + api.ParkedTable + ` WHERE sink = $1 AND key <> ''`
+	countParked       = `SELECT count(*) FROM ` + api.ParkedTable + ` WHERE sink = $1`
+	placeParked       = `SELECT count(*) FROM ` + api.ParkedTable + ` WHERE sink = $1 AND cursor = $2`
 	findParked        = `SELECT count(*) FROM ` + api.ParkedTable + ` WHERE sink = $1 AND key = $2`
 	insertParked      = `INSERT INTO ` + api.ParkedTable + ` (sink, cursor, key, change, error, at) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (sink, cursor) DO UPDATE SET key = excluded.key, change = excluded.change, error = excluded.error, at = excluded.at`
 )
+
+// thereParked counts the tables of that name, by the type of the database.
+var thereParked = map[string]string{ //nolint:gochecknoglobals // it is a constant
+	"sqlite":   `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '` + api.ParkedTable + `'`,
+	"postgres": `SELECT count(to_regclass('` + api.ParkedTable + `'))`,
+}
 
 // keySeparator stands between the keys of an update that has changed the key, in the column key. JSON has none.
 const keySeparator = "\n"
@@ -35,19 +43,25 @@ type parked struct {
 	db      registry.ID
 	find    resourceapi.Directory
 	encoder api.Encoder
+	// rows is how many there are, as far as that was seen; tell is called with it.
+	rows uint64
+	tell func(rows uint64)
 	// keys has the keys of which changes may be parked, each with the values of the column key that name it: what the
 	// table held when it was looked at.
 	keys map[string][]string
 	key  []byte
 }
 
-// openParked makes the table, and reads what is in it; nil if the sink parks nothing.
-func (s *Sink) openParked(ctx context.Context) (*parked, error) {
-	if s.config.OnReject != api.OnRejectPark {
-		return nil, nil //nolint:nilnil // that there is nothing is no error
-	}
+// openParked makes the table, and reads what is in it; nil if the sink parks nothing. What was parked before is an error
+// then.
+func (s *Sink) openParked(ctx context.Context, state *state) (*parked, error) {
 	info, _ := s.settings.Engine.Source(s.config.Source)
-	p := &parked{sink: s.id.String(), db: info.DBResource, find: s.settings.Directory, encoder: s.settings.Encoder, keys: make(map[string][]string)}
+	p := &parked{
+		sink: s.id.String(), db: info.DBResource, find: s.settings.Directory, encoder: s.settings.Encoder, tell: state.holds, keys: make(map[string][]string),
+	}
+	if s.config.OnReject != api.OnRejectPark {
+		return nil, s.refuseParked(ctx, p)
+	}
 	if p.db.IsZero() {
 		return nil, errs.New(errs.Invalid, "on_reject: park writes to the database of the source %q, and that has no db_resource", s.config.Source)
 	}
@@ -56,7 +70,53 @@ func (s *Sink) openParked(ctx context.Context) (*parked, error) {
 			return nil, err
 		}
 	}
+	if err := p.recount(ctx); err != nil {
+		return nil, err
+	}
+	if p.rows > 0 {
+		s.logger.WarnContext(ctx, "changes of the sink are parked, and later ones of the same keys will be", "parked", p.rows)
+	}
 	return p, p.load(ctx)
+}
+
+// refuseParked keeps a sink that parks nothing from passing what was parked before.
+func (s *Sink) refuseParked(ctx context.Context, p *parked) error {
+	if p.db.IsZero() { // there was no place for it
+		return nil
+	}
+	db, err := p.database()
+	if err != nil {
+		return err
+	}
+	if tables, err := p.number(ctx, thereParked[db.Type()]); err != nil || tables == 0 {
+		return err
+	}
+	if err := p.recount(ctx); err != nil || p.rows == 0 {
+		return err
+	}
+	return errs.New(errs.Invalid, "on_reject is stop, and the table %s of the database %q has changes of the sink (%d), which later ones of the same "+
+		"rows would overtake: give the sink on_reject: park until they are delivered or deleted, as docs/sinks.md says (What is parked); then %s",
+		api.ParkedTable, p.db, p.rows, reload())
+}
+
+// recount sees how many changes are parked.
+func (p *parked) recount(ctx context.Context) error {
+	rows, err := p.number(ctx, countParked, p.sink)
+	if err == nil {
+		p.rows = rows
+		p.tell(rows)
+	}
+	return err
+}
+
+// number returns what a query finds.
+func (p *parked) number(ctx context.Context, query string, args ...any) (n uint64, err error) {
+	db, err := p.database()
+	if err != nil {
+		return 0, err
+	}
+	err = db.Pool().QueryRowContext(ctx, query, args...).Scan(&n)
+	return n, p.about(db, "read", err)
 }
 
 // load reads which keys are parked.
@@ -96,17 +156,15 @@ func (p *parked) holds(ctx context.Context, c *api.Change) (bool, error) {
 // stillThere looks whether a key that was parked is, for what was delivered by hand is deleted from the table.
 func (p *parked) stillThere(ctx context.Context, key string) (bool, error) {
 	for _, column := range p.keys[key] {
-		db, err := p.database()
-		if err != nil {
-			return false, err
-		}
-		var count int
-		if err := db.Pool().QueryRowContext(ctx, findParked, p.sink, column).Scan(&count); err != nil || count > 0 {
-			return true, p.about(db, "read", err)
+		if rows, err := p.number(ctx, findParked, p.sink, column); err != nil || rows > 0 {
+			return true, err
 		}
 	}
+	if p.keys[key] == nil {
+		return false, nil
+	}
 	delete(p.keys, key)
-	return false, nil
+	return false, p.recount(ctx)
 }
 
 // put writes a record to the table. A row of a snapshot that has begun anew replaces that of the one before it.
@@ -119,12 +177,18 @@ func (p *parked) put(ctx context.Context, record *Record, cause error) error {
 	if newKey := p.keyOf(record.Change, true); newKey != "" {
 		key += keySeparator + newKey
 	}
+	there, err := p.number(ctx, placeParked, p.sink, record.Cursor)
+	if err != nil {
+		return err
+	}
 	text := strings.ToValidUTF8(strings.ReplaceAll(cause.Error(), "\x00", ""), "\uFFFD")
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	if err := p.exec(ctx, "write to", insertParked, p.sink, record.Cursor, key, string(change), text, now); err != nil {
 		return err
 	}
 	p.note(key)
+	p.rows += 1 - there
+	p.tell(p.rows)
 	return nil
 }
 

@@ -86,7 +86,7 @@ func (s *Sink) run(ctx context.Context, state *state, ready func()) error {
 		return err
 	}
 	defer destination.Close()
-	parked, err := s.openParked(ctx)
+	parked, err := s.openParked(ctx, state)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (s *Sink) run(ctx context.Context, state *state, ready func()) error {
 			return err
 		}
 		ready()
-		before := state.published()
+		before := state.progress()
 		err = d.deliverAll(ctx, stream)
 		stream.Close()
 		gap, lost := errors.AsType[*api.GapError](err)
@@ -106,7 +106,7 @@ func (s *Sink) run(ctx context.Context, state *state, ready func()) error {
 			continue
 		}
 		// A stream that has ended for a reason that passes is opened again, unless that leads nowhere. A gap would be met again.
-		if lost || ctx.Err() != nil || !errs.Retryable(err) || state.published() == before {
+		if lost || ctx.Err() != nil || !errs.Retryable(err) || state.progress() == before {
 			return s.explain(err)
 		}
 		s.logger.WarnContext(ctx, "the stream of the sink has ended and is opened again", "error", err)

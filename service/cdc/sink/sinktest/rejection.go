@@ -97,6 +97,9 @@ func testParkedByKey(t *testing.T, h *House, p Properties) {
 	h.Exec("UPDATE users SET name = 'moved' WHERE id = 100; INSERT INTO users VALUES (1, 'again'); UPDATE users SET name = 'free' WHERE id = 2")
 	h.drained()
 	require.Equal(t, []string{"c", "u", "u", "u", "c"}, parked())
+	require.EqualValues(t, 5, h.info().Stats.Parked)
+	require.Equal(t, 1, h.log.count("changes of the sink are parked"))
+	require.Equal(t, 1, h.log.count(" parked=3"), "it says how many")
 	require.Equal(t, []int{2}, h.rows(p))
 	require.Contains(t, h.query("SELECT DISTINCT error FROM wippy_cdc_parked"), "an earlier change of the same key is parked")
 
@@ -104,6 +107,7 @@ func testParkedByKey(t *testing.T, h *House, p Properties) {
 	h.Exec("UPDATE users SET name = 'then' WHERE id = 100; DELETE FROM users WHERE id = 1")
 	h.drained()
 	require.Empty(t, parked())
+	require.Zero(t, h.info().Stats.Parked, "it has seen that they are gone")
 	var names []string
 	for _, e := range h.events() {
 		names = append(names, fmt.Sprint(e.Op, " ", e.Before != nil, e.After != nil))
@@ -142,10 +146,36 @@ func testParkedAnew(t *testing.T, h *House, _ Properties) {
 	h.Exec(`UPDATE wippy_cdc_parked SET key = 'main.users {"id":7}', change = '{}', error = 'other', at = ''`)
 	require.NoError(t, h.engine.Forget(t.Context(), cdcID, sinkID.String()))
 	h.Sink(anew)
-	h.eventually(func() bool { return h.info().Stats.Parked == 2 }, "it is parked again")
+	again := `SELECT cursor FROM wippy_cdc_parked WHERE key = 'main.users {"id":1}' AND json_extract(change, '$.op') = 'r' AND error <> 'other' AND at <> ''`
+	h.eventually(func() bool { return len(h.query(again)) == 1 }, "it is parked again")
+	require.EqualValues(t, 1, h.info().Stats.Parked)
 	require.Equal(t, cursors, h.query("SELECT cursor FROM wippy_cdc_parked"))
-	require.Equal(t, cursors, h.query(`SELECT cursor FROM wippy_cdc_parked WHERE key = 'main.users {"id":1}'
-		AND json_extract(change, '$.op') = 'r' AND error <> 'other' AND at <> ''`))
+}
+
+// testStopsBehindParked: a sink that parks no more does not let later changes of a key overtake those that were parked.
+func testStopsBehindParked(t *testing.T, h *House, p Properties) {
+	t.Helper()
+	h.destination.Limit(t, true)
+	require.NoError(t, h.Sink().Stop(), "there is no table")
+	park := func(c *api.SinkConfig) { c.OnReject = api.OnRejectPark }
+	s := h.Sink(park)
+	h.insert(poison())
+	h.drained()
+	require.NoError(t, s.Stop())
+	h.Exec("INSERT INTO wippy_cdc_parked VALUES ('app:other', 'c', 'k', '{}', 'e', 'at'); UPDATE users SET name = 'short'")
+	err := h.wait(h.Sink())
+	require.Equal(t, errs.Invalid, errs.KindOf(err), "%v", err)
+	require.ErrorContains(t, err, `the table wippy_cdc_parked of the database "app:db" has changes of the sink (1)`)
+	require.ErrorContains(t, err, "give the sink on_reject: park until they are delivered or deleted, as docs/sinks.md says")
+	require.ErrorContains(t, err, fmt.Sprintf("`kill -HUP %d`", os.Getpid()))
+	require.EqualValues(t, 1, h.info().Stats.Parked)
+	require.Empty(t, h.events())
+	h.Exec("DELETE FROM wippy_cdc_parked WHERE sink = 'app:outlet'")
+	h.destination.Limit(t, false)
+	h.Sink()
+	h.drained()
+	require.Len(t, h.events(), 1)
+	require.Zero(t, h.info().Stats.Parked)
 }
 
 // testUnparks: what is deleted from the table and touched in one transaction is delivered as it is then.

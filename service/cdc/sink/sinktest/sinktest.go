@@ -53,6 +53,7 @@ func Run(t *testing.T, properties Properties, destination func(t *testing.T) Des
 		"parked anew":     testParkedAnew,
 		"parked, odd":     testParkedOddNames,
 		"unparks":         testUnparks,
+		"parked, stop":    testStopsBehindParked,
 		"gives up":        testGivesUp,
 		"stops under way": testStopsUnderWay,
 		"snapshot":        testSnapshot,
