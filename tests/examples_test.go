@@ -2,9 +2,11 @@ package tests_test
 
 import (
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -23,9 +25,31 @@ func example(t *testing.T, name, port string) string {
 	script.Cancel = func() error { return script.Process.Signal(syscall.SIGTERM) } // then it ends what it has started
 	script.WaitDelay = time.Minute
 	script.Env = append(script.Environ(), "WIPPY="+filepath.Join(programs(t), "wippy"), port+"="+strconv.Itoa(free))
+	logs := &strings.Builder{}
+	script.Stderr = logs
 	printed, err := script.Output()
-	require.NoError(t, err, "%s", printed)
+	require.NoError(t, err, "%s%s", printed, logs)
+	require.NotContains(t, logs.String(), missingTables)
 	return string(printed)
+}
+
+// missingTables is a warning of what may be misspelt. A newcomer would take it for a fault of the example.
+const missingTables = "selected tables do not exist"
+
+func TestTheFirstRunOfAnExampleMissesNoTable(t *testing.T) {
+	t.Parallel()
+	for name, last := range map[string]string{
+		"audit": " audited\n", "cache": "pot: Coffee pot\n", "fanout": "slow: ", "outbox": " confirmed\n", "quickstart": `"state":"done"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("../examples", name, "src"))))
+			r := launch(t, dir, "run")
+			r.prints(t, r.stdout, last)
+			require.NotContains(t, r.stderr.String(), missingTables)
+		})
+	}
 }
 
 // The server is killed while the shop sells; both readers get each order once and in order.
