@@ -141,7 +141,7 @@ func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 		}
 	}
 	for _, info := range c.sinks.Sinks() {
-		c.ofSinks.collect(metrics, &info.Stats)
+		c.ofSinks.collect(metrics, &info)
 	}
 }
 

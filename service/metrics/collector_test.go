@@ -42,11 +42,11 @@ func (o outlets) Sinks() []api.SinkInfo { return o }
 
 func sinks() outlets {
 	return outlets{
-		{Stats: api.SinkStats{
-			Sink: registry.ID{Namespace: "app", Name: "hook"}, Published: 5, Failed: 3, Retried: 2, Parked: 1, LagBytes: 77,
+		{ID: registry.ID{Namespace: "app", Name: "hook"}, State: api.StateRunning, Stats: api.SinkStats{
+			Published: 5, Failed: 3, Retried: 2, Parked: 1, LagBytes: 77,
 			Delay: api.Histogram{Bounds: []float64{0.5, 2}, Counts: []uint64{3, 1, 2}, Sum: 12.5},
 		}},
-		{Stats: api.SinkStats{Sink: registry.ID{Namespace: "app", Name: "idle"}, LagBytes: -1}},
+		{ID: registry.ID{Namespace: "app", Name: "idle"}, State: api.StateFaulted, Stats: api.SinkStats{LagBytes: -1}},
 	}
 }
 
@@ -115,6 +115,10 @@ wippy_cdc_sink_published_total{sink="app:idle"} 0
 # TYPE wippy_cdc_sink_retried_total counter
 wippy_cdc_sink_retried_total{sink="app:hook"} 2
 wippy_cdc_sink_retried_total{sink="app:idle"} 0
+# HELP wippy_cdc_sink_running Whether the sink runs.
+# TYPE wippy_cdc_sink_running gauge
+wippy_cdc_sink_running{sink="app:hook"} 1
+wippy_cdc_sink_running{sink="app:idle"} 0
 # HELP wippy_cdc_snapshot_rows_total Rows delivered by snapshots.
 # TYPE wippy_cdc_snapshot_rows_total counter
 wippy_cdc_snapshot_rows_total{source="app:cdc"} 11

@@ -8,7 +8,7 @@ import (
 
 // sinkMetrics are the metrics of sinks.
 type sinkMetrics struct {
-	published, failed, retried, parked, lag, delay *prometheus.Desc
+	running, published, failed, retried, parked, lag, delay *prometheus.Desc
 }
 
 func newSinkMetrics() sinkMetrics {
@@ -16,6 +16,7 @@ func newSinkMetrics() sinkMetrics {
 		return prometheus.NewDesc("wippy_cdc_sink_"+name, help, []string{"sink"}, nil)
 	}
 	return sinkMetrics{
+		running:   describe("running", "Whether the sink runs."),
 		published: describe("published_total", "Changes that the destination of the sink has confirmed."),
 		failed:    describe("failed_total", "Attempts to deliver that have failed."),
 		retried:   describe("retried_total", "Attempts to deliver that followed one that has failed."),
@@ -27,14 +28,19 @@ func newSinkMetrics() sinkMetrics {
 
 // describe tells about all of them.
 func (m *sinkMetrics) describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{m.published, m.failed, m.retried, m.parked, m.lag, m.delay} {
+	for _, desc := range []*prometheus.Desc{m.running, m.published, m.failed, m.retried, m.parked, m.lag, m.delay} {
 		descs <- desc
 	}
 }
 
 // collect tells the figures of a sink, as far as they are known.
-func (m *sinkMetrics) collect(metrics chan<- prometheus.Metric, s *api.SinkStats) {
-	sink := s.Sink.String()
+func (m *sinkMetrics) collect(metrics chan<- prometheus.Metric, info *api.SinkInfo) {
+	sink, s := info.ID.String(), &info.Stats
+	running := 0.0
+	if info.State == api.StateRunning {
+		running = 1
+	}
+	metrics <- prometheus.MustNewConstMetric(m.running, prometheus.GaugeValue, running, sink)
 	metrics <- total(m.published, s.Published, sink)
 	metrics <- total(m.failed, s.Failed, sink)
 	metrics <- total(m.retried, s.Retried, sink)

@@ -31,7 +31,6 @@ type SinkInfo struct {
 // SinkStats are the counters and gauges of one sink. Counters go on over restarts of the sink, and begin at 0 with the
 // program.
 type SinkStats struct {
-	Sink registry.ID
 	// Published counts the changes that the destination has confirmed, Failed the attempts to deliver that have failed,
 	// Retried the attempts that followed one of those.
 	Published, Failed, Retried uint64

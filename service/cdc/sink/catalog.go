@@ -85,11 +85,11 @@ func (c *Catalog) Sinks() []api.SinkInfo {
 	return all
 }
 
-// lag sets how much a sink has not delivered, as far as it is known.
+// lag sets how much a sink has not delivered, as far as it is known: how many rows of its snapshot are left is not.
 func lag(info *api.SinkInfo, consumers []api.ConsumerInfo) {
 	info.Stats.LagBytes, info.Stats.LagTransactions = -1, -1
 	for i := range consumers {
-		if consumers[i].Name == info.ID.String() {
+		if consumers[i].Name == info.ID.String() && !consumers[i].Snapshot {
 			info.Stats.LagBytes, info.Stats.LagTransactions = consumers[i].LagBytes, consumers[i].LagTransactions
 		}
 	}
@@ -109,7 +109,6 @@ func (s *state) declare(info api.SinkInfo) {
 	defer s.mu.Unlock()
 	now := s.info
 	info.State, info.Since, info.Err, info.Cursor, info.Stats = now.State, now.Since, now.Err, now.Cursor, now.Stats
-	info.Stats.Sink = info.ID
 	s.info = info
 }
 

@@ -48,6 +48,21 @@ func testRejects(t *testing.T, h *House, p Properties) {
 	h.arrived(p)
 }
 
+// testRejectsInSnapshot: how much a sink has to deliver that has ended within its snapshot is not known; it is not nothing.
+func testRejectsInSnapshot(t *testing.T, h *House, _ Properties) {
+	t.Helper()
+	h.destination.Limit(t, true)
+	h.Insert(2)
+	h.insert(poison())
+	require.Equal(t, errs.Invalid, errs.KindOf(h.wait(h.Sink(snapshot))))
+	stats := h.info().Stats
+	require.Equal(t, []int64{-1, -1}, []int64{stats.LagBytes, stats.LagTransactions})
+	h.destination.Limit(t, false)
+	h.Sink(snapshot)
+	h.drained()
+	require.Equal(t, 3, h.arrivals())
+}
+
 // testParks: a change that the destination does not take is put aside, and everything else is delivered.
 func testParks(t *testing.T, h *House, p Properties) {
 	t.Helper()

@@ -48,6 +48,7 @@ func Run(t *testing.T, properties Properties, destination func(t *testing.T) Des
 		"away under load": testAwayUnderLoad,
 		"hangs":           testHangs,
 		"rejects":         testRejects,
+		"rejects a row":   testRejectsInSnapshot,
 		"parks":           testParks,
 		"parked by key":   testParkedByKey,
 		"parked anew":     testParkedAnew,
