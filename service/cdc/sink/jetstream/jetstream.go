@@ -7,12 +7,14 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 
 	"github.com/wippy-cdc/runtime/api/errs"
 	"github.com/wippy-cdc/runtime/api/registry"
@@ -88,6 +90,9 @@ func open(id registry.ID, config *api.JetStreamConfig, s sink.Settings) (*Destin
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(s.AppDir, path)
 		}
+		if err := checkCredentials(path); err != nil {
+			return nil, err
+		}
 		d.options = append(d.options, nats.UserCredentials(path))
 	}
 	if config.TLS.IsSet() {
@@ -98,6 +103,21 @@ func open(id registry.ID, config *api.JetStreamConfig, s sink.Settings) (*Destin
 		d.options = append(d.options, nats.Secure(secured))
 	}
 	return d, nil
+}
+
+// checkCredentials sees whether a file is one of credentials. The client reads it with each connection.
+func checkCredentials(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return errs.New(errs.Invalid, "credentials: %w", err)
+	}
+	key, err := nkeys.ParseDecoratedNKey(text)
+	clear(text)
+	if err != nil {
+		return errs.New(errs.Invalid, "credentials: %s is no file of credentials, as nsc makes one: %w", path, err)
+	}
+	key.Wipe()
+	return nil
 }
 
 // Close implements sink.Destination.

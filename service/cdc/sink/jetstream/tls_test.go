@@ -2,9 +2,12 @@ package jetstream_test
 
 import (
 	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wippy-cdc/runtime/api/errs"
@@ -13,7 +16,47 @@ import (
 	"github.com/wippy-cdc/runtime/internal/certtest"
 	"github.com/wippy-cdc/runtime/internal/natstest"
 	"github.com/wippy-cdc/runtime/service/cdc/sink"
+	wippyjetstream "github.com/wippy-cdc/runtime/service/cdc/sink/jetstream"
 )
+
+// Credentials that cannot be read are told before anything connects: no attempt would be any different.
+func TestCredentialsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	user, err := nkeys.CreateUser()
+	require.NoError(t, err)
+	seed, err := user.Seed()
+	require.NoError(t, err)
+	write := func(name, text string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	write("token", "hidden")
+	write("broken", "-----BEGIN NATS USER JWT-----\njwt\n------END NATS USER JWT------\n"+
+		"-----BEGIN USER NKEY SEED-----\nSUhidden\n------END USER NKEY SEED------\n")
+	write("right", "-----BEGIN NATS USER JWT-----\njwt\n------END NATS USER JWT------\n"+
+		"-----BEGIN USER NKEY SEED-----\n"+string(seed)+"\n------END USER NKEY SEED------\n")
+	open := func(path string) error {
+		config := new(api.JetStreamConfig)
+		config.URL, config.Credentials = "nats://127.0.0.1:1", path
+		kind := wippyjetstream.Kind(registry.ID{Namespace: "app", Name: "out"}, config)
+		d, err := kind.Open(sink.Settings{AppDir: dir, Logger: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			d.Close()
+		}
+		return err
+	}
+	require.NoError(t, open("right"))
+	require.NoError(t, open(filepath.Join(dir, "right")))
+	for path, want := range map[string]string{
+		"none": "credentials: open " + filepath.Join(dir, "none") + ": no such file", ".": "credentials: read " + dir,
+		"token": "credentials: " + filepath.Join(dir, "token") + " is no file of credentials", "broken": filepath.Join(dir, "broken"),
+	} {
+		err := open(path)
+		require.Equal(t, errs.Invalid, errs.KindOf(err), "%s: %v", path, err)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "hidden")
+	}
+}
 
 // A server that asks for a certificate gets that of the entry, and one that shows none that is trusted gets nothing.
 func TestTLS(t *testing.T) {
