@@ -27,6 +27,13 @@ const consumersHelp = `List the named consumers of a running app, end one, or ma
 Where consumers of several sources have the name, --source says which. The app is that of the current directory or of
 -C DIR, or the one at --addr URL. In a pipe, and with --json, the list is lines of JSON.`
 
+const forgetHelp = `End a consumer: what is kept for it is freed, and the next stream of its name is a first one.
+
+The consumer whose name is the ID of a sink belongs to that sink. While the sink delivers it cannot be forgotten. If it is
+forgotten while the sink is faulted, what the sink had not delivered is passed over, unless it begins with a snapshot.
+To end the sink delete its entry and reload the app, which forgets the consumer as well; to let it go on elsewhere use
+wippy consumers reset.`
+
 func (p *program) consumersCommand() *cobra.Command {
 	var from remote
 	var asJSON bool
@@ -88,7 +95,7 @@ func (c *client) noConsumers(ctx context.Context) string {
 func (p *program) forgetCommand(from *remote) *cobra.Command {
 	var source string
 	cmd := &cobra.Command{
-		Use: "forget NAME", Short: "End a consumer", Args: cobra.ExactArgs(1), ValidArgsFunction: from.completeConsumers,
+		Use: "forget NAME", Short: "End a consumer", Long: forgetHelp, Args: cobra.ExactArgs(1), ValidArgsFunction: from.completeConsumers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return from.with("consumers", func(c *client) error {
 				one, err := c.consumer(cmd.Context(), args[0], source)
@@ -132,7 +139,7 @@ func (p *program) resetCommand(from *remote) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(p.stdout, "%s of %s goes on: %s%s\n", one.Name, one.Source, to, c.reloadOf(cmd.Context(), one))
+				_, err = fmt.Fprintf(p.stdout, "%s of %s goes on: %s%s%s\n", one.Name, one.Source, to, passedOver(to, one), c.reloadOf(cmd.Context(), one))
 				return err
 			})
 		},
@@ -140,6 +147,18 @@ func (p *program) resetCommand(from *remote) *cobra.Command {
 	cmd.Flags().StringVar(&source, "source", "", "the `ID` of the source whose consumer is meant")
 	cmd.Flags().StringVar(&to, "to", "", "`WHERE` it goes on: live, snapshot, or a cursor")
 	return cmd
+}
+
+// passedOver says how much a consumer will not get that was reset, as far as the app has told before.
+func passedOver(to string, one *inspect.Consumer) string {
+	switch n := one.LagTransactions; {
+	case to != "live" || n == nil || *n == 0:
+		return ""
+	case *n == 1:
+		return ", and 1 transaction before it is passed over"
+	default:
+		return fmt.Sprintf(", and %d transactions before it are passed over", *n)
+	}
 }
 
 // reloadOf says how the sink goes on that a consumer is, if it has ended: a reset does not start it.
