@@ -173,7 +173,7 @@ func TestRedirects(t *testing.T) {
 			continue
 		}
 		require.Equal(t, errs.Invalid, errs.KindOf(err), path)
-		require.ErrorContains(t, err, "redirects are followed only to the same host", path)
+		require.ErrorContains(t, err, "redirects are followed only to the same scheme and host, with 307 or 308", path)
 		require.Empty(t, arrived, path)
 	}
 	require.Zero(t, strangers)

@@ -204,7 +204,7 @@ func (d *Destination) judge(response *http.Response) error {
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
 		return retryAfter(response.Header.Get("Retry-After"), errs.Wrap(errs.Unavailable, err))
 	case status >= 300 && status < 400:
-		return errs.New(errs.Invalid, "%w; redirects are followed only to the same host, with 307 or 308: write the new address into url", err)
+		return errs.New(errs.Invalid, "%w; redirects are followed only to the same scheme and host, with 307 or 308: write the new address into url", err)
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusProxyAuthRequired:
 		return errs.New(errs.PermissionDenied, "%w; look at secret and headers of the sink", err)
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status == http.StatusGone:
