@@ -45,3 +45,9 @@ func ReadFile(path string) (all []*Transaction, err error) {
 	c.Close()
 	return all, err
 }
+
+// Since says what has become of a database that was left in one state and is found in another.
+func Since(left, found Footprint) capture.Gap {
+	gap, _ := (&tail{stop: &Stop{Database: left}}).since(Before{Database: found}, nil)
+	return gap
+}

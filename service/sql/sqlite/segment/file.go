@@ -48,6 +48,9 @@ type Footprint struct {
 	Inode    uint64 `json:"inode,omitempty"`
 	Size     int64  `json:"size,omitempty"`
 	Modified int64  `json:"modified,omitempty"`
+	// Born is when the file was made, 0 if that is not known: a copy may get the inode of what it takes the place of, and keep size
+	// and time.
+	Born int64 `json:"born,omitempty"`
 }
 
 // name is that of the file whose first sequence is given. Names sort as sequences do.

@@ -1,6 +1,8 @@
 package segment_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -92,4 +94,25 @@ func TestWhatHasBecomeOfTheNewestTransaction(t *testing.T) {
 			require.Equal(t, []any{c.fate, c.others, c.undone}, []any{v.Fate, v.Others, v.Undone}, v.Why)
 		})
 	}
+}
+
+// A copy that is put back may have the inode of the file that it takes the place of, and its size and time.
+func TestACopyIsAnotherFile(t *testing.T) {
+	t.Parallel()
+	left := segment.Footprint{Device: 1, Inode: 2, Size: 3, Modified: 4, Born: 5}
+	with := func(change func(f *segment.Footprint)) segment.Footprint {
+		f := left
+		change(&f)
+		return f
+	}
+	require.Zero(t, segment.Since(left, left))
+	require.Equal(t, capture.GapRestored, segment.Since(left, with(func(f *segment.Footprint) { f.Inode = 9 })))
+	require.Equal(t, capture.GapRestored, segment.Since(left, with(func(f *segment.Footprint) { f.Born = 9 })))
+	require.Equal(t, capture.GapExternal, segment.Since(left, with(func(f *segment.Footprint) { f.Modified = 9 })))
+	unknown := with(func(f *segment.Footprint) { f.Born = 0 })
+	require.Zero(t, segment.Since(left, unknown), "another file system does not tell")
+	require.Zero(t, segment.Since(unknown, left), "what was written before did not")
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	require.Equal(t, segment.FootprintOf(path), segment.FootprintOf(path))
 }

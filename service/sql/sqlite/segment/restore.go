@@ -16,7 +16,7 @@ func FootprintOf(path string) Footprint {
 	if err != nil {
 		return Footprint{}
 	}
-	f := Footprint{Size: info.Size(), Modified: info.ModTime().UnixNano()}
+	f := Footprint{Size: info.Size(), Modified: info.ModTime().UnixNano(), Born: born(path)}
 	if is, ok := info.Sys().(*syscall.Stat_t); ok {
 		f.Device, f.Inode = uint64(is.Dev), is.Ino //nolint:unconvert // it has another type elsewhere
 	}
@@ -171,8 +171,11 @@ func (t *tail) sequence() uint64 {
 // since says whether others have written since a connection was closed in good order.
 func (t *tail) since(before Before, live *Place) (capture.Gap, string) {
 	was, is := t.stop.Database, before.Database
+	if was.Born == 0 || is.Born == 0 {
+		was.Born, is.Born = 0, 0
+	}
 	switch {
-	case was.Inode != is.Inode || was.Device != is.Device:
+	case was.Inode != is.Inode || was.Device != is.Device || was.Born != is.Born:
 		return capture.GapRestored, "the database file is another one than before"
 	case t.stop.Log.Size > 0 && live != nil && t.slotted && live.is(t.slot.Behind):
 		return 0, "" // another program had the database open
