@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -188,7 +189,11 @@ func (d *delivery) park(ctx context.Context, stream api.Stream, record *Record, 
 	}
 	d.state.parked(record)
 	d.acknowledge(stream, record)
-	d.sink.logger.ErrorContext(ctx, "a change is parked", "cursor", record.Cursor, "change", strings.Trim(ofTable(record.Change), " ()"),
+	level := slog.LevelError
+	if errors.Is(cause, errBehindParked) {
+		level = slog.LevelDebug // the first of the key was told
+	}
+	d.sink.logger.Log(ctx, level, "a change is parked", "cursor", record.Cursor, "change", strings.Trim(ofTable(record.Change), " ()"),
 		"key", d.parked.keyOf(record.Change, false), "error", cause)
 	return nil
 }

@@ -112,6 +112,7 @@ func testParkedByKey(t *testing.T, h *House, p Properties) {
 	h.Exec("UPDATE users SET name = 'moved' WHERE id = 100; INSERT INTO users VALUES (1, 'again'); UPDATE users SET name = 'free' WHERE id = 2")
 	h.drained()
 	require.Equal(t, []string{"c", "u", "u", "u", "c"}, parked())
+	require.Equal(t, 1, h.log.count("a change is parked"), "the log tells of the first of a key")
 	require.EqualValues(t, 5, h.info().Stats.Parked)
 	require.Equal(t, 1, h.log.count("changes of the sink are parked"))
 	require.Equal(t, 1, h.log.count(" parked=3"), "it says how many")
