@@ -183,7 +183,7 @@ func (t *tail) stream(ctx context.Context, again bool) (opened bool, err error) 
 	query, how := t.next()
 	response, err := t.client.send( //nolint:bodyclose // read.close does
 		ctx, http.MethodGet, "/api/sources/"+url.PathEscape(t.source)+"/changes?"+query.Encode(), nil,
-		map[string]string{"Accept": "text/*"}) // events; who asks for them by name is told errors as events
+		map[string]string{"Accept": "text/*"}) // events; clients that ask for them by name are told errors as events
 	if err != nil {
 		return false, err
 	}

@@ -90,8 +90,8 @@ func declare(entry *registry.Entry, plan Plan) *declared {
 	return &declared{entry: entry, withdraw: plan.Declare()}
 }
 
-// start starts the service of an entry. One that has failed for good stays declared, and the supervisor knows why: whoever looks
-// for it finds that, and the next reload tries again. If ctx is done it is removed.
+// start starts the service of an entry. One that has failed for good stays declared, and the supervisor knows why, so that a look
+// finds that; the next reload tries again. If ctx is done it is removed.
 func (l *Listener) start(ctx context.Context, entry *registry.Entry, service supervisor.Service) error {
 	name := entry.ID.String()
 	err := l.supervisor.Start(ctx, name, service, entry.Lifecycle)

@@ -78,7 +78,7 @@ func foreignDeeds() map[string][]string {
 	}
 }
 
-// A change of the schema that was undone has the version that the next one gets, whoever makes that.
+// A change of the schema that was undone has the version that the next one gets, also if another connection makes that.
 func TestOthersChangeTheSchemaAfterOneThatWasUndone(t *testing.T) {
 	t.Parallel()
 	for deed, want := range foreignDeeds() {

@@ -147,8 +147,8 @@ func (s *Stream) fromLog() (*api.Change, error) {
 	}
 }
 
-// undecodable is the gap that a change leaves which cannot be decoded, now or ever: whoever goes on behind it misses the rest of its
-// transaction and nothing else.
+// undecodable is the gap that a change leaves which cannot be decoded, now or ever: a reader that goes on behind it misses the rest of
+// its transaction and nothing else.
 func (s *Stream) undecodable(index int, err error) error {
 	after := api.Behind(s.record.Sequence - 1)
 	if index > 0 {

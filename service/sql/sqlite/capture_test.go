@@ -62,8 +62,8 @@ func TestATransactionHasASummary(t *testing.T) {
 	}
 }
 
-// Whoever knows tables by slot has to forget what it knows when slots start again, so they do not with every change of the schema;
-// and there are never many.
+// Readers that know tables by slot have to forget what they know when slots start again, so these do not with every change of the
+// schema; and there are never many.
 func TestSlotsGoOnOverSchemaChanges(t *testing.T) {
 	t.Parallel()
 	db := open(t)

@@ -98,7 +98,7 @@ wippy_table wippy_capture_table(wippy_capture *c, uint32_t slot) {
 
 void wippy_capture_ignore(wippy_capture *c, uint32_t slot) { c->tables[slot].wanted = 0; }
 
-/* Slots start again at 0 once there are so many: whoever knows tables by slot has to forget what it knows then. */
+/* Slots start again at 0 once there are so many: readers that know tables by slot have to forget what they know then. */
 enum { MANY_SLOTS = 64 };
 
 /* Makes the next row of every table take a new slot. Returns 1 if it is to be called again, because slots should start again and
