@@ -27,8 +27,9 @@ type Log struct {
 	// memory bounds the segments in memory, largest the size of one.
 	memory  int64
 	largest int
-	// store keeps what has left memory, nil if nothing does.
-	store Store
+	// store keeps what has left memory, nil if nothing does; generation is that of its cursors.
+	store      Store
+	generation string
 	// open counts the readers, for Watched; unkept is the sequence of the newest transaction that was not appended because
 	// there was none.
 	open   atomic.Int32
@@ -92,8 +93,8 @@ func New(source registry.ID, memory unit.Size) *Log {
 	return l
 }
 
-// KeepIn says where what is appended is kept, before readers are opened.
-func (l *Log) KeepIn(store Store) { l.store = store }
+// KeepIn says where what is appended is kept, and in which generation its cursors are, before readers are opened.
+func (l *Log) KeepIn(store Store, generation string) { l.store, l.generation = store, generation }
 
 // Watched reports whether there is a reader.
 func (l *Log) Watched() bool { return l.open.Load() > 0 }

@@ -183,7 +183,7 @@ func (r *Reader) approach() (ok bool, err error) {
 		return true, nil
 	case p.sequence < p.fence: // what is in the log was never written to the store
 		return false, &api.GapError{
-			Cause: api.GapCaptureLost, After: api.Behind(p.sequence), Before: api.Behind(p.fence), Source: l.source,
+			Cause: api.GapCaptureLost, After: api.Behind(p.sequence), Before: api.Behind(p.fence), Source: l.source, Generation: l.generation,
 		}
 	default:
 		r.skip = newer(r.skip, api.Behind(p.sequence))

@@ -163,6 +163,8 @@ func gapOf(tb testing.TB, err error) *api.GapError {
 	require.True(tb, ok, "%v", err)
 	require.Equal(tb, errs.Unavailable, errs.KindOf(err))
 	require.True(tb, errs.Retryable(err))
+	require.NotEmpty(tb, gap.Generation)
+	require.Equal(tb, cdcID, gap.Source)
 	return gap
 }
 

@@ -68,7 +68,7 @@ func (s *session) Capture(ctx context.Context, streams *stream.Streams, ready fu
 	s.streams = streams
 	streams.BeginAt(s.sequence.Load())
 	if s.durable {
-		streams.KeepIn(&store{s})
+		streams.KeepIn(&store{s}, s.origin.generation)
 	}
 	detach, err := s.db.Attach(ctx, s)
 	if err != nil {
