@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -55,9 +54,7 @@ func (c SASLConfig) validate(p *registry.Problems) {
 	if !c.IsSet() {
 		return
 	}
-	if known := []string{SASLPlain, SASLScramSHA256, SASLScramSHA512}; !slices.Contains(known, c.Mechanism) {
-		p.Addf("sasl.mechanism", "%q is not known: use %v", c.Mechanism, known)
-	}
+	registry.CheckWord(p, "sasl.mechanism", c.Mechanism, SASLPlain, SASLScramSHA256, SASLScramSHA512)
 	if c.Username == "" {
 		p.Addf("sasl.username", "is required with sasl")
 	}
